@@ -1,0 +1,46 @@
+#!/usr/bin/env node
+import { Command, CommanderError } from 'commander';
+
+/** A command's own file, loaded only when it is asked for: a start of the program loads nothing that it does not use. */
+interface CommandModule {
+  readonly createCommand: () => Command;
+}
+
+const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
+  run: () => import('./run.ts'),
+  ps: () => import('./ps.ts'),
+  rm: () => import('./rm.ts'),
+  diff: () => import('./diff.ts'),
+  load: () => import('./load.ts'),
+  images: () => import('./images.ts'),
+  image: () => import('./image.ts'),
+  mount: () => import('./mount.ts'),
+  umount: () => import('./umount.ts'),
+  mounts: () => import('./mounts.ts'),
+  stats: () => import('./stats.ts'),
+  demo: () => import('./demo.ts'),
+};
+
+async function createProgram(name: string | undefined): Promise<Command> {
+  const program = new Command('lamina')
+    .description('A union filesystem over FUSE, and containers that run in it.')
+    .showHelpAfterError('(lamina --help lists the commands)')
+    .enablePositionalOptions();
+  const named = name === undefined ? undefined : COMMANDS[name];
+  const loaders = named === undefined ? Object.values(COMMANDS) : [named];
+  for (const load of loaders) program.addCommand((await load()).createCommand());
+  return program;
+}
+
+async function main(): Promise<void> {
+  const program = await createProgram(process.argv[2]);
+  try {
+    await program.parseAsync();
+  } catch (error) {
+    if (error instanceof CommanderError) throw error;
+    process.stderr.write(`lamina: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exitCode = 1;
+  }
+}
+
+await main();

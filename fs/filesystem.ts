@@ -1,0 +1,174 @@
+import { type Attr } from './sys/attr.ts';
+import { type ByteString } from './sys/bytes.ts';
+import { type Memory } from './sys/memory.ts';
+import { type Times } from './sys/metadata.ts';
+
+// The seam between what speaks to the kernel (fs/fuse, fs/libfuse) and what knows the union (fs/overlay): one
+// inode-based interface, in the shape of libfuse's low-level API, free of either side's details.
+//
+// Conventions. A method answers 0 or a count, or a negative errno; it does not throw for anything a request can cause.
+// Nodes and handles are small integers that the filesystem hands out; ROOT_NODE is there from the start. Names are
+// ByteStrings without `/`. `Entry`, `Attr`, `Opened` and the like belong to the caller, who pools them; the filesystem
+// fills them. Data is read to and written from memory addresses.
+
+/** The root's node, as in the FUSE protocol (FUSE_ROOT_ID). */
+export const ROOT_NODE = 1;
+
+/** No open file came with the request. */
+export const NO_HANDLE = -1;
+
+/** Who asks. */
+export interface Caller {
+  uid: number;
+  gid: number;
+  pid: number;
+  /** Only set in requests that create. */
+  umask: number;
+}
+
+/** What a name stands for; each fill of a positive entry counts as one lookup, to be given back by `forget`. */
+export interface Entry {
+  /** 0: there is no such name, and the kernel may remember that. */
+  node: number;
+  /** Differs for two files that bear the same node number one after the other. */
+  generation: number;
+  readonly attr: Attr;
+}
+
+/** Result of an open. */
+export interface Opened {
+  handle: number;
+  /** The page cache holds what is on disk: the kernel may keep it over this open (FOPEN_KEEP_CACHE). */
+  keepCache: boolean;
+  /** Reads and writes must reach the filesystem (FOPEN_DIRECT_IO). */
+  directIo: boolean;
+}
+
+/** Which attributes `setattr` is to change. */
+export interface AttrChange {
+  /** Bits of `CHANGE`. */
+  valid: number;
+  mode: number;
+  uid: number;
+  gid: number;
+  /** Bytes. */
+  size: number;
+  /** Both times, UTIME_NOW and UTIME_OMIT where they are to be now or left; used where CHANGE.times is set. */
+  readonly times: Times;
+}
+
+export const CHANGE = {
+  mode: 1,
+  uid: 2,
+  gid: 4,
+  size: 8,
+  times: 16,
+  /** The change clears setuid, setgid and file capabilities (FATTR_KILL_SUIDGID). */
+  killPrivileges: 32,
+} as const;
+
+/** Where a directory's entries go. */
+export interface DirectorySink {
+  /** Entries are wanted with their attributes (READDIRPLUS). */
+  readonly plus: boolean;
+  /** To be filled, in plus mode, between `fits` and `add`. A node of 0 gives the name and type without attributes. */
+  readonly entry: Entry;
+  /** Whether an entry of this name has room. */
+  fits(name: ByteString): boolean;
+  /**
+   * Adds an entry that fits.
+   * @param type DT_* of the entry.
+   * @param next the offset at which a later `readdir` goes on behind this entry.
+   */
+  add(name: ByteString, ino: number, type: number, next: number): void;
+}
+
+/** Tells the kernel to drop what it remembers; answers 0 or a negative errno. Never call it while the kernel waits on
+ * the same directory or inode: it would take locks that the waiting request holds. */
+export interface Notifier {
+  invalidateEntry(parent: number, name: ByteString): number;
+  /** Attributes, and the page cache from `offset` for `length` bytes (0: to the end; a negative offset: none of it). */
+  invalidateInode(node: number, offset: number, length: number): number;
+}
+
+export interface FileSystem {
+  /** Called once, before the first request, when the kernel is there. */
+  start(notifier: Notifier): void;
+  /** Called once after the last request: release everything. */
+  destroy(): void;
+
+  /** Lifetime of entries and attributes in the kernel, seconds. */
+  readonly timeout: number;
+  /** Whether POSIX ACLs are kept, so that the kernel checks them (FUSE_POSIX_ACL). */
+  readonly acl: boolean;
+
+  lookup(parent: number, name: ByteString, entry: Entry): number;
+  forget(node: number, lookups: number): void;
+  getattr(node: number, handle: number, attr: Attr): number;
+  setattr(caller: Caller, node: number, handle: number, change: AttrChange, attr: Attr): number;
+  /** Writes the target at `address`; answers its length. */
+  readlink(node: number, address: number, size: number): number;
+
+  mknod(caller: Caller, parent: number, name: ByteString, mode: number, rdev: number, entry: Entry): number;
+  mkdir(caller: Caller, parent: number, name: ByteString, mode: number, entry: Entry): number;
+  symlink(caller: Caller, parent: number, name: ByteString, target: ByteString, entry: Entry): number;
+  link(node: number, parent: number, name: ByteString, entry: Entry): number;
+  unlink(parent: number, name: ByteString): number;
+  rmdir(parent: number, name: ByteString): number;
+  /** @param flags RENAME_NOREPLACE, RENAME_EXCHANGE. */
+  rename(parent: number, name: ByteString, newParent: number, newName: ByteString, flags: number): number;
+
+  /** @param flags open(2) flags, without O_CREAT and O_EXCL. */
+  open(node: number, flags: number, opened: Opened): number;
+  create(
+    caller: Caller,
+    parent: number,
+    name: ByteString,
+    mode: number,
+    flags: number,
+    entry: Entry,
+    opened: Opened,
+  ): number;
+  /** O_TMPFILE: a file without a name. */
+  tmpfile(caller: Caller, parent: number, mode: number, flags: number, entry: Entry, opened: Opened): number;
+  /** Answers the bytes read. */
+  read(node: number, handle: number, offset: number, size: number, address: number): number;
+  /**
+   * Answers the bytes written.
+   * @param killPrivileges setuid, setgid and file capabilities are to be cleared (FUSE_WRITE_KILL_SUIDGID).
+   */
+  write(node: number, handle: number, offset: number, size: number, address: number, killPrivileges: boolean): number;
+  fsync(node: number, handle: number, dataOnly: boolean): number;
+  release(node: number, handle: number): void;
+  fallocate(node: number, handle: number, mode: number, offset: number, length: number): number;
+  /** SEEK_DATA and SEEK_HOLE; answers the offset. */
+  lseek(node: number, handle: number, offset: number, whence: number): number;
+  /** Answers the bytes copied. */
+  copyFileRange(
+    node: number,
+    handle: number,
+    offset: number,
+    toNode: number,
+    toHandle: number,
+    toOffset: number,
+    length: number,
+  ): number;
+  /** An ioctl on a file: `input` bytes are at `address`, up to `output` bytes of answer go there. */
+  ioctl(node: number, handle: number, request: number, address: number, input: number, output: number): number;
+
+  opendir(node: number, opened: Opened): number;
+  readdir(node: number, handle: number, offset: number, sink: DirectorySink): number;
+  releasedir(node: number, handle: number): void;
+  fsyncdir(node: number, handle: number, dataOnly: boolean): number;
+
+  /** With `size` 0, answers the length of the value. */
+  getxattr(node: number, name: ByteString, address: number, size: number): number;
+  listxattr(node: number, address: number, size: number): number;
+  /** @param flags XATTR_CREATE (1), XATTR_REPLACE (2). */
+  setxattr(node: number, name: ByteString, address: number, size: number, flags: number): number;
+  removexattr(node: number, name: ByteString): number;
+
+  /** Fills the C library's `struct statfs` (120 bytes). */
+  statfs(node: number, out: Memory): number;
+  syncfs(node: number): number;
+}

@@ -1,0 +1,56 @@
+import { type ByteString } from '../sys/bytes.ts';
+
+/** What a union is made of. Paths are absolute or relative to the working directory at the time of `createOverlay`. */
+export interface OverlayOptions {
+  /** Read-only layers, the topmost first; at least one. */
+  readonly lowers: readonly ByteString[];
+  /** Takes every change; without it the union is read-only. */
+  readonly upper?: ByteString;
+  /** An empty directory on the upper's filesystem; required with `upper`. */
+  readonly work?: ByteString;
+  /** Lifetime of entries and attributes in the kernel, seconds. Default 1e9. */
+  readonly timeout?: number;
+  /** Directories have a link count of 1. */
+  readonly staticNlink?: boolean;
+  /** No POSIX ACLs. */
+  readonly noAcl?: boolean;
+  /** No extended attributes for users of the mount. */
+  readonly noXattrs?: boolean;
+  /** No fsync reaches the disk; the next mount of the workdir is refused until the marker is gone. */
+  readonly volatile?: boolean;
+  /** fsync answers without reaching the disk, with no marker (fuse-overlayfs's `fsync=0`, and its `volatile`). */
+  readonly noSync?: boolean;
+  /** Owner that stat gives for every file. */
+  readonly squashUid?: number;
+  readonly squashGid?: number;
+  /** Ids on disk (`host`) to ids in the mount (`to`), as fuse-overlayfs's uidmapping and gidmapping. */
+  readonly uidMapping?: readonly IdRange[];
+  readonly gidMapping?: readonly IdRange[];
+  /** Write whiteouts as `.wh.NAME` files even where device nodes could be made. */
+  readonly dotWhiteouts?: boolean;
+  /** Weight limit of the lookup cache: directory entries remembered. Default 262,144. */
+  readonly cacheEntries?: number;
+  /** Counters shared with the main thread; see `COUNTER`. */
+  readonly counters?: Int32Array;
+}
+
+export interface IdRange {
+  readonly host: number;
+  readonly to: number;
+  readonly length: number;
+}
+
+/** Indices into `OverlayOptions.counters`. */
+export const COUNTER = {
+  cacheHits: 0,
+  cacheMisses: 1,
+  cacheEvictions: 2,
+  cacheSize: 3,
+  inodes: 4,
+  openHandles: 5,
+  copyUps: 6,
+  copyUpBytes: 7,
+  whiteouts: 8,
+} as const;
+
+export const COUNTERS = 16;

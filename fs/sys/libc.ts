@@ -1,0 +1,60 @@
+import koffi from 'koffi';
+
+// glibc and musl both answer to one of these; the process has its libc mapped already.
+const SONAMES = ['libc.so.6', 'libc.musl-x86_64.so.1', 'libc.musl-aarch64.so.1'];
+
+function loadLibc(): ReturnType<typeof koffi.load> {
+  const failures: string[] = [];
+  for (const soname of SONAMES) {
+    try {
+      return koffi.load(soname);
+    } catch (error) {
+      failures.push(String(error));
+    }
+  }
+  throw new Error(`cannot load the C library: ${failures.join('; ')}`);
+}
+
+const libc = loadLibc();
+
+type Native = (...parameters: (number | bigint | Buffer | null)[]) => number;
+
+/**
+ * Binds a C function that answers an integer.
+ *
+ * @param prototype C declaration; pointers are declared `uintptr_t` and passed as numbers (`Memory.address`).
+ */
+export function bind(prototype: string): Native {
+  return libc.func(prototype) as Native;
+}
+
+/** The errno that the last call on this thread left behind. */
+export function lastErrno(): number {
+  return koffi.errno();
+}
+
+/** Turns libc's convention (-1 and errno) into ours: a negative errno. */
+export function result(value: number): number {
+  return value === -1 ? -koffi.errno() : value;
+}
+
+interface SyscallNumbers {
+  readonly pivot_root: number;
+  readonly setfsuid: number;
+  readonly setfsgid: number;
+  readonly close_range: number;
+  readonly openat2: number;
+  readonly fchmodat2: number;
+}
+
+const NUMBERS: Readonly<Record<string, SyscallNumbers>> = {
+  x64: { pivot_root: 155, setfsuid: 122, setfsgid: 123, close_range: 436, openat2: 437, fchmodat2: 452 },
+  arm64: { pivot_root: 41, setfsuid: 151, setfsgid: 152, close_range: 436, openat2: 437, fchmodat2: 452 },
+};
+
+/** Numbers of system calls that libc has no function for; from the kernel's `asm/unistd.h`. */
+export function syscallNumber(name: keyof SyscallNumbers): number {
+  const numbers = NUMBERS[process.arch];
+  if (numbers === undefined) throw new Error(`lamina runs on x64 and arm64, not on ${process.arch}`);
+  return numbers[name];
+}

@@ -1,0 +1,96 @@
+import { type ByteString, firstPath } from './bytes.ts';
+import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, UTIME_OMIT } from './constants.ts';
+import { ENOSYS } from './errno.ts';
+import { bind, result, syscallNumber } from './libc.ts';
+import { Memory } from './memory.ts';
+
+const nativeFchmod = bind('int fchmod(int fd, uint32_t mode)');
+const nativeFchmodat = bind('int fchmodat(int dirfd, uintptr_t path, uint32_t mode, int flags)');
+const nativeFchmodat2 = bind('long syscall(long number, int dirfd, uintptr_t path, uint32_t mode, int flags)');
+const nativeFchownat = bind('int fchownat(int dirfd, uintptr_t path, uint32_t uid, uint32_t gid, int flags)');
+const nativeFchown = bind('int fchown(int fd, uint32_t uid, uint32_t gid)');
+const nativeUtimensat = bind('int utimensat(int dirfd, uintptr_t path, uintptr_t times, int flags)');
+const nativeUmask = bind('uint32_t umask(uint32_t mask)');
+
+const SYS_FCHMODAT2 = syscallNumber('fchmodat2');
+let hasFchmodat2 = true;
+
+export function fchmod(fd: number, mode: number): number {
+  return result(nativeFchmod(fd, mode));
+}
+
+/**
+ * Changes the mode of `name` itself. fchmodat2 (Linux 6.6) does so without following; before it, glibc has no such call
+ * and the mode is set through the O_PATH-free /proc name, which follows nothing because the caller knows `name` is no
+ * symlink.
+ */
+export function chmodat(dirfd: number, name: ByteString, mode: number): number {
+  if (hasFchmodat2) {
+    const done = result(nativeFchmodat2(SYS_FCHMODAT2, dirfd, firstPath(name), mode, AT_SYMLINK_NOFOLLOW));
+    if (done !== -ENOSYS) return done;
+    hasFchmodat2 = false;
+  }
+  return result(nativeFchmodat(dirfd, firstPath(name), mode, 0));
+}
+
+/** Mode of an O_PATH file descriptor's file, which fchmod(2) refuses. */
+export function chmodPath(fd: number, mode: number): number {
+  return result(nativeFchmodat(-100, firstPath(`/proc/self/fd/${fd}`), mode, 0));
+}
+
+/** An owner of 0xffffffff stays as it is. Symlinks are not followed. */
+export function chownat(dirfd: number, name: ByteString, uid: number, gid: number): number {
+  return result(nativeFchownat(dirfd, firstPath(name), uid, gid, AT_SYMLINK_NOFOLLOW));
+}
+
+export function fchown(fd: number, uid: number, gid: number): number {
+  return result(nativeFchown(fd, uid, gid));
+}
+
+/** Owner of an open file, O_PATH included. */
+export function chownPath(fd: number, uid: number, gid: number): number {
+  return result(nativeFchownat(fd, firstPath(''), uid, gid, AT_EMPTY_PATH));
+}
+
+/** Two `struct timespec` for utimensat(2); seconds are signed. Meant to be pooled. */
+export class Times {
+  readonly memory = new Memory(32);
+
+  omitAtime(): void {
+    this.setAtime(0, 0, UTIME_OMIT);
+  }
+
+  omitMtime(): void {
+    this.setMtime(0, 0, UTIME_OMIT);
+  }
+
+  setAtime(low: number, high: number, nsec: number): void {
+    this.#set(0, low, high, nsec);
+  }
+
+  setMtime(low: number, high: number, nsec: number): void {
+    this.#set(16, low, high, nsec);
+  }
+
+  #set(offset: number, low: number, high: number, nsec: number): void {
+    this.memory.view.setInt32(offset, low, true);
+    this.memory.view.setInt32(offset + 4, high, true);
+    this.memory.view.setUint32(offset + 8, nsec, true);
+    this.memory.view.setUint32(offset + 12, 0, true);
+  }
+}
+
+/** Sets the times of `name` itself, to the nanosecond. */
+export function utimensat(dirfd: number, name: ByteString, times: Times): number {
+  return result(nativeUtimensat(dirfd, firstPath(name), times.memory.address, AT_SYMLINK_NOFOLLOW));
+}
+
+/** Times of an open file; an O_PATH one needs AT_EMPTY_PATH (Linux 5.8), which serves both. */
+export function futimens(fd: number, times: Times): number {
+  return result(nativeUtimensat(fd, firstPath(''), times.memory.address, AT_EMPTY_PATH));
+}
+
+/** umask(2) of the process, or of this thread once it has left the shared one by unshare(CLONE_FS). */
+export function umask(mask: number): number {
+  return nativeUmask(mask);
+}

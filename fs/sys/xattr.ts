@@ -1,0 +1,66 @@
+import { type ByteString, firstPath, secondPath } from './bytes.ts';
+import { bind, result } from './libc.ts';
+import { Memory } from './memory.ts';
+
+// The l*xattr calls take no directory fd before Linux 6.13 (getxattrat), so a file in a directory is named through
+// /proc/self/fd/N/NAME: the magic link gives the directory, and NAME itself is not followed.
+
+const nativeGet = bind('int64_t lgetxattr(uintptr_t path, uintptr_t name, uintptr_t value, size_t size)');
+const nativeSet = bind('int lsetxattr(uintptr_t path, uintptr_t name, uintptr_t value, size_t size, int flags)');
+const nativeList = bind('int64_t llistxattr(uintptr_t path, uintptr_t list, size_t size)');
+const nativeRemove = bind('int lremovexattr(uintptr_t path, uintptr_t name)');
+const nativeGetFollowed = bind('int64_t getxattr(uintptr_t path, uintptr_t name, uintptr_t value, size_t size)');
+const nativeSetFollowed = bind('int setxattr(uintptr_t path, uintptr_t name, uintptr_t value, size_t size, int flags)');
+const nativeListFollowed = bind('int64_t listxattr(uintptr_t path, uintptr_t list, size_t size)');
+const nativeRemoveFollowed = bind('int removexattr(uintptr_t path, uintptr_t name)');
+
+/** The file that an fd names, O_PATH included. */
+export const SELF: ByteString = '';
+
+function pathOf(dirfd: number, name: ByteString): number {
+  return firstPath(name === SELF ? `/proc/self/fd/${dirfd}` : `/proc/self/fd/${dirfd}/${name}`);
+}
+
+/** With `size` 0, answers the length of the value. `name` may be `SELF`: the file of `dirfd` itself. */
+export function getxattr(dirfd: number, name: ByteString, xattr: ByteString, address: number, size: number): number {
+  const call = name === SELF ? nativeGetFollowed : nativeGet;
+  return result(call(pathOf(dirfd, name), secondPath(xattr), address, size));
+}
+
+/** @param flags 0, XATTR_CREATE (1) or XATTR_REPLACE (2). */
+export function setxattr(
+  dirfd: number,
+  name: ByteString,
+  xattr: ByteString,
+  address: number,
+  size: number,
+  flags: number,
+): number {
+  const call = name === SELF ? nativeSetFollowed : nativeSet;
+  return result(call(pathOf(dirfd, name), secondPath(xattr), address, size, flags));
+}
+
+/** Names, each with its NUL, at `address`; with `size` 0, the length needed. */
+export function listxattr(dirfd: number, name: ByteString, address: number, size: number): number {
+  const call = name === SELF ? nativeListFollowed : nativeList;
+  return result(call(pathOf(dirfd, name), address, size));
+}
+
+export function removexattr(dirfd: number, name: ByteString, xattr: ByteString): number {
+  const call = name === SELF ? nativeRemoveFollowed : nativeRemove;
+  return result(call(pathOf(dirfd, name), secondPath(xattr)));
+}
+
+const shortValue = new Memory(256);
+
+/** Sets a short value given as bytes, for the overlay's own marks. */
+export function setxattrText(dirfd: number, name: ByteString, xattr: ByteString, value: ByteString): number {
+  const length = shortValue.bytes.write(value, 'latin1');
+  return setxattr(dirfd, name, xattr, shortValue.address, length, 0);
+}
+
+/** A short value as bytes, or a negative errno. */
+export function getxattrText(dirfd: number, name: ByteString, xattr: ByteString): ByteString | number {
+  const length = getxattr(dirfd, name, xattr, shortValue.address, shortValue.size);
+  return length < 0 ? length : shortValue.bytes.toString('latin1', 0, length);
+}
