@@ -1,0 +1,52 @@
+import { type ByteString } from '../../fs/sys/bytes.ts';
+import { type Digest } from './digest.ts';
+import { type Platform } from './platform.ts';
+
+/** What an image says about the process to start: the `config` object of an OCI image configuration. */
+export interface ImageConfig {
+  /** `NAME=VALUE`. */
+  readonly env: readonly string[];
+  readonly entrypoint: readonly string[];
+  readonly cmd: readonly string[];
+  /** `user[:group]`, names or numbers; empty for root. */
+  readonly user: string;
+  /** Absolute; empty for `/`. */
+  readonly workingDir: string;
+  /** `80/tcp`. */
+  readonly exposedPorts: readonly string[];
+  readonly volumes: readonly string[];
+  readonly labels: Readonly<Record<string, string>>;
+  /** A name or a number; undefined for SIGTERM. */
+  readonly stopSignal: string | undefined;
+}
+
+/** One line of an image's history. */
+export interface HistoryEntry {
+  readonly created: string | undefined;
+  readonly createdBy: string;
+  readonly comment: string;
+  readonly emptyLayer: boolean;
+}
+
+/** An image of the store, its layers unpacked. */
+export interface Image {
+  /** Digest of the configuration: what docker calls the image id. */
+  readonly id: Digest;
+  readonly manifest: Digest;
+  /** Full names (`docker.io/library/debian:latest`); none for an image whose name another one took. */
+  readonly names: readonly string[];
+  readonly platform: Platform;
+  /** RFC 3339. */
+  readonly created: string | undefined;
+  readonly author: string;
+  readonly config: ImageConfig;
+  readonly history: readonly HistoryEntry[];
+  /** Digests of the uncompressed layer archives, the bottom one first, as in RootFS. */
+  readonly diffIds: readonly Digest[];
+  /** Names of the layers' stacks, the bottom one first. */
+  readonly chainIds: readonly Digest[];
+  /** Absolute paths of unpacked layers, the topmost first: what a union takes as its lowers. */
+  readonly layers: readonly ByteString[];
+  /** Bytes of all files, as unpacked. */
+  readonly size: number;
+}
