@@ -1,0 +1,119 @@
+import { type ChildProcess } from 'node:child_process';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Ended, type Ground, type GroundKind, ended } from './ground.ts';
+import { DIST } from './paths.ts';
+import {
+  type Missing,
+  firstMissing,
+  hasFuseDevice,
+  hasKernelOverlay,
+  hasUserNamespaces,
+  isRoot,
+} from './requirements.ts';
+
+/** What a union is made of; paths may be relative to `cwd`. */
+export interface Layers {
+  /** The topmost first. */
+  readonly lowers: readonly string[];
+  readonly upper?: string;
+  readonly work?: string;
+  readonly options?: readonly string[];
+  readonly cwd?: string;
+}
+
+/** A union that is mounted. */
+export interface Mounted {
+  /** Unmounts, and waits until nothing of it runs any more. */
+  unmount(): Promise<void>;
+  /** The daemon's process where there is one. */
+  readonly daemon?: ChildProcess;
+}
+
+/** Something that mounts unions. */
+export interface Mounter {
+  readonly name: string;
+  /** Whose union it is. */
+  readonly kind: 'kernel' | 'lamina';
+  readonly ground: GroundKind;
+  readonly missing: Missing;
+  mount(ground: Ground, layers: Layers, path: string): Promise<Mounted>;
+}
+
+function mountOptions(layers: Layers, own: readonly string[]): string {
+  const parts = [`lowerdir=${layers.lowers.join(':')}`];
+  if (layers.upper !== undefined) parts.push(`upperdir=${layers.upper}`, `workdir=${layers.work}`);
+  return [...parts, ...own, ...(layers.options ?? [])].join(',');
+}
+
+/** The reference: kernel overlayfs with everything on. */
+export const KERNEL: Mounter = {
+  name: 'kernel overlayfs',
+  kind: 'kernel',
+  ground: 'root',
+  missing: firstMissing(isRoot(), hasKernelOverlay()),
+  async mount(ground, layers, path) {
+    // A union without an upper has neither an index nor redirects to write.
+    const own = layers.upper === undefined ? ['xino=on'] : ['redirect_dir=on', 'index=on', 'xino=on', 'metacopy=on'];
+    const options = mountOptions(layers, own);
+    await ground.must(['mount', '-t', 'overlay', 'overlay', '-o', options, path], layers.cwd);
+    return {
+      async unmount() {
+        await ground.must(['umount', path]);
+      },
+    };
+  },
+};
+
+const POLL = 10;
+
+/** Waits until `path` is another filesystem's than before; throws where the daemon ends instead. */
+async function untilMounted(ground: Ground, path: string, daemon: ChildProcess, end: Promise<Ended>): Promise<void> {
+  const system = await ground.system();
+  const before = (await system.stat(join(path, '..'))).device;
+  while ((await system.stat(path)).device === before) {
+    if (daemon.exitCode !== null || daemon.signalCode !== null) {
+      const { code, stderr, stdout } = await end;
+      throw new Error(`fuse-lamina ended with ${code} before it mounted: ${stderr}${stdout}`);
+    }
+    await sleep(POLL);
+  }
+}
+
+/** `fuse-lamina -f`, so that its end and its messages are seen. */
+async function mountLamina(ground: Ground, layers: Layers, path: string): Promise<Mounted> {
+  const program = join(DIST, 'cli/fuse-lamina.js');
+  const command = [process.execPath, program, '-f', '-o', mountOptions(layers, []), path];
+  const daemon = ground.spawn(command, layers.cwd);
+  const end = ended(daemon);
+  await untilMounted(ground, path, daemon, end);
+  return {
+    daemon,
+    async unmount() {
+      const { code: refused, stderr: why } = await ground.run(['umount', path]);
+      if (refused !== 0) throw new Error(`umount ${path}: ${why}`);
+      const { code, stderr } = await end;
+      if (code !== 0) throw new Error(`fuse-lamina ended with ${code} after umount: ${stderr}`);
+    },
+  };
+}
+
+/** The device backend as root. */
+export const LAMINA: Mounter = {
+  name: 'lamina',
+  kind: 'lamina',
+  ground: 'root',
+  missing: firstMissing(isRoot(), hasFuseDevice()),
+  mount: mountLamina,
+};
+
+/** The device backend as an ordinary user who is root in a user namespace. */
+export const LAMINA_ROOTLESS: Mounter = {
+  name: 'lamina in a user namespace',
+  kind: 'lamina',
+  ground: 'user namespace',
+  missing: firstMissing(hasUserNamespaces(), hasFuseDevice()),
+  mount: mountLamina,
+};
+
+export const MOUNTERS: readonly Mounter[] = [KERNEL, LAMINA, LAMINA_ROOTLESS];

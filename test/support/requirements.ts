@@ -1,0 +1,61 @@
+import { spawnSync } from 'node:child_process';
+import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** Why something cannot be tested here; undefined where it can. */
+export type Missing = string | undefined;
+
+function once(probe: () => Missing): () => Missing {
+  let known: { readonly answer: Missing } | undefined;
+  return () => (known ??= { answer: probe() }).answer;
+}
+
+function run(...command: readonly [string, ...string[]]): Missing {
+  const [file, ...parameters] = command;
+  const done = spawnSync(file, parameters, { encoding: 'utf8' });
+  if (done.error !== undefined) return `${file} cannot be started: ${done.error.message}`;
+  return done.status === 0 ? undefined : done.stderr.trim().split('\n', 1)[0] || `${file} failed`;
+}
+
+/** The first reason of several. */
+export function firstMissing(...reasons: readonly Missing[]): Missing {
+  return reasons.find((reason) => reason !== undefined);
+}
+
+/** A title that says why a test is skipped. */
+export function titled(title: string, missing: Missing): string {
+  return missing === undefined ? title : `${title} [skipped: ${missing}]`;
+}
+
+export const isRoot = once(() => (process.getuid?.() === 0 ? undefined : 'needs root'));
+
+export const hasFuseDevice = once(() => {
+  try {
+    accessSync('/dev/fuse', constants.R_OK | constants.W_OK);
+    return undefined;
+  } catch (error) {
+    return `needs /dev/fuse: ${error instanceof Error ? error.message : String(error)}`;
+  }
+});
+
+/** Kernel overlayfs with all features on, on the filesystem that the tests' temporary directories are on. */
+export const hasKernelOverlay = once(() => {
+  const base = mkdtempSync(join(tmpdir(), 'lamina-probe-'));
+  const script =
+    'mkdir l u w m && mount -t overlay overlay -o lowerdir=l,upperdir=u,workdir=w,redirect_dir=on,index=on,xino=on,metacopy=on m';
+  const failure = run('unshare', '--mount', 'sh', '-c', `cd ${base} && ${script}`);
+  rmSync(base, { recursive: true });
+  return failure === undefined ? undefined : `needs kernel overlayfs: ${failure}`;
+});
+
+/** User namespaces in which one may mount: creating one succeeds where AppArmor then forbids its use. */
+export const hasUserNamespaces = once(() => {
+  const failure = run('unshare', '--user', '--map-root-user', '--mount', 'mount', '-t', 'tmpfs', 'none', '/mnt');
+  return failure === undefined ? undefined : `needs user namespaces: ${failure}`;
+});
+
+/** A program on the PATH. */
+export function has(program: string): Missing {
+  return spawnSync('sh', ['-c', `command -v ${program}`]).status === 0 ? undefined : `needs ${program}`;
+}
