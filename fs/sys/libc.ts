@@ -45,11 +45,43 @@ interface SyscallNumbers {
   readonly close_range: number;
   readonly openat2: number;
   readonly fchmodat2: number;
+  readonly open_tree: number;
+  readonly mount_setattr: number;
+  readonly setresuid: number;
+  readonly setresgid: number;
+  readonly setgroups: number;
+  readonly keyctl: number;
 }
 
 const NUMBERS: Readonly<Record<string, SyscallNumbers>> = {
-  x64: { pivot_root: 155, setfsuid: 122, setfsgid: 123, close_range: 436, openat2: 437, fchmodat2: 452 },
-  arm64: { pivot_root: 41, setfsuid: 151, setfsgid: 152, close_range: 436, openat2: 437, fchmodat2: 452 },
+  x64: {
+    pivot_root: 155,
+    setfsuid: 122,
+    setfsgid: 123,
+    close_range: 436,
+    openat2: 437,
+    fchmodat2: 452,
+    open_tree: 428,
+    mount_setattr: 442,
+    setresuid: 117,
+    setresgid: 119,
+    setgroups: 116,
+    keyctl: 250,
+  },
+  arm64: {
+    pivot_root: 41,
+    setfsuid: 151,
+    setfsgid: 152,
+    close_range: 436,
+    openat2: 437,
+    fchmodat2: 452,
+    open_tree: 428,
+    mount_setattr: 442,
+    setresuid: 147,
+    setresgid: 149,
+    setgroups: 159,
+    keyctl: 219,
+  },
 };
 
 /** Numbers of system calls that libc has no function for; from the kernel's `asm/unistd.h`. */

@@ -1,0 +1,150 @@
+import { type ByteString, firstPath } from './bytes.ts';
+import { bind, result, syscallNumber } from './libc.ts';
+import { Memory } from './memory.ts';
+
+// What a process is made of, as far as Node has no call for it. System calls that libc would spread over all threads
+// (setresuid and its kin) are made raw, for the calling thread alone: execve keeps that one's credentials.
+
+const nativeExecve = bind('int execve(uintptr_t path, uintptr_t argv, uintptr_t envp)');
+const nativeCloseRange = bind('long syscall(long number, uint32_t first, uint32_t last, uint32_t flags)');
+const nativeFcntl = bind('int fcntl(int fd, int command, long argument)');
+const nativePipe2 = bind('int pipe2(uintptr_t fds, int flags)');
+const nativePrctl = bind('int prctl(int option, ulong second, ulong third, ulong fourth, ulong fifth)');
+const nativeSetresid = bind('long syscall(long number, uint32_t real, uint32_t effective, uint32_t saved)');
+const nativeSetgroups = bind('long syscall(long number, size_t count, uintptr_t list)');
+const nativeKeyctl = bind('long syscall(long number, int operation, uintptr_t argument)');
+const nativeSetsid = bind('int setsid()');
+const nativeFchdir = bind('int fchdir(int fd)');
+const nativeChroot = bind('int chroot(uintptr_t path)');
+const nativeSignal = bind('intptr_t signal(int signal, intptr_t handler)');
+const nativeSigprocmask = bind('int sigprocmask(int how, uintptr_t set, uintptr_t old)');
+const nativeGetrlimit = bind('int getrlimit64(int resource, uintptr_t limit)');
+const nativeSetrlimit = bind('int setrlimit64(int resource, uintptr_t limit)');
+const nativeFaccessat = bind('int faccessat(int dirfd, uintptr_t path, int mode, int flags)');
+
+/** A NULL-terminated array of C strings, as execve(2) takes; lives as long as the object. */
+class StringArray {
+  readonly address: number;
+  readonly #strings: Memory;
+  readonly #pointers: Memory;
+
+  constructor(strings: readonly ByteString[]) {
+    const text = strings.map((string) => `${string}\0`).join('');
+    this.#strings = new Memory(Math.max(1, text.length));
+    this.#strings.bytes.write(text, 'latin1');
+    this.#pointers = new Memory((strings.length + 1) * 8);
+    let at = this.#strings.address;
+    strings.forEach((string, index) => {
+      this.#pointers.view.setBigUint64(index * 8, BigInt(at), true);
+      at += string.length + 1;
+    });
+    this.address = this.#pointers.address;
+  }
+}
+
+/** execve(2): answers only where it fails, a negative errno. */
+export function execve(path: ByteString, argv: readonly ByteString[], env: readonly ByteString[]): number {
+  const argvArray = new StringArray(argv);
+  const envArray = new StringArray(env);
+  return result(nativeExecve(firstPath(path), argvArray.address, envArray.address));
+}
+
+const SYS_CLOSE_RANGE = syscallNumber('close_range');
+export const CLOSE_RANGE_CLOEXEC = 4;
+
+/** close_range(2), Linux 5.9; from `first` to the last. */
+export function closeRange(first: number, flags: number): number {
+  return result(nativeCloseRange(SYS_CLOSE_RANGE, first, 0xffffffff, flags));
+}
+
+const F_SETFD = 2;
+const FD_CLOEXEC = 1;
+
+export function setCloseOnExec(fd: number, on: boolean): number {
+  return result(nativeFcntl(fd, F_SETFD, on ? FD_CLOEXEC : 0));
+}
+
+const pipeFds = new Memory(8);
+
+/** pipe2(2): the two ends, or a negative errno. */
+export function pipe2(flags: number): { readonly readEnd: number; readonly writeEnd: number } | number {
+  const made = result(nativePipe2(pipeFds.address, flags));
+  if (made < 0) return made;
+  return { readEnd: pipeFds.view.getInt32(0, true), writeEnd: pipeFds.view.getInt32(4, true) };
+}
+
+// linux/prctl.h
+export const PR_SET_PDEATHSIG = 1;
+export const PR_SET_DUMPABLE = 4;
+export const PR_CAPBSET_DROP = 24;
+export const PR_CAP_AMBIENT = 47;
+export const PR_CAP_AMBIENT_CLEAR_ALL = 4;
+
+export function prctl(option: number, argument: number): number {
+  return result(nativePrctl(option, argument, 0, 0, 0));
+}
+
+export function setresuid(uid: number): number {
+  return result(nativeSetresid(syscallNumber('setresuid'), uid, uid, uid));
+}
+
+export function setresgid(gid: number): number {
+  return result(nativeSetresid(syscallNumber('setresgid'), gid, gid, gid));
+}
+
+export function setgroups(groups: readonly number[]): number {
+  const list = new Memory(Math.max(4, groups.length * 4));
+  groups.forEach((gid, index) => list.view.setUint32(index * 4, gid, true));
+  return result(nativeSetgroups(syscallNumber('setgroups'), groups.length, list.address));
+}
+
+const KEYCTL_JOIN_SESSION_KEYRING = 1;
+
+/** Leaves the caller's session keyring for a new one, so that its keys cannot be read. */
+export function joinNewSessionKeyring(): number {
+  return result(nativeKeyctl(syscallNumber('keyctl'), KEYCTL_JOIN_SESSION_KEYRING, 0));
+}
+
+export function setsid(): number {
+  return result(nativeSetsid());
+}
+
+export function fchdir(fd: number): number {
+  return result(nativeFchdir(fd));
+}
+
+export function chroot(path: ByteString): number {
+  return result(nativeChroot(firstPath(path)));
+}
+
+const SIG_DFL = 0;
+const SIG_SETMASK = 2;
+const SIGNALS = 64;
+const emptySet = new Memory(128);
+
+/** Gives every signal its default disposition and blocks none: what a program expects of the one that starts it. */
+export function resetSignals(): void {
+  for (let signal = 1; signal <= SIGNALS; signal += 1) nativeSignal(signal, SIG_DFL);
+  nativeSigprocmask(SIG_SETMASK, emptySet.address, 0);
+}
+
+export const RLIMIT_NOFILE = 7;
+const limit = new Memory(16);
+
+/** Sets the soft limit, never above the hard one, which stays. */
+export function setSoftLimit(resource: number, soft: number): number {
+  const read = result(nativeGetrlimit(resource, limit.address));
+  if (read < 0) return read;
+  const hard = limit.view.getBigUint64(8, true);
+  const wanted = BigInt(soft);
+  limit.view.setBigUint64(0, wanted < hard ? wanted : hard, true);
+  return result(nativeSetrlimit(resource, limit.address));
+}
+
+export const X_OK = 1;
+const AT_EACCESS = 0x200;
+
+/** faccessat(2) with the effective ids. */
+export function access(dirfd: number, path: ByteString, mode: number): number {
+  return result(nativeFaccessat(dirfd, firstPath(path), mode, AT_EACCESS));
+}

@@ -1,0 +1,216 @@
+import { spawn, spawnSync, type ChildProcessByStdio } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
+import { type Readable, type Writable } from 'node:stream';
+import { toBytes } from '../../fs/sys/bytes.ts';
+import { CAP_SYS_ADMIN, hasCapability } from '../../fs/sys/capability.ts';
+import { MNT_DETACH, MS_NODEV, MS_NOSUID } from '../../fs/sys/constants.ts';
+import { SystemError, describeErrno } from '../../fs/sys/errno.ts';
+import { mount, umount } from '../../fs/sys/mount.ts';
+import { execve, setCloseOnExec } from '../../fs/sys/process.ts';
+import { findProgram } from './program.ts';
+import { type SubordinateIds, readSubordinateIds } from './subordinate-ids.ts';
+
+// An ordinary user works inside a user namespace that belongs to lamina alone: root in it is the user, the subordinate
+// ids follow as 1 and up. Node has several threads and cannot unshare its user namespace, so a holder process makes
+// the namespaces, they are mapped from outside, and this process becomes nsenter(1) and then itself again, inside: the
+// same pid, terminal and standard files. The map is the same each time, so files on disk keep their owners.
+
+/** Tells the process inside who it is outside. Trusted only where the process really is in a user namespace. */
+const MARKER = 'LAMINA_USER_NAMESPACE';
+
+interface Marker {
+  readonly uid: number;
+  readonly gid: number;
+  readonly directory: string;
+  /** Descriptors of the namespaces, no longer needed inside. */
+  readonly descriptors: readonly number[];
+}
+
+let outside: Marker | undefined;
+
+/**
+ * Whether lamina works for an ordinary user: the one who called it, or, inside its namespace, the one who did so there.
+ * Root of a container that has CAP_SYS_ADMIN counts as root.
+ */
+export function isRootless(): boolean {
+  return outside !== undefined || readMarker() !== undefined || !hasCapability(CAP_SYS_ADMIN);
+}
+
+/** Ids outside of our own user namespace; those of the process where it has none. */
+export function outerIds(): { readonly uid: number; readonly gid: number } {
+  return outside ?? readMarker() ?? { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
+}
+
+/**
+ * Makes sure that this process may mount, and owns all ids that it can: root goes on as it is; for an ordinary user
+ * the same command line is executed again inside a user and mount namespace, and this call does not return.
+ *
+ * Call it first in a command: what the process has done before is done a second time.
+ *
+ * @param quiet no line about a missing range of ids: for commands that are not the first to meet it.
+ */
+export async function enterUserNamespace(quiet = false): Promise<void> {
+  if (hasCapability(CAP_SYS_ADMIN)) {
+    const marker = readMarker();
+    if (marker !== undefined) adopt(marker);
+    return;
+  }
+  const ids = readSubordinateIds();
+  if (!quiet && ids.missing !== undefined) say(ids.missing);
+  const holder = await startHolder();
+  try {
+    mapIds(holder, ids);
+    reexecute(await takeNamespaces(holder));
+  } finally {
+    holder.kill('SIGKILL');
+  }
+}
+
+// Standard error stays untouched by Node's streams, which would make a pipe that the container inherits non-blocking.
+function say(line: string): void {
+  writeFileSync(2, `lamina: ${line}\n`);
+}
+
+function readMarker(): Marker | undefined {
+  const text = process.env[MARKER];
+  if (text === undefined || !isMappedNamespace()) return undefined;
+  try {
+    return JSON.parse(text) as Marker;
+  } catch {
+    return undefined;
+  }
+}
+
+function isMappedNamespace(): boolean {
+  return !/^\s*0\s+0\s+4294967295\s*$/.test(readFileSync('/proc/self/uid_map', 'latin1'));
+}
+
+function adopt(marker: Marker): void {
+  Reflect.deleteProperty(process.env, MARKER);
+  outside = marker;
+  for (const descriptor of marker.descriptors) closeSync(descriptor);
+  probeMount();
+  process.chdir(marker.directory);
+}
+
+// Ubuntu's AppArmor rule lets the namespace be made and then refuses what it is for.
+function probeMount(): void {
+  const mounted = mount('lamina', '/proc', 'tmpfs', MS_NOSUID | MS_NODEV);
+  if (mounted < 0) throw new Error(explainRefusal(`mounting in it: ${describeErrno(mounted)}`));
+  umount('/proc', MNT_DETACH);
+}
+
+type Holder = ChildProcessByStdio<Writable, Readable, Readable>;
+
+/** A process that waits in new, unmapped namespaces; what it echoes tells that it is there. */
+async function startHolder(): Promise<Holder> {
+  const unshare = findProgram('unshare', 'util-linux');
+  const holder = spawn(unshare, ['--user', '--mount', 'cat'], { stdio: ['pipe', 'pipe', 'pipe'] });
+  holder.stdin.on('error', () => undefined);
+  holder.stdin.write('\n');
+  const echoed = once(holder.stdout, 'data').then(() => true);
+  const ended = once(holder, 'close').then(() => false);
+  if (await Promise.race([echoed, ended])) return holder;
+  throw new Error(explainRefusal(String(holder.stderr.read() ?? 'unshare(1) failed').trim()));
+}
+
+function mapIds(holder: Holder, ids: SubordinateIds): void {
+  const pid = String(holder.pid);
+  if (ids.users.length === 0) {
+    mapSingleId(pid);
+    return;
+  }
+  runMapper('newuidmap', pid, process.geteuid?.() ?? 0, ids.users);
+  runMapper('newgidmap', pid, process.getegid?.() ?? 0, ids.groups);
+}
+
+function mapSingleId(pid: string): void {
+  writeFileSync(`/proc/${pid}/setgroups`, 'deny');
+  writeFileSync(`/proc/${pid}/uid_map`, `0 ${process.geteuid?.() ?? 0} 1`);
+  writeFileSync(`/proc/${pid}/gid_map`, `0 ${process.getegid?.() ?? 0} 1`);
+}
+
+function runMapper(program: string, pid: string, own: number, ranges: SubordinateIds['users']): void {
+  const triples = ['0', String(own), '1'];
+  let inside = 1;
+  for (const { start, count } of ranges) {
+    triples.push(String(inside), String(start), String(count));
+    inside += count;
+  }
+  const { status, stderr } = spawnSync(findProgram(program, 'uidmap'), [pid, ...triples], { encoding: 'utf8' });
+  if (status === 0) return;
+  throw new Error(
+    `cannot map the subordinate ids of ${userName()}: ${stderr.trim() || `${program} failed`}; ` +
+      `${program} must be setuid root or have its file capability, and /etc/subuid and /etc/subgid must list the ranges`,
+  );
+}
+
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return String(process.geteuid?.() ?? 0);
+  }
+}
+
+/** Descriptors that keep the holder's namespaces, and the end of the holder. */
+async function takeNamespaces(holder: Holder): Promise<readonly [user: number, mounts: number]> {
+  const user = openSync(`/proc/${holder.pid ?? 0}/ns/user`, 'r');
+  const mounts = openSync(`/proc/${holder.pid ?? 0}/ns/mnt`, 'r');
+  const closed = once(holder, 'close');
+  holder.stdin.end();
+  await closed;
+  return [user, mounts];
+}
+
+function reexecute(descriptors: readonly [user: number, mounts: number]): never {
+  const [user, mounts] = descriptors;
+  // Node marks even the standard files close-on-exec.
+  for (const descriptor of [0, 1, 2, ...descriptors]) setCloseOnExec(descriptor, false);
+  const { uid, gid } = outerIds();
+  const marker: Marker = { uid, gid, directory: process.cwd(), descriptors };
+  const nsenter = findProgram('nsenter', 'util-linux');
+  const enter = [
+    'nsenter',
+    '--preserve-credentials',
+    `--user=/proc/self/fd/${user}`,
+    `--mount=/proc/self/fd/${mounts}`,
+  ];
+  const argv = [...enter, '--', process.execPath, ...process.execArgv, ...process.argv.slice(1)];
+  const env = Object.entries({ ...process.env, [MARKER]: JSON.stringify(marker) });
+  const failed = execve(
+    toBytes(nsenter),
+    argv.map(toBytes),
+    env.map(([name, value]) => toBytes(`${name}=${value}`)),
+  );
+  throw new SystemError(`execute ${nsenter}`, failed);
+}
+
+const SYSCTLS: readonly (readonly [path: string, bad: string, advice: string])[] = [
+  ['/proc/sys/user/max_user_namespaces', '0', 'sysctl -w user.max_user_namespaces=15000'],
+  ['/proc/sys/kernel/unprivileged_userns_clone', '0', 'sysctl -w kernel.unprivileged_userns_clone=1'],
+  [
+    '/proc/sys/kernel/apparmor_restrict_unprivileged_userns',
+    '1',
+    'sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile for node that allows userns',
+  ],
+];
+
+function explainRefusal(failure: string): string {
+  const advice = SYSCTLS.filter(([path, bad]) => readSetting(path) === bad).map(([, , command]) => command);
+  const help =
+    advice.length > 0
+      ? `as root: ${advice.join('; ')}`
+      : 'run as root; inside a container, start that one with --privileged, or with CAP_SYS_ADMIN and a seccomp profile that allows unshare and mount';
+  return `an ordinary user needs a user namespace, and this machine gives none (${failure}): ${help}`;
+}
+
+function readSetting(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'latin1').trim();
+  } catch {
+    return undefined;
+  }
+}
