@@ -1,0 +1,104 @@
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import zlib from 'node:zlib';
+
+import { ZstdDecompressor } from '../../fs/sys/zstd.ts';
+
+/** How the bytes of an archive are packed, told by their first bytes; a file's name says nothing reliable. */
+export type Compression = 'none' | 'gzip' | 'zstd';
+
+/** Bytes in order, each chunk the consumer's own. */
+export type ByteSource = AsyncIterable<Uint8Array>;
+
+export const MAGIC_LENGTH = 4;
+
+/** @param head the first `MAGIC_LENGTH` bytes, or fewer where there are no more. */
+export function detectCompression(head: Uint8Array): Compression {
+  const [first, second, third, fourth] = head;
+  if (first === 0x1f && second === 0x8b) return 'gzip';
+  if (first === 0x28 && second === 0xb5 && third === 0x2f && fourth === 0xfd) return 'zstd';
+  // Skippable frames (0x184D2A50 to 5F) may open a zstd stream: seekable writers make them.
+  if (first !== undefined && (first & 0xf0) === 0x50 && second === 0x2a && third === 0x4d && fourth === 0x18) {
+    return 'zstd';
+  }
+  return 'none';
+}
+
+/** The uncompressed bytes of a gzip, zstd or plain source; errors say what is wrong with the data. */
+export async function* decompress(source: ByteSource): AsyncGenerator<Uint8Array, void, undefined> {
+  const iterator = source[Symbol.asyncIterator]();
+  const [head, rest] = await peek(iterator);
+  switch (detectCompression(head)) {
+    case 'gzip':
+      yield* throughZlib(zlib.createGunzip({ chunkSize: 1 << 18 }), rest, 'gzip');
+      return;
+    case 'zstd':
+      yield* unzstd(rest);
+      return;
+    case 'none':
+      yield* rest;
+  }
+}
+
+async function peek(iterator: AsyncIterator<Uint8Array>): Promise<[Uint8Array, ByteSource]> {
+  let head = Buffer.alloc(0);
+  while (head.length < MAGIC_LENGTH) {
+    const next = await iterator.next();
+    if (next.done === true) break;
+    head = Buffer.concat([head, next.value]);
+  }
+  return [head, continued(head, iterator)];
+}
+
+async function* continued(head: Uint8Array, iterator: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    if (head.length > 0) yield head;
+    for (;;) {
+      const next = await iterator.next();
+      if (next.done === true) return;
+      yield next.value;
+    }
+  } finally {
+    await iterator.return?.();
+  }
+}
+
+async function* throughZlib(
+  decoder: NodeJS.ReadWriteStream & AsyncIterable<unknown> & { destroy(error: Error): void },
+  source: ByteSource,
+  format: string,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  // A failure of the source destroys the decoder with it, and so reaches the loop below.
+  pipeline(Readable.from(source, { objectMode: true }), decoder).catch(() => undefined);
+  try {
+    for await (const chunk of decoder) yield chunk as Buffer;
+  } catch (error) {
+    throw describeZlibError(error, format);
+  }
+}
+
+function describeZlibError(error: unknown, format: string): unknown {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  if (code === 'Z_BUF_ERROR') return new Error(`${format} data ends early: the archive is truncated`);
+  if (/^Z_|^ZSTD_/.test(code)) return new Error(`${format} data is damaged: ${(error as Error).message}`);
+  return error;
+}
+
+// Node 22.15 and 23.8 brought zstd; the types are those of Node 20.
+type ZstdFactory = () => ReturnType<typeof zlib.createGunzip>;
+const createZstdDecompress = (zlib as { createZstdDecompress?: ZstdFactory }).createZstdDecompress;
+
+function unzstd(source: ByteSource): AsyncGenerator<Uint8Array, void, undefined> {
+  if (createZstdDecompress !== undefined) return throughZlib(createZstdDecompress(), source, 'zstd');
+  return unzstdByLibrary(source);
+}
+
+async function* unzstdByLibrary(source: ByteSource): AsyncGenerator<Uint8Array, void, undefined> {
+  const decompressor = new ZstdDecompressor();
+  try {
+    for await (const chunk of source) yield* decompressor.push(chunk);
+    if (!decompressor.atFrameEnd) throw new Error('zstd data ends early: the archive is truncated');
+  } finally {
+    decompressor.close();
+  }
+}

@@ -1,0 +1,41 @@
+/** What an archive may ask of the machine that unpacks it. Every one can be raised by an option of `lamina load`. */
+export interface Limits {
+  /** Bytes of one layer, unpacked. */
+  readonly layerBytes: number;
+  /** Unpacked to packed bytes of one layer, looked at once more than `RATIO_FREE_BYTES` are out. */
+  readonly ratio: number;
+  /** Entries of one archive. */
+  readonly entries: number;
+  /** Directories above an entry. */
+  readonly depth: number;
+  /** Bytes of one PAX header: all extended attributes of a file lie in it. */
+  readonly paxBytes: number;
+  /** Bytes of directories' metadata, kept until the end of a layer, and of names to white out. */
+  readonly retainedBytes: number;
+}
+
+export const DEFAULT_LIMITS: Limits = {
+  layerBytes: 128 * 2 ** 30,
+  ratio: 250,
+  entries: 1_000_000,
+  depth: 256,
+  paxBytes: 2 ** 20,
+  retainedBytes: 256 * 2 ** 20,
+};
+
+/** A small archive of zeros compresses a thousand times and harms nobody. */
+export const RATIO_FREE_BYTES = 256 * 2 ** 20;
+
+/** Bytes of a manifest, an index or a configuration; registries have the same limit. */
+export const DOCUMENT_BYTES = 4 * 2 ** 20;
+
+const UNITS: Readonly<Record<string, number>> = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 };
+
+/** `10g` -> bytes. */
+export function parseSize(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)([kmgt]?)i?b?$/i.exec(text);
+  const unit = UNITS[match?.[2]?.toLowerCase() ?? '?'];
+  if (match === null || unit === undefined)
+    throw new Error(`size ${JSON.stringify(text)} is not a number with k, m, g or t`);
+  return Math.floor(Number(match[1]) * unit);
+}

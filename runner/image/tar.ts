@@ -1,0 +1,164 @@
+import { once } from 'node:events';
+
+import { extract as createExtract, type Extract, type ExtractEvents, type Header } from 'tar-stream';
+
+import { type ByteString, toText } from '../../fs/sys/bytes.ts';
+import { type ByteSource } from './compression.ts';
+import { type Limits } from './limits.ts';
+import { type PaxRecords, parsePaxNumber, parsePaxTime, type Timestamp } from './pax.ts';
+import { type Frame, TarFrames } from './tar-frames.ts';
+
+export type EntryType = 'file' | 'directory' | 'link' | 'symlink' | 'character-device' | 'block-device' | 'fifo';
+
+/** One entry of an archive: names are bytes, numbers are checked, nothing of it is to be trusted. */
+export interface TarEntry {
+  readonly name: ByteString;
+  readonly type: EntryType;
+  /** Permission, set-id and sticky bits. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Bytes of data; 0 for all but files. */
+  readonly size: number;
+  readonly mtime: Timestamp;
+  readonly linkname: ByteString;
+  readonly major: number;
+  readonly minor: number;
+  readonly pax: PaxRecords | undefined;
+  /** To be read, if at all, before the visitor returns. */
+  readonly data: ByteSource;
+}
+
+/** An id of 2^32-1 means "leave as it is" to chown(2). */
+const HIGHEST_ID = 0xfffffffe;
+
+type Source = ExtractEvents['entry'][1];
+
+/** What a header can be where its archive is not what tar-stream's types promise. */
+type ParsedHeader = { readonly [Key in keyof Omit<Header, 'type'>]: Header[Key] | null } & {
+  readonly name: string;
+  readonly type: string | null;
+};
+
+// Names as bytes, one character each; and pre-POSIX headers, which their checksum vouches for. (The types know neither.)
+const OPTIONS = { filenameEncoding: 'latin1', allowUnknownFormat: true } as Parameters<typeof createExtract>[0];
+
+const TYPES: Readonly<Record<string, EntryType>> = {
+  file: 'file',
+  'contiguous-file': 'file',
+  directory: 'directory',
+  link: 'link',
+  symlink: 'symlink',
+  'character-device': 'character-device',
+  'block-device': 'block-device',
+  fifo: 'fifo',
+};
+
+/**
+ * Visits the entries of a tar archive one after the other, and reads `source` to its end also where the archive ends
+ * earlier.
+ *
+ * @returns whether the archive had its end marker; one without may be cut off between two entries.
+ */
+export async function readTar(
+  source: ByteSource,
+  limits: Limits,
+  visit: (entry: TarEntry) => Promise<void> | void,
+): Promise<boolean> {
+  const extract = createExtract(OPTIONS);
+  const frames = new TarFrames(limits);
+  const feeding = feed(source, frames, extract);
+  let entries = 0;
+  for await (const stream of extract) {
+    entries += 1;
+    if (entries > limits.entries) throw new Error(`archive has more than ${limits.entries} entries`);
+    await visit(createEntry(stream, frames.shift()));
+    stream.resume();
+  }
+  await feeding;
+  return frames.ended;
+}
+
+async function feed(source: ByteSource, frames: TarFrames, extract: Extract): Promise<void> {
+  const closed = once(extract, 'close').catch(() => undefined);
+  try {
+    for await (const chunk of source) {
+      const part = frames.push(chunk);
+      if (part.length > 0 && !extract.write(part)) await Promise.race([once(extract, 'drain'), closed]);
+      if (extract.destroyed) return;
+    }
+    extract.end(undefined);
+  } catch (error) {
+    extract.destroy(error instanceof Error ? error : new Error(String(error)));
+  }
+}
+
+function createEntry(stream: Source, frame: Frame): TarEntry {
+  const header: ParsedHeader = stream.header;
+  const { pax } = frame;
+  const name = pax?.get('path') || header.name;
+  try {
+    const type = typeOf(header, frame, name);
+    return {
+      name,
+      type,
+      mode: checkedNumber(header.mode, 'mode', Number.MAX_SAFE_INTEGER) & 0o7777,
+      uid: idOf(pax, header.uid, 'uid'),
+      gid: idOf(pax, header.gid, 'gid'),
+      size: type === 'file' ? frame.size : 0,
+      mtime: mtimeOf(pax, header.mtime),
+      linkname: pax?.get('linkpath') || (header.linkname ?? ''),
+      major: checkedNumber(header.devmajor, 'device major', 0xfff),
+      minor: checkedNumber(header.devminor, 'device minor', 0xfffff),
+      pax,
+      data: stream as ByteSource,
+    };
+  } catch (error) {
+    throw entryError(name, error);
+  }
+}
+
+/** An error about one entry, which it names. */
+export function entryError(name: ByteString, error: unknown): Error {
+  const shown = name.length > 200 ? `${name.slice(0, 200)}...` : name;
+  const why = error instanceof Error ? error.message : String(error);
+  return new Error(`entry ${JSON.stringify(toText(shown))}: ${why}`, { cause: error });
+}
+
+function typeOf(header: ParsedHeader, frame: Frame, name: ByteString): EntryType {
+  const parsed = header.type === null ? undefined : TYPES[header.type];
+  if (parsed === undefined) {
+    const letter = String.fromCharCode(frame.type);
+    const sparse = letter === 'S' ? ' (a GNU sparse file; write the archive without --sparse)' : '';
+    throw new Error(`entries of type ${JSON.stringify(letter)} cannot be unpacked${sparse}`);
+  }
+  if (frame.pax?.has('GNU.sparse.major') || frame.pax?.has('GNU.sparse.map') || frame.pax?.has('GNU.sparse.size')) {
+    throw new Error('GNU sparse files cannot be unpacked; write the archive without --sparse');
+  }
+  // Archives older than POSIX mark a directory by a slash at the end of its name alone.
+  const type = parsed === 'file' && name.endsWith('/') ? 'directory' : parsed;
+  if (header.size !== frame.size || (frame.size !== 0 && type !== 'file' && parsed !== 'directory')) {
+    throw new Error('its size is ambiguous: the readers of tar archives would disagree about it');
+  }
+  return type;
+}
+
+function checkedNumber(value: number | null, what: string, highest: number): number {
+  const number = value ?? 0;
+  if (!Number.isInteger(number) || number < 0 || number > highest) throw new Error(`its ${what} is out of range`);
+  return number;
+}
+
+function idOf(pax: PaxRecords | undefined, inHeader: number | null, key: 'uid' | 'gid'): number {
+  const record = pax?.get(key);
+  const value = record === undefined || record === '' ? inHeader : parsePaxNumber(record, key);
+  return checkedNumber(value, key, HIGHEST_ID);
+}
+
+function mtimeOf(pax: PaxRecords | undefined, inHeader: Date | null): Timestamp {
+  const record = pax?.get('mtime');
+  if (record !== undefined && record !== '') return parsePaxTime(record, 'mtime');
+  const seconds = (inHeader?.getTime() ?? 0) / 1000;
+  if (!Number.isFinite(seconds)) throw new Error('its time is out of range');
+  return { seconds: Math.floor(seconds), nanoseconds: 0 };
+}
