@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs';
-import { afterAll, beforeAll, beforeEach, describe, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, test } from 'vitest';
 import { type Identity, errnoOf } from '../support/agent.ts';
 import { Ground } from '../support/ground.ts';
 import { type Layers, type Mounted, type Mounter, MOUNTERS } from '../support/mounters.ts';
@@ -202,6 +202,7 @@ export function conformance(title: string, rows: readonly Row[], setup: Setup = 
         bench = await openBench(mounter, named, setup);
       });
       beforeEach(() => bench?.revive());
+      afterEach(() => bench?.ground.release());
       afterAll(() => bench?.close());
       for (const row of rows) {
         const missing = missingFor(row, mounter);

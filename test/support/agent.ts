@@ -67,10 +67,8 @@ export class Agent {
   /** @param prefix a command that starts another, such as `nsenter ... --`. */
   constructor(prefix: readonly string[], identity: Identity | undefined) {
     const script = join(import.meta.dirname, 'agent.js');
-    const [file, ...rest] = [...prefix, process.execPath, script, JSON.stringify(identity ?? null)] as [
-      string,
-      ...string[],
-    ];
+    const parameters = [script, JSON.stringify(identity ?? null)];
+    const [file = process.execPath, ...rest] = [...prefix, process.execPath].concat(parameters);
     this.#child = spawn(file, rest, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], serialization: 'advanced' });
     this.#child.stderr?.on('data', (chunk: Buffer) => (this.#stderr += chunk.toString()));
     this.#child.on('message', (reply) => this.#settle(reply as Reply));

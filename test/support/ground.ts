@@ -74,6 +74,11 @@ export class Ground {
     return system;
   }
 
+  /** Makes every agent let go of the mounts. */
+  async release(): Promise<void> {
+    for (const system of this.#systems.values()) await system.release();
+  }
+
   /** Starts a program as the ground's root, in a directory. */
   spawn(command: readonly string[], cwd = this.directory): ChildProcess {
     const [file = '', ...parameters] = [...this.prefix, 'sh', '-c', 'cd "$0" && exec "$@"', cwd, ...command];

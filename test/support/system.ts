@@ -35,6 +35,7 @@ function data(content: string | Buffer): Buffer {
 export class System {
   readonly agent: Agent;
   readonly identity: Identity | undefined;
+  readonly #open = new Set<number>();
 
   constructor(agent: Agent, identity?: Identity) {
     this.agent = agent;
@@ -51,12 +52,21 @@ export class System {
     return Buffer.from(reply.out[0] ?? []).subarray(0, Number(reply.value));
   }
 
-  open(path: Path, flags: number, mode = 0o644): Promise<number> {
-    return this.#int('int open(const void *path, int flags, uint32_t mode)', cstring(path), flags, mode);
+  async open(path: Path, flags: number, mode = 0o644): Promise<number> {
+    const fd = await this.#int('int open(const void *path, int flags, uint32_t mode)', cstring(path), flags, mode);
+    this.#open.add(fd);
+    return fd;
   }
 
   close(fd: number): Promise<number> {
+    this.#open.delete(fd);
     return this.#int('int close(int fd)', fd);
+  }
+
+  /** Closes what is open still and leaves the mount, so that it can be unmounted. */
+  async release(): Promise<void> {
+    for (const fd of [...this.#open]) await this.close(fd);
+    await this.chdir('/');
   }
 
   read(fd: number, count: number): Promise<Buffer> {
