@@ -1,4 +1,5 @@
 import koffi from 'koffi';
+import { bind } from './libc.ts';
 
 /**
  * Bytes outside the JavaScript heap whose address is known, so that a system call can be given any offset in them as
@@ -21,4 +22,11 @@ export class Memory {
     this.bytes = Buffer.from(this.buffer);
     this.address = Number(koffi.address(this.bytes));
   }
+}
+
+const nativeMemmove = bind('uintptr_t memmove(uintptr_t to, uintptr_t from, size_t length)');
+
+/** Copies between two addresses. */
+export function copyBytes(to: number, from: number, length: number): void {
+  nativeMemmove(to, from, length);
 }

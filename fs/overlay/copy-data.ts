@@ -1,0 +1,72 @@
+import { SEEK_DATA, SEEK_HOLE } from '../sys/constants.ts';
+import { EIO, ENXIO } from '../sys/errno.ts';
+import { copyFileRange, ficlone, ftruncate, lseek, pread, pwrite } from '../sys/file.ts';
+import { Memory } from '../sys/memory.ts';
+import { type Layer } from './layer.ts';
+
+const CHUNK = 1 << 20;
+/** stat's unit of st_blocks, bytes. */
+const BLOCK = 512;
+
+let buffer: Memory | undefined;
+
+/**
+ * Copies the first `size` bytes, holes as holes. Shared blocks where the filesystem can (FICLONE), else
+ * copy_file_range, else through memory.
+ *
+ * @param whole `size` is the file's length: a clone will do.
+ * @param blocks st_blocks of the source: a file with a block for every byte has no holes to look for.
+ */
+export function copyData(layer: Layer, from: number, to: number, size: number, whole: boolean, blocks: number): number {
+  if (size === 0) return 0;
+  if (whole && !layer.refusesClone) {
+    if (ficlone(to, from) === 0) return 0;
+    layer.refusesClone = true;
+  }
+  if (blocks * BLOCK >= size) return copyRange(from, to, 0, size);
+  const copied = copySegments(from, to, size);
+  return copied < 0 ? copied : ftruncate(to, size);
+}
+
+function copySegments(from: number, to: number, size: number): number {
+  for (let at = 0; at < size;) {
+    const start = lseek(from, at, SEEK_DATA);
+    if (start === -ENXIO) return 0;
+    // A filesystem without holes: all is data.
+    if (start < 0) return copyRange(from, to, at, size);
+    if (start >= size) return 0;
+    const hole = lseek(from, start, SEEK_HOLE);
+    const end = hole < 0 ? size : Math.min(hole, size);
+    const copied = copyRange(from, to, start, end);
+    if (copied < 0) return copied;
+    at = end;
+  }
+  return 0;
+}
+
+function copyRange(from: number, to: number, start: number, end: number): number {
+  for (let at = start; at < end;) {
+    const copied = copyFileRange(from, at, to, at, end - at);
+    if (copied === 0) return ftruncate(to, end);
+    if (copied < 0) return copyThroughMemory(from, to, at, end);
+    at += copied;
+  }
+  return 0;
+}
+
+/** copy_file_range(2) refuses across some filesystems and before Linux 5.3. */
+function copyThroughMemory(from: number, to: number, start: number, end: number): number {
+  buffer ??= new Memory(CHUNK);
+  for (let at = start; at < end;) {
+    const length = pread(from, buffer.address, Math.min(CHUNK, end - at), at);
+    if (length < 0) return length;
+    if (length === 0) return 0;
+    for (let written = 0; written < length;) {
+      const done = pwrite(to, buffer.address + written, length - written, at + written);
+      if (done <= 0) return done === 0 ? -EIO : done;
+      written += done;
+    }
+    at += length;
+  }
+  return 0;
+}

@@ -1,0 +1,76 @@
+import { type Attr, STATX } from '../sys/attr.ts';
+import { type ByteString } from '../sys/bytes.ts';
+import { S_IFLNK, S_IFMT, S_ISGID, S_ISUID } from '../sys/constants.ts';
+import { EINVAL, ENODATA, EOPNOTSUPP, EPERM } from '../sys/errno.ts';
+import { Memory } from '../sys/memory.ts';
+import { Times } from '../sys/metadata.ts';
+import { getxattr, listxattr, setxattr } from '../sys/xattr.ts';
+import { chmodReal, chownReal, utimesReal } from './real-file.ts';
+import { isOwnXattr } from './whiteout.ts';
+
+// XATTR_LIST_MAX and XATTR_SIZE_MAX of linux/limits.h.
+const list = new Memory(65536);
+const value = new Memory(65536);
+const times = new Times();
+
+/**
+ * Gives a new file the owner, xattrs, ACLs, mode and times of the one it is copied from, in the order in which none
+ * undoes another: chown clears setuid and capabilities, setting an ACL changes the mode.
+ *
+ * Where the owner cannot be kept (not mapped in this user namespace, or we may not give files away), the copy belongs
+ * to us, and setuid, setgid and file capabilities go: they would be ours now (CVE-2023-0386).
+ */
+export function copyMetadata(dirfd: number, name: ByteString, attr: Attr, toDirfd: number, toName: ByteString): number {
+  const owned = chownReal(toDirfd, toName, attr.uid, attr.gid);
+  const foreign = owned === -EINVAL || owned === -EPERM;
+  if (owned < 0 && !foreign) return owned;
+  const copied = copyXattrs(dirfd, name, toDirfd, toName, foreign);
+  if (copied < 0) return copied;
+  const { mode } = attr;
+  if ((mode & S_IFMT) !== S_IFLNK) {
+    const kept = foreign ? mode & ~(S_ISUID | S_ISGID) : mode;
+    const changed = chmodReal(toDirfd, toName, kept & 0o7777);
+    if (changed < 0) return changed;
+  }
+  return copyTimes(attr, toDirfd, toName);
+}
+
+/** Sets atime and mtime as `attr` has them. */
+export function copyTimes(attr: Attr, dirfd: number, name: ByteString): number {
+  const { view } = attr;
+  times.setAtime(
+    view.getInt32(STATX.atimeSec, true),
+    view.getInt32(STATX.atimeSec + 4, true),
+    view.getUint32(STATX.atimeNsec, true),
+  );
+  times.setMtime(
+    view.getInt32(STATX.mtimeSec, true),
+    view.getInt32(STATX.mtimeSec + 4, true),
+    view.getUint32(STATX.mtimeNsec, true),
+  );
+  return utimesReal(dirfd, name, times);
+}
+
+function copyXattrs(dirfd: number, name: ByteString, toDirfd: number, toName: ByteString, foreign: boolean): number {
+  const length = listxattr(dirfd, name, list.address, list.size);
+  if (length <= 0) return length === -EOPNOTSUPP ? 0 : length;
+  const names = list.bytes.toString('latin1', 0, length - 1).split('\0');
+  for (const xattr of names) {
+    if (isOwnXattr(xattr) || (foreign && xattr === 'security.capability')) continue;
+    const copied = copyXattr(dirfd, name, toDirfd, toName, xattr);
+    if (copied < 0 && !mayBeLost(xattr, copied)) return copied;
+  }
+  return 0;
+}
+
+function copyXattr(dirfd: number, name: ByteString, toDirfd: number, toName: ByteString, xattr: ByteString): number {
+  const length = getxattr(dirfd, name, xattr, value.address, value.size);
+  if (length < 0) return length === -ENODATA ? 0 : length;
+  return setxattr(toDirfd, toName, xattr, value.address, length, 0);
+}
+
+/** As in overlayfs (ovl_copy_xattr): what the upper cannot hold is left behind, except ACLs, which guard access. */
+function mayBeLost(xattr: ByteString, errno: number): boolean {
+  if (xattr.startsWith('system.posix_acl_')) return false;
+  return errno === -EOPNOTSUPP || errno === -EPERM;
+}

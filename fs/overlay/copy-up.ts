@@ -1,0 +1,192 @@
+import { Attr, encodeDevice } from '../sys/attr.ts';
+import { type ByteString } from '../sys/bytes.ts';
+import {
+  DT_DIR,
+  O_ACCMODE,
+  O_CLOEXEC,
+  O_CREAT,
+  O_DIRECTORY,
+  O_EXCL,
+  O_NOFOLLOW,
+  O_NONBLOCK,
+  O_PATH,
+  O_RDONLY,
+  O_RDWR,
+  S_IFDIR,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+  AT_REMOVEDIR,
+} from '../sys/constants.ts';
+import { EIO, EROFS } from '../sys/errno.ts';
+import {
+  close,
+  dup3,
+  fdatasync,
+  fstat,
+  mkdirat,
+  mknodat,
+  openat,
+  readlinkat,
+  renameat2,
+  statat,
+  symlinkat,
+  unlinkat,
+} from '../sys/file.ts';
+import { Memory } from '../sys/memory.ts';
+import { copyData } from './copy-data.ts';
+import { copyMetadata, copyTimes } from './copy-metadata.ts';
+import { type Inode } from './inode.ts';
+import { COUNTER } from './options.ts';
+import { RealDirectory } from './real-directory.ts';
+import { openForReading, openReal, statReal } from './real-file.ts';
+import { type Union } from './union.ts';
+import { type Workdir } from './workdir.ts';
+
+/** Copy the whole file. */
+export const ALL = -1;
+
+const linkTarget = new Memory(4097);
+const source = new Attr();
+const parentAttr = new Attr();
+
+/**
+ * Makes sure that a file is in the upper layer, where it can be changed; its parents first.
+ *
+ * The copy is made whole in the workdir and then renamed into place, the commit point: a crash or ENOSPC before it
+ * leaves the lower file visible and nothing else.
+ *
+ * @param limit of a file that is about to be truncated, only so many bytes; ALL for all.
+ */
+export function ensureUpper(union: Union, inode: Inode, limit = ALL): number {
+  if (inode.isUpper) return 0;
+  const { workdir } = union;
+  if (workdir === undefined) return -EROFS;
+  if (inode.parent === undefined) return inode.isDirectory ? -EIO : copyUpNameless(union, workdir, inode, limit);
+  const raised = ensureUpper(union, inode.parent);
+  if (raised < 0) return raised;
+  const temporary = workdir.temporaryName();
+  const copied = copyTo(union, workdir, inode, temporary, limit);
+  const placed = copied < 0 ? copied : putInPlace(union, workdir, inode, inode.parent, temporary);
+  if (placed < 0) unlinkat(workdir.fd, temporary, inode.isDirectory ? AT_REMOVEDIR : 0);
+  return placed;
+}
+
+/** Makes a copy of `inode`'s lower file in the workdir; `source` holds its attributes afterwards. */
+function copyTo(union: Union, workdir: Workdir, inode: Inode, temporary: ByteString, limit: number): number {
+  const dirfd = union.dirfdOf(inode);
+  const name = union.nameOf(inode);
+  const stated = statReal(dirfd, name, source);
+  if (stated < 0) return stated;
+  union.count(COUNTER.copyUps);
+  const made =
+    inode.type === S_IFREG
+      ? copyRegular(union, workdir, inode, temporary, limit)
+      : makeSpecial(workdir, dirfd, name, temporary);
+  return made < 0 ? made : copyMetadata(dirfd, name, source, workdir.fd, temporary);
+}
+
+function copyRegular(union: Union, workdir: Workdir, inode: Inode, temporary: ByteString, limit: number): number {
+  const layer = union.layerOf(inode);
+  if (layer === undefined) return -EIO;
+  const from = openForReading(layer, union.dirfdOf(inode), union.nameOf(inode), O_RDONLY | O_NONBLOCK);
+  if (from < 0) return from;
+  const to = openat(workdir.fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600);
+  let copied = to;
+  if (to >= 0) {
+    const { size } = source;
+    const length = limit === ALL ? size : Math.min(limit, size);
+    copied = copyData(layer, from, to, length, length === size, source.blocks);
+    union.count(COUNTER.copyUpBytes, length);
+    // Before the rename, or a power cut could leave the new name without its data.
+    if (copied >= 0 && union.sync && length > 0) copied = fdatasync(to);
+    close(to);
+  }
+  close(from);
+  return copied;
+}
+
+function makeSpecial(workdir: Workdir, dirfd: number, name: ByteString, temporary: ByteString): number {
+  const { mode } = source;
+  switch (mode & S_IFMT) {
+    case S_IFDIR:
+      return mkdirat(workdir.fd, temporary, 0o700);
+    case S_IFLNK: {
+      const length = readlinkat(dirfd, name, linkTarget.address, linkTarget.size);
+      if (length < 0) return length;
+      return symlinkat(linkTarget.bytes.toString('latin1', 0, length), workdir.fd, temporary);
+    }
+    default:
+      return mknodat(workdir.fd, temporary, mode & ~0o777, encodeDevice(source.rdevMajor, source.rdevMinor));
+  }
+}
+
+/** The commit: renames the copy into the upper, without a trace in the parent's times. */
+function putInPlace(union: Union, workdir: Workdir, inode: Inode, parent: Inode, temporary: ByteString): number {
+  if (parent.upper === undefined) return -EIO;
+  const dirfd = union.fds.fd(parent.upper);
+  const stated = fstat(dirfd, parentAttr);
+  if (stated < 0) return stated;
+  const renamed = renameat2(workdir.fd, temporary, dirfd, inode.name);
+  if (renamed < 0) return renamed;
+  copyTimes(parentAttr, dirfd, '');
+  moveToUpper(union, inode, parent, parent.upper, dirfd);
+  return 0;
+}
+
+/** Points the inode at its copy. */
+function moveToUpper(union: Union, inode: Inode, parent: Inode, upper: RealDirectory, dirfd: number): void {
+  const entry = union.indexes.peek(parent)?.edit(inode.name);
+  entry?.addUpper((source.mode & S_IFMT) >> 12, inode.ino, false);
+  if (inode.isDirectory) {
+    inode.upper = new RealDirectory(upper.layer, upper, inode.name);
+    if (entry !== undefined) entry.upperType = DT_DIR;
+    return;
+  }
+  keepLinks(inode);
+  inode.real = upper;
+  inode.realName = inode.name;
+  if (statat(dirfd, inode.name, union.scratch) === 0) {
+    inode.realIno = union.scratch.ino;
+    upper.layer.keptInos.set(inode.realIno, inode.ino);
+    if (inode.lowerLinks > 0) upper.layer.linked.set(inode.realIno, inode);
+  }
+  reopenHandles(union, inode);
+}
+
+/** The other lower names of a copied-up file go on leading to it. */
+function keepLinks(inode: Inode): void {
+  if (source.nlink <= 1) return;
+  inode.origin = inode.real?.layer;
+  inode.originIno = source.ino;
+  inode.lowerLinks = source.nlink - 1;
+}
+
+/** Files that were open before see what is written after: their descriptors get the copy under the same number. */
+function reopenHandles(union: Union, inode: Inode): void {
+  for (let handle = inode.handles; handle !== undefined; handle = handle.next) {
+    const fd = openReal(union.dirfdOf(inode), union.nameOf(inode), handle.flags & O_ACCMODE);
+    if (fd < 0) continue;
+    dup3(fd, handle.fd, O_CLOEXEC);
+    close(fd);
+  }
+}
+
+/** An open file whose lower name was deleted is changed: the copy has no name either. */
+function copyUpNameless(union: Union, workdir: Workdir, inode: Inode, limit: number): number {
+  const temporary = workdir.temporaryName();
+  const copied = copyTo(union, workdir, inode, temporary, limit);
+  const fd = copied < 0 ? copied : openat(workdir.fd, temporary, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  unlinkat(workdir.fd, temporary);
+  if (fd < 0) return fd;
+  inode.pinned = fd;
+  inode.real = undefined;
+  reopenHandles(union, inode);
+  return 0;
+}
+
+/** Opens a directory of the upper for fsync. */
+export function openUpperDirectory(union: Union, inode: Inode): number {
+  if (inode.upper === undefined) return -EIO;
+  return openat(union.fds.fd(inode.upper), '.', O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}

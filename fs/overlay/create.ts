@@ -1,0 +1,389 @@
+import { type Caller, type Entry, type Opened } from '../filesystem.ts';
+import { type Attr } from '../sys/attr.ts';
+import { type ByteString } from '../sys/bytes.ts';
+import {
+  AT_REMOVEDIR,
+  O_ACCMODE,
+  O_CLOEXEC,
+  O_CREAT,
+  O_EXCL,
+  O_NOFOLLOW,
+  O_RDWR,
+  O_TMPFILE,
+  RENAME_EXCHANGE,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+  S_ISGID,
+  S_ISUID,
+} from '../sys/constants.ts';
+import { EEXIST, EINVAL, EIO, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, EROFS } from '../sys/errno.ts';
+import { close, fstat, mkdirat, mknodat, openat, renameat2, statat, symlinkat, unlinkat } from '../sys/file.ts';
+import { fchmod, fchown, umask } from '../sys/metadata.ts';
+import { Attr as AttrBuffer } from '../sys/attr.ts';
+import { SELF } from '../sys/xattr.ts';
+import { ensureUpper } from './copy-up.ts';
+import { DirectoryIndex, type IndexEntry } from './directory-index.ts';
+import { type Inode } from './inode.ts';
+import { ABSENT, NAME_MAX, addAlias, nameAgain, present, registerLinks, resolve, statInode } from './lookup.ts';
+import { findEntry } from './merge.ts';
+import { RealDirectory } from './real-directory.ts';
+import { chmodReal, chownReal, linkReal, statReal } from './real-file.ts';
+import { openInode } from './open.ts';
+import { makeStaging } from './staging.ts';
+import { type Union } from './union.ts';
+import { removeDotWhiteout, writeOpaque } from './upper-format.ts';
+import { isReservedName } from './whiteout.ts';
+
+/** What the union knows of a name that is about to be made; `prepare` fills it. */
+const place = { dirfd: -1, whiteout: false, dotWhiteout: false, lowerVisible: false };
+
+const parentAttr = new AttrBuffer();
+
+/** Checks that `name` can be made in `parent` and fills `place`; the parent is in the upper afterwards. */
+function prepare(union: Union, parent: Inode, name: ByteString): number {
+  if (!parent.isDirectory) return -ENOTDIR;
+  if (union.upper === undefined) return -EROFS;
+  if (name.length > NAME_MAX) return -ENAMETOOLONG;
+  if (parent.unlinked) return -ENOENT;
+  if (isReservedName(name)) return -EINVAL;
+  const entry = findEntry(union, parent, name);
+  if (typeof entry === 'number' && entry < 0) return entry;
+  if (typeof entry !== 'number' && entry.visible) return -EEXIST;
+  const raised = ensureUpper(union, parent);
+  if (raised < 0) return raised;
+  const known: IndexEntry | undefined = typeof entry === 'number' ? undefined : entry;
+  place.whiteout = known?.whiteout === true;
+  place.dotWhiteout = known?.dotWhiteout === true;
+  place.lowerVisible = known?.lowerVisible === true;
+  place.dirfd = parent.upper === undefined ? -EIO : union.fds.fd(parent.upper);
+  return place.dirfd < 0 ? place.dirfd : 0;
+}
+
+let currentMask = -1;
+
+/**
+ * Lets the upper's filesystem apply the caller's umask itself, as it alone knows whether a default ACL takes its place.
+ * The session's thread has a umask of its own.
+ */
+function setUmask(mask: number): void {
+  if (mask === currentMask) return;
+  umask(mask);
+  currentMask = mask;
+}
+
+/** Makes a file, directory, device, fifo, socket or symlink. */
+export function makeNode(
+  union: Union,
+  caller: Caller,
+  parent: Inode,
+  name: ByteString,
+  mode: number,
+  rdev: number,
+  target: ByteString,
+  entry: Entry,
+): number {
+  const type = mode & S_IFMT;
+  // Character device 0:0 is a whiteout: a user of the mount cannot make one.
+  if (type === S_IFCHR && rdev === 0) return -EPERM;
+  const prepared = prepare(union, parent, name);
+  if (prepared < 0) return prepared;
+  setUmask(caller.umask);
+  const made = place.whiteout
+    ? makeOverWhiteout(union, caller, parent, name, mode, rdev, target, entry.attr)
+    : makeOwned(union, caller, parent, place.dirfd, name, mode, rdev, target, entry.attr);
+  if (made < 0) return made;
+  grant(entry, adopt(union, parent, name, entry.attr));
+  return 0;
+}
+
+function makeReal(dirfd: number, name: ByteString, mode: number, rdev: number, target: ByteString): number {
+  switch (mode & S_IFMT) {
+    case S_IFDIR:
+      return mkdirat(dirfd, name, mode & 0o7777);
+    case S_IFLNK:
+      return symlinkat(target, dirfd, name);
+    default:
+      return mknodat(dirfd, name, mode, rdev);
+  }
+}
+
+/** Makes a file and gives it to the caller; a file that cannot be given away is taken back. */
+function makeOwned(
+  union: Union,
+  caller: Caller,
+  parent: Inode,
+  dirfd: number,
+  name: ByteString,
+  mode: number,
+  rdev: number,
+  target: ByteString,
+  attr: Attr,
+): number {
+  const made = makeReal(dirfd, name, mode, rdev, target);
+  if (made < 0) return made;
+  let owned = statat(dirfd, name, attr);
+  if (owned === 0) owned = giveTo(union, caller, parent, dirfd, name, attr);
+  if (owned < 0) unlinkat(dirfd, name, (mode & S_IFMT) === S_IFDIR ? AT_REMOVEDIR : 0);
+  return owned;
+}
+
+/**
+ * Makes a new file the caller's. Its group is the parent's where that is setgid: the upper's filesystem has done so by
+ * itself. `name` may be SELF, with a descriptor open for writing.
+ */
+function giveTo(union: Union, caller: Caller, parent: Inode, dirfd: number, name: ByteString, attr: Attr): number {
+  const uid = union.owners.uid.stored(caller.uid);
+  let gid = union.owners.gid.stored(caller.gid);
+  if (attr.uid === uid && attr.gid === gid) return 0;
+  if (attr.gid !== gid && inheritsGroup(union, parent)) gid = attr.gid;
+  if (attr.uid === uid && attr.gid === gid) return 0;
+  const owned = name === SELF ? fchown(dirfd, uid, gid) : chownReal(dirfd, name, uid, gid);
+  if (owned < 0) return owned;
+  attr.uid = uid;
+  attr.gid = gid;
+  const { mode } = attr;
+  // chown(2) has cleared these.
+  if ((mode & (S_ISUID | S_ISGID)) === 0 || (mode & S_IFMT) !== S_IFREG) return 0;
+  return name === SELF ? fchmod(dirfd, mode & 0o7777) : chmodReal(dirfd, name, mode & 0o7777);
+}
+
+function inheritsGroup(union: Union, parent: Inode): boolean {
+  const stated = statReal(union.dirfdOf(parent), union.nameOf(parent), parentAttr);
+  return stated === 0 && (parentAttr.mode & S_ISGID) !== 0;
+}
+
+/**
+ * Makes a file where the upper has a whiteout: whole in the workdir, then one rename puts it in the whiteout's place. A
+ * directory takes an exchange, and is opaque: what the whiteout hid stays hidden.
+ */
+function makeOverWhiteout(
+  union: Union,
+  caller: Caller,
+  parent: Inode,
+  name: ByteString,
+  mode: number,
+  rdev: number,
+  target: ByteString,
+  attr: Attr,
+): number {
+  const { workdir } = union;
+  if (workdir === undefined) return -EROFS;
+  const { dirfd, dotWhiteout, lowerVisible } = place;
+  const staging = makeStaging(union, workdir, dirfd);
+  if (staging.fd < 0) return staging.fd;
+  const temporary = workdir.temporaryName();
+  const directory = (mode & S_IFMT) === S_IFDIR;
+  let made = makeOwned(union, caller, parent, staging.fd, temporary, mode, rdev, target, attr);
+  if (made === 0) {
+    if (directory && lowerVisible) made = markOpaque(staging.fd, temporary);
+    if (made === 0) made = overWhiteout(staging.fd, temporary, dirfd, name, directory && !dotWhiteout);
+    if (made < 0) unlinkat(staging.fd, temporary, directory ? AT_REMOVEDIR : 0);
+    else if (dotWhiteout) removeDotWhiteout(union, parent, name);
+  }
+  staging.close();
+  return made;
+}
+
+function markOpaque(dirfd: number, name: ByteString): number {
+  const fd = openat(dirfd, name, O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0) return fd;
+  const marked = writeOpaque(fd);
+  close(fd);
+  return marked;
+}
+
+/** @param exchange the whiteout is a device and cannot be replaced by a directory: it comes out instead. */
+export function overWhiteout(
+  fromDirfd: number,
+  from: ByteString,
+  dirfd: number,
+  name: ByteString,
+  exchange: boolean,
+): number {
+  const renamed = renameat2(fromDirfd, from, dirfd, name, exchange ? RENAME_EXCHANGE : 0);
+  if (renamed === 0 && exchange) unlinkat(fromDirfd, from);
+  return renamed;
+}
+
+/** Makes the inode of a file that has just come into being in the upper; `attr` is turned into what users see. */
+function adopt(union: Union, parent: Inode, name: ByteString, attr: Attr): Inode {
+  const upper = parent.upper;
+  if (upper === undefined) throw new Error('a file was made in a directory that is not in the upper layer');
+  const type = attr.mode & S_IFMT;
+  const inode = union.inodes.create(type, upper.layer.uniqueIno(attr.ino), parent, name);
+  noteUpper(union, parent, name, type, inode.ino);
+  if (type === S_IFDIR) {
+    inode.upper = new RealDirectory(upper.layer, upper, name);
+    // Nothing below shows through, and it is empty: no need to read it.
+    union.indexes.set(inode, new DirectoryIndex());
+  } else {
+    inode.real = upper;
+    inode.realName = name;
+  }
+  present(union, inode, attr);
+  return inode;
+}
+
+/** Keeps the parent's index right: the upper now has a file under `name`. */
+export function noteUpper(union: Union, parent: Inode, name: ByteString, type: number, ino: number): void {
+  const entry = union.indexes.peek(parent)?.edit(name);
+  if (entry === undefined) return;
+  entry.addUpper(type >> 12, ino, false);
+  entry.dotWhiteout = false;
+}
+
+/** Hands an inode to the kernel. */
+export function grant(entry: Entry, inode: Inode): void {
+  inode.nlookup++;
+  entry.node = inode.id;
+  entry.generation = inode.generation;
+}
+
+/** Makes a regular file and opens it. One that came to be meanwhile is opened, unless O_EXCL forbids. */
+export function createFile(
+  union: Union,
+  caller: Caller,
+  parent: Inode,
+  name: ByteString,
+  mode: number,
+  flags: number,
+  entry: Entry,
+  opened: Opened,
+): number {
+  const prepared = prepare(union, parent, name);
+  if (prepared === -EEXIST && (flags & O_EXCL) === 0) return openExisting(union, parent, name, flags, entry, opened);
+  if (prepared < 0) return prepared;
+  setUmask(caller.umask);
+  const { dirfd, whiteout } = place;
+  if (whiteout) {
+    const made = makeOverWhiteout(union, caller, parent, name, S_IFREG | (mode & 0o7777), 0, '', entry.attr);
+    if (made < 0) return made;
+    const inode = adopt(union, parent, name, entry.attr);
+    const failed = openInode(union, inode, flags, opened);
+    if (failed < 0) union.inodes.release(inode);
+    else grant(entry, inode);
+    return failed;
+  }
+  const openFlags = (flags & O_ACCMODE) | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+  const fd = openat(dirfd, name, openFlags, mode & 0o7777);
+  if (fd < 0) return fd;
+  const owned = fstat(fd, entry.attr) || giveTo(union, caller, parent, fd, SELF, entry.attr);
+  if (owned < 0) {
+    unlinkat(dirfd, name);
+    close(fd);
+    return owned;
+  }
+  const inode = adopt(union, parent, name, entry.attr);
+  grant(entry, inode);
+  opened.handle = union.handles.open(inode, fd, flags & O_ACCMODE);
+  return 0;
+}
+
+function openExisting(
+  union: Union,
+  parent: Inode,
+  name: ByteString,
+  flags: number,
+  entry: Entry,
+  opened: Opened,
+): number {
+  const inode = resolve(union, parent, name, entry.attr);
+  if (typeof inode === 'number') return inode === ABSENT ? -ENOENT : inode;
+  const failed = openInode(union, inode, flags, opened);
+  if (failed < 0) {
+    union.inodes.release(inode);
+    return failed;
+  }
+  grant(entry, inode);
+  return statInode(union, inode, entry.attr);
+}
+
+/** O_TMPFILE: a file in the upper that has no name until it is linked. */
+export function createTemporary(
+  union: Union,
+  caller: Caller,
+  parent: Inode,
+  mode: number,
+  flags: number,
+  entry: Entry,
+  opened: Opened,
+): number {
+  if (union.upper === undefined) return -EROFS;
+  if (parent.unlinked) return -ENOENT;
+  const raised = ensureUpper(union, parent);
+  if (raised < 0) return raised;
+  if (parent.upper === undefined) return -EIO;
+  setUmask(caller.umask);
+  const unlinkable = flags & O_EXCL;
+  const fd = openat(union.fds.fd(parent.upper), '.', O_TMPFILE | O_RDWR | O_CLOEXEC | unlinkable, mode & 0o7777);
+  if (fd < 0) return fd;
+  const owned = fstat(fd, entry.attr) || giveTo(union, caller, parent, fd, SELF, entry.attr);
+  if (owned < 0) {
+    close(fd);
+    return owned;
+  }
+  const inode = union.inodes.create(S_IFREG, union.upper.uniqueIno(entry.attr.ino), undefined, '');
+  inode.unlinked = true;
+  opened.handle = union.handles.open(inode, fd, O_RDWR);
+  present(union, inode, entry.attr);
+  grant(entry, inode);
+  return 0;
+}
+
+/** link(2): a further name; the file is in the upper afterwards. */
+export function linkInode(union: Union, inode: Inode, parent: Inode, name: ByteString, entry: Entry): number {
+  if (inode.isDirectory) return -EPERM;
+  // The source first: its copy-up may change what `prepare` finds out about the parent.
+  if (union.upper === undefined) return -EROFS;
+  const raised = ensureUpper(union, inode);
+  if (raised < 0) return raised;
+  const prepared = prepare(union, parent, name);
+  if (prepared < 0) return prepared;
+  const linked = linkInto(union, inode, parent, name);
+  if (linked < 0) return linked;
+  const { upper } = parent;
+  if (upper === undefined) return -EIO;
+  addAlias(inode, parent, name, upper);
+  noteUpper(union, parent, name, inode.type, inode.ino);
+  const stated = statReal(union.dirfdOf(inode), union.nameOf(inode), entry.attr);
+  if (stated < 0) return stated;
+  registerLinks(inode, upper.layer, entry.attr.ino);
+  present(union, inode, entry.attr);
+  grant(entry, inode);
+  return 0;
+}
+
+function linkInto(union: Union, inode: Inode, parent: Inode, name: ByteString): number {
+  const { workdir } = union;
+  const { dirfd, whiteout, dotWhiteout } = place;
+  if (!whiteout || dotWhiteout || workdir === undefined) {
+    const linked = linkReal(union.dirfdOf(inode), union.nameOf(inode), dirfd, name);
+    if (linked === 0 && dotWhiteout) removeDotWhiteout(union, parent, name);
+    return linked;
+  }
+  const temporary = workdir.temporaryName();
+  const linked = linkReal(union.dirfdOf(inode), union.nameOf(inode), workdir.fd, temporary);
+  if (linked < 0) return linked;
+  const renamed = overWhiteout(workdir.fd, temporary, dirfd, name, false);
+  if (renamed < 0) unlinkat(workdir.fd, temporary);
+  return renamed;
+}
+
+/**
+ * Puts a name that only a lower layer has into the upper, as a link to the copied-up file: before the name is moved,
+ * or before the file loses its other upper name.
+ */
+export function materialize(union: Union, inode: Inode, parent: Inode, name: ByteString): number {
+  const raised = ensureUpper(union, parent);
+  if (raised < 0) return raised;
+  if (parent.upper === undefined) return -EIO;
+  const linked = linkReal(union.dirfdOf(inode), union.nameOf(inode), union.fds.fd(parent.upper), name);
+  if (linked < 0) return linked === -EEXIST ? 0 : linked;
+  inode.lowerLinks--;
+  noteUpper(union, parent, name, inode.type, inode.ino);
+  if (inode.real === undefined) nameAgain(inode, parent.upper, name);
+  return 0;
+}

@@ -1,0 +1,52 @@
+import { LRUCache } from 'lru-cache';
+import { O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH } from '../sys/constants.ts';
+import { close, openat } from '../sys/file.ts';
+import { type RealDirectory } from './real-directory.ts';
+
+const FLAGS = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+
+/**
+ * The bounded set of open directory descriptors. Every path inside a layer is walked one component at a time from the
+ * layer's root, never following a symlink: nothing in a layer can lead out of it.
+ */
+export class DirectoryFds {
+  readonly #cache: LRUCache<RealDirectory, number>;
+
+  /** @param max descriptors kept; several must be in use at once, so at least 64. */
+  constructor(max: number) {
+    this.#cache = new LRUCache<RealDirectory, number>({
+      max: Math.max(max, 64),
+      dispose: (fd, directory) => {
+        close(fd);
+        directory.fd = -1;
+      },
+    });
+  }
+
+  /** Descriptor of `directory`, good until 64 others have been asked for; or a negative errno. */
+  fd(directory: RealDirectory): number {
+    const { parent } = directory;
+    if (parent === undefined) return directory.fd;
+    if (directory.fd >= 0) {
+      this.#cache.get(directory);
+      return directory.fd;
+    }
+    const parentFd = this.fd(parent);
+    if (parentFd < 0) return parentFd;
+    const fd = openat(parentFd, directory.name, FLAGS);
+    if (fd >= 0) {
+      this.#cache.set(directory, fd);
+      directory.fd = fd;
+    }
+    return fd;
+  }
+
+  /** Closes the descriptor of a directory that nothing will ask for again. */
+  drop(directory: RealDirectory): void {
+    if (directory.parent !== undefined) this.#cache.delete(directory);
+  }
+
+  clear(): void {
+    this.#cache.clear();
+  }
+}

@@ -1,0 +1,110 @@
+import { type ByteString } from '../sys/bytes.ts';
+import { DT_DIR } from '../sys/constants.ts';
+
+/** Position of the upper layer in a directory's stack; lower layers have 1, 2, ... top first. */
+export const UPPER = 0;
+/** In no layer. */
+export const NOWHERE = -1;
+
+/**
+ * What the layers say of one name in a directory. The upper's part and the lowers' part are kept apart: what is below
+ * decides whether a removal needs a whiteout and whether a new directory must be opaque.
+ */
+export class IndexEntry {
+  /** The upper layer has this name, as a file or as a whiteout. */
+  inUpper = false;
+  /** ... as a whiteout. */
+  whiteout = false;
+  /** ... of the form `.wh.NAME`. */
+  dotWhiteout = false;
+  upperType = 0;
+  upperIno = 0;
+  /** Topmost lower layer in which the name is visible. */
+  lower = NOWHERE;
+  lowerType = 0;
+  lowerIno = 0;
+  /** Further lower layers that have it as a directory, and so take part in the merge. */
+  more: number[] | undefined = undefined;
+  /** A whiteout or a non-directory ended the search: layers further down do not count. */
+  sealed = false;
+
+  /** There is such a file in the union. */
+  get visible(): boolean {
+    return this.inUpper ? !this.whiteout : this.lower !== NOWHERE;
+  }
+
+  /** DT_* of what is visible. */
+  get type(): number {
+    return this.inUpper ? this.upperType : this.lowerType;
+  }
+
+  /** A lower layer would show through if the upper had nothing here. */
+  get lowerVisible(): boolean {
+    return this.lower !== NOWHERE;
+  }
+
+  /** Takes in what the upper layer has. */
+  addUpper(type: number, ino: number, whiteout: boolean): void {
+    this.inUpper = true;
+    this.whiteout = whiteout;
+    this.upperType = type;
+    this.upperIno = ino;
+  }
+
+  /** Takes in what the next lower layer has. */
+  addLower(position: number, type: number, ino: number, whiteout: boolean): void {
+    if (this.sealed) return;
+    if (whiteout || (this.lower !== NOWHERE && type !== DT_DIR)) {
+      this.sealed = true;
+    } else if (this.lower === NOWHERE) {
+      this.lower = position;
+      this.lowerType = type;
+      this.lowerIno = ino;
+      this.sealed = type !== DT_DIR;
+    } else {
+      this.more ??= [];
+      this.more.push(position);
+    }
+  }
+}
+
+/** All names of a merged directory, with whiteouts: a name that is not here is in no layer. */
+export class DirectoryIndex {
+  readonly entries = new Map<ByteString, IndexEntry>();
+  #names: ByteString[] | undefined = undefined;
+
+  get(name: ByteString): IndexEntry | undefined {
+    return this.entries.get(name);
+  }
+
+  /** Visible names in a fixed order; the array is never changed after it was given out. */
+  get names(): readonly ByteString[] {
+    if (this.#names === undefined) {
+      this.#names = [];
+      for (const [name, entry] of this.entries) if (entry.visible) this.#names.push(name);
+    }
+    return this.#names;
+  }
+
+  /** The entry of `name`, made where there is none; the caller is about to change it. */
+  edit(name: ByteString): IndexEntry {
+    this.#names = undefined;
+    let entry = this.entries.get(name);
+    if (entry === undefined) {
+      entry = new IndexEntry();
+      this.entries.set(name, entry);
+    }
+    return entry;
+  }
+
+  /** The upper no longer has `name`. */
+  removeUpper(name: ByteString): void {
+    this.#names = undefined;
+    const entry = this.entries.get(name);
+    if (entry === undefined) return;
+    entry.inUpper = false;
+    entry.whiteout = false;
+    entry.dotWhiteout = false;
+    if (!entry.lowerVisible) this.entries.delete(name);
+  }
+}

@@ -1,0 +1,51 @@
+import { LRUCache } from 'lru-cache';
+import { type DirectoryIndex } from './directory-index.ts';
+import { type Inode } from './inode.ts';
+import { COUNTER } from './options.ts';
+
+/** Weight of an index beside its entries: a small directory is not free. */
+const BASE_WEIGHT = 8;
+
+/** The hot lookup cache: the merged indexes of the directories used last, bounded by the entries they hold. */
+export class IndexCache {
+  readonly #cache: LRUCache<Inode, DirectoryIndex>;
+  readonly #counters: Int32Array;
+  /** Largest index that is kept: a bigger one would push out everything else. */
+  readonly maxEntries: number;
+
+  constructor(maxEntries: number, counters: Int32Array) {
+    this.#counters = counters;
+    this.maxEntries = Math.max(Math.floor(maxEntries / 4), 16);
+    this.#cache = new LRUCache<Inode, DirectoryIndex>({
+      maxSize: Math.max(maxEntries, 64),
+      sizeCalculation: (index) => index.entries.size + BASE_WEIGHT,
+      dispose: (_index, _inode, reason) => {
+        if (reason === 'evict') this.#count(COUNTER.cacheEvictions);
+      },
+    });
+  }
+
+  get(directory: Inode): DirectoryIndex | undefined {
+    const index = this.#cache.get(directory);
+    this.#count(index === undefined ? COUNTER.cacheMisses : COUNTER.cacheHits);
+    return index;
+  }
+
+  /** As `get`, without counting or renewing: for the upkeep of an index that may be there. */
+  peek(directory: Inode): DirectoryIndex | undefined {
+    return this.#cache.peek(directory);
+  }
+
+  set(directory: Inode, index: DirectoryIndex): void {
+    this.#cache.set(directory, index);
+    this.#counters[COUNTER.cacheSize] = this.#cache.calculatedSize;
+  }
+
+  drop(directory: Inode): void {
+    this.#cache.delete(directory);
+  }
+
+  #count(counter: number): void {
+    this.#counters[counter] = (this.#counters[counter] ?? 0) + 1;
+  }
+}

@@ -1,0 +1,91 @@
+import { type ByteString } from '../sys/bytes.ts';
+import { S_IFDIR } from '../sys/constants.ts';
+import { type Handle } from './handle.ts';
+import { type Layer } from './layer.ts';
+import { type RealDirectory } from './real-directory.ts';
+
+export const NO_LOWERS: readonly RealDirectory[] = [];
+
+/** Another name of a file with hard links. */
+export interface Alias {
+  readonly parent: Inode;
+  readonly name: ByteString;
+}
+
+/**
+ * A file of the union that the kernel knows or that a request is about.
+ *
+ * Where its data is: a directory has `upper` and `lowers` (top first; at least one of them there), any other file has
+ * `real` and `realName`, the directory and name by which it is reached in its layer. Once its last name is gone,
+ * `pinned` or an open handle holds it instead, and
+ * `real` is undefined; it is then in the upper layer.
+ */
+export class Inode {
+  readonly id: number;
+  readonly generation: number;
+  /** References that the kernel holds. */
+  nlookup = 0;
+  /** S_IFMT bits. */
+  readonly type: number;
+  /** st_ino as users see it: constant over copy-up. */
+  ino: number;
+
+  /** The directory and name by which the union reaches it; undefined for the root and for what has no name. */
+  parent: Inode | undefined;
+  name: ByteString;
+  /** Further names, of a file with hard links. */
+  aliases: Alias[] | undefined = undefined;
+
+  upper: RealDirectory | undefined = undefined;
+  lowers: readonly RealDirectory[] = NO_LOWERS;
+  /** Inodes of this directory that are in memory, by name. */
+  children: Map<ByteString, Inode> | undefined = undefined;
+  /** Its entries are too many for an index. */
+  tooLarge = false;
+
+  real: RealDirectory | undefined = undefined;
+  realName: ByteString = '';
+  /** Real inode number in `real`'s layer, for files of more than one name. */
+  realIno = 0;
+  /** Where a copied-up file of several names came from: its other lower names still lead here. */
+  origin: Layer | undefined = undefined;
+  originIno = 0;
+  /** Names that a copied-up file still has in the lower layers: they count in st_nlink. */
+  lowerLinks = 0;
+
+  /** O_PATH descriptor of a file whose last name is gone, or -1. */
+  pinned = -1;
+  /** It has no name any more. */
+  unlinked = false;
+  /** First of its open files. */
+  handles: Handle | undefined = undefined;
+
+  constructor(id: number, generation: number, type: number, ino: number, parent: Inode | undefined, name: ByteString) {
+    this.id = id;
+    this.generation = generation;
+    this.type = type;
+    this.ino = ino;
+    this.parent = parent;
+    this.name = name;
+  }
+
+  get isDirectory(): boolean {
+    return this.type === S_IFDIR;
+  }
+
+  /** Its topmost part is in the upper layer: it can be changed in place. A file without any name is there always. */
+  get isUpper(): boolean {
+    if (this.isDirectory) return this.upper !== undefined;
+    return this.real === undefined || this.real.layer.writable;
+  }
+
+  /** The directory's topmost part. */
+  get top(): RealDirectory | undefined {
+    return this.upper ?? this.lowers[0];
+  }
+
+  addChild(name: ByteString, child: Inode): void {
+    this.children ??= new Map<ByteString, Inode>();
+    this.children.set(name, child);
+  }
+}

@@ -1,0 +1,61 @@
+import { type Attr } from '../sys/attr.ts';
+import { type ByteString, toText } from '../sys/bytes.ts';
+import { AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_PATH } from '../sys/constants.ts';
+import { check } from '../sys/errno.ts';
+import { close, fstat, openat } from '../sys/file.ts';
+import { type Inode } from './inode.ts';
+import { RealDirectory } from './real-directory.ts';
+
+/** Inode numbers of a second, third ... filesystem get this much added, so that they stay unique (xino). */
+const XINO_STEP = 2 ** 40;
+
+/** One directory of the union's stack. */
+export class Layer {
+  readonly path: ByteString;
+  readonly writable: boolean;
+  readonly root: RealDirectory;
+  /** Device of the layer's root, as `Attr.dev`. */
+  readonly dev: number;
+  /** 0 for the first filesystem met among the layers, 1 for the second ...; see `uniqueIno`. */
+  fsid = 0;
+  /** Files of more than one name that are in memory, by real inode number: all names lead to one inode. */
+  readonly linked = new Map<number, Inode>();
+  /** In the upper: st_ino that a copied-up file keeps showing, by its real inode number. */
+  readonly keptInos = new Map<number, number>();
+  /** O_NOATIME was refused once (not the owner, no CAP_FOWNER): reads change atimes, as everywhere else. */
+  refusesNoAtime = false;
+  /** FICLONE from this layer to the upper was refused once. */
+  refusesClone = false;
+
+  /** Opens the directory; throws `SystemError` where that fails. */
+  constructor(role: string, path: ByteString, writable: boolean, attr: Attr) {
+    this.path = path;
+    this.writable = writable;
+    const attempt = `open ${role} ${toText(path)}`;
+    const fd = check(openat(AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC), attempt);
+    check(fstat(fd, attr), attempt);
+    this.dev = attr.dev;
+    this.root = new RealDirectory(this, undefined, '');
+    this.root.fd = fd;
+  }
+
+  /** st_ino for a file of this layer: unique over all layers, stable over mounts of the same stack. */
+  uniqueIno(ino: number): number {
+    const kept = this.keptInos.size === 0 ? undefined : this.keptInos.get(ino);
+    if (kept !== undefined) return kept;
+    return this.fsid === 0 || ino >= XINO_STEP ? ino : ino + this.fsid * XINO_STEP;
+  }
+
+  close(): void {
+    close(this.root.fd);
+  }
+}
+
+/** Numbers the layers' filesystems: the same device, the same number. */
+export function assignFilesystemIds(layers: readonly Layer[]): void {
+  const devices: number[] = [];
+  for (const layer of layers) {
+    if (!devices.includes(layer.dev)) devices.push(layer.dev);
+    layer.fsid = devices.indexOf(layer.dev);
+  }
+}

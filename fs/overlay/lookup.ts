@@ -1,0 +1,189 @@
+import { type Attr } from '../sys/attr.ts';
+import { type ByteString } from '../sys/bytes.ts';
+import { DT_DIR, S_IFDIR, S_IFMT } from '../sys/constants.ts';
+import { EIO, ENAMETOOLONG, ENOENT, ENOTDIR, ESTALE } from '../sys/errno.ts';
+import { close, fstat, statat } from '../sys/file.ts';
+import { type Alias, type Inode, NO_LOWERS } from './inode.ts';
+import { type IndexEntry } from './directory-index.ts';
+import { type Layer } from './layer.ts';
+import { findEntry } from './merge.ts';
+import { COUNTER } from './options.ts';
+import { RealDirectory } from './real-directory.ts';
+import { statReal } from './real-file.ts';
+import { type Union } from './union.ts';
+import { OPACITY, isReservedName, readOpacity } from './whiteout.ts';
+
+/** The union has no file of this name. */
+export const ABSENT = 0;
+
+/** NAME_MAX of every filesystem that can be a layer; FUSE itself lets 1,024 bytes through. */
+export const NAME_MAX = 255;
+
+/**
+ * The inode of `name` in `parent`: ABSENT, or a negative errno. It may be one that the kernel does not know: the caller
+ * gives it to the kernel or calls `inodes.release`.
+ *
+ * @param attr filled with its attributes as users see them; undefined where they are not wanted.
+ */
+export function resolve(union: Union, parent: Inode, name: ByteString, attr: Attr | undefined): Inode | number {
+  if (!parent.isDirectory) return -ENOTDIR;
+  if (name.length > NAME_MAX) return -ENAMETOOLONG;
+  if (parent.unlinked) return -ENOENT;
+  const known = parent.children?.get(name);
+  if (known !== undefined) {
+    union.count(COUNTER.cacheHits);
+    const failed = attr === undefined ? 0 : statInode(union, known, attr);
+    return failed < 0 ? failed : known;
+  }
+  if (isReservedName(name)) return ABSENT;
+  const entry = findEntry(union, parent, name);
+  if (typeof entry === 'number') return entry;
+  if (!entry.visible) return ABSENT;
+  return instantiate(union, parent, name, entry, attr ?? union.scratch);
+}
+
+/** Attributes of a file as users see them. */
+export function statInode(union: Union, inode: Inode, attr: Attr): number {
+  const done = statReal(union.dirfdOf(inode), union.nameOf(inode), attr);
+  if (done < 0) return inode.unlinked ? -ESTALE : done;
+  present(union, inode, attr);
+  return 0;
+}
+
+/** As `statInode`, through an open file. */
+export function statOpen(union: Union, inode: Inode, fd: number, attr: Attr): number {
+  const done = fstat(fd, attr);
+  if (done === 0) present(union, inode, attr);
+  return done;
+}
+
+/** Turns real attributes into those that users see. */
+export function present(union: Union, inode: Inode, attr: Attr): void {
+  attr.ino = inode.ino;
+  if (inode.isDirectory) presentDirectoryLinks(union, inode, attr);
+  else if (inode.lowerLinks > 0) attr.nlink += inode.lowerLinks;
+  if (inode.unlinked && !inode.isUpper) attr.nlink = 0;
+  if (!union.owners.identity) {
+    attr.uid = union.owners.uid.shown(attr.uid);
+    attr.gid = union.owners.gid.shown(attr.gid);
+  }
+}
+
+/** A merged directory's link count is 1, "unknown", as in overlayfs (ovl_getattr): find and others rely on it. */
+function presentDirectoryLinks(union: Union, inode: Inode, attr: Attr): void {
+  if (inode.unlinked) attr.nlink = 0;
+  else if (union.options.staticNlink === true || inode.lowers.length + (inode.upper === undefined ? 0 : 1) > 1) {
+    attr.nlink = 1;
+  }
+}
+
+function instantiate(union: Union, parent: Inode, name: ByteString, entry: IndexEntry, attr: Attr): Inode | number {
+  const top = entry.inUpper ? parent.upper : parent.lowers[entry.lower - 1];
+  if (top === undefined) return -EIO;
+  const done = statat(union.fds.fd(top), name, attr);
+  if (done < 0) return done;
+  const type = attr.mode & S_IFMT;
+  const inode =
+    type === S_IFDIR
+      ? createDirectory(union, parent, name, entry, top.layer.uniqueIno(attr.ino))
+      : createFile(union, parent, name, top, attr, type);
+  if (inode.real !== undefined && inode.real !== top) return refill(union, inode, attr);
+  present(union, inode, attr);
+  return inode;
+}
+
+/** The name led to a file that is reached by another one: its attributes are there. */
+function refill(union: Union, inode: Inode, attr: Attr): Inode | number {
+  const failed = statInode(union, inode, attr);
+  return failed < 0 ? failed : inode;
+}
+
+function createFile(
+  union: Union,
+  parent: Inode,
+  name: ByteString,
+  real: RealDirectory,
+  attr: Attr,
+  type: number,
+): Inode {
+  const { layer } = real;
+  if (attr.nlink > 1) {
+    const known = layer.linked.get(attr.ino);
+    if (known !== undefined) return addAlias(known, parent, name, real);
+  }
+  const inode = union.inodes.create(type, layer.uniqueIno(attr.ino), parent, name);
+  inode.real = real;
+  inode.realName = name;
+  if (attr.nlink > 1) registerLinks(inode, layer, attr.ino);
+  else if (layer.keptInos.has(attr.ino)) inode.realIno = attr.ino;
+  return inode;
+}
+
+/** Makes all names of a file with hard links lead to `inode`. */
+export function registerLinks(inode: Inode, layer: Layer, ino: number): void {
+  inode.realIno = ino;
+  layer.linked.set(ino, inode);
+}
+
+/** @param real the directory in which the layer has the name. */
+export function addAlias(inode: Inode, parent: Inode, name: ByteString, real: RealDirectory): Inode {
+  parent.addChild(name, inode);
+  if (inode.parent === undefined) {
+    inode.parent = parent;
+    inode.name = name;
+    if (real.layer.writable) nameAgain(inode, real, name);
+    return inode;
+  }
+  inode.aliases ??= [];
+  const isKnown = (alias: Alias): boolean => alias.parent === parent && alias.name === name;
+  if (!inode.aliases.some(isKnown)) inode.aliases.push({ parent, name });
+  return inode;
+}
+
+/** A file that had lost its last known name is reached by a name again. */
+export function nameAgain(inode: Inode, real: RealDirectory, name: ByteString): void {
+  inode.real = real;
+  inode.realName = name;
+  inode.unlinked = false;
+  if (inode.pinned >= 0) close(inode.pinned);
+  inode.pinned = -1;
+}
+
+/**
+ * Makes the inode of a directory with its stack: the layers in which the name is a directory, from the top to the
+ * first that is opaque.
+ */
+function createDirectory(union: Union, parent: Inode, name: ByteString, entry: IndexEntry, topIno: number): Inode {
+  const inode = union.inodes.create(S_IFDIR, topIno, parent, name);
+  const lowers = entry.lowerType === DT_DIR ? lowerDirectories(parent, name, entry) : NO_LOWERS;
+  if (entry.inUpper && parent.upper !== undefined) {
+    inode.upper = new RealDirectory(parent.upper.layer, parent.upper, name);
+    if (lowers.length > 0 && isOpaque(union, inode.upper)) return inode;
+  }
+  inode.lowers = cutAtOpaque(union, lowers);
+  // The number of the topmost lower directory: it stays the same when the upper one comes into being.
+  if (inode.lowers.length > 0) inode.ino = entry.lowerIno;
+  return inode;
+}
+
+function lowerDirectories(parent: Inode, name: ByteString, entry: IndexEntry): readonly RealDirectory[] {
+  const directories: RealDirectory[] = [];
+  for (const position of [entry.lower, ...(entry.more ?? [])]) {
+    const lower = parent.lowers[position - 1];
+    if (lower !== undefined) directories.push(new RealDirectory(lower.layer, lower, name));
+  }
+  return directories;
+}
+
+function cutAtOpaque(union: Union, directories: readonly RealDirectory[]): readonly RealDirectory[] {
+  for (let at = 0; at < directories.length - 1; at++) {
+    const directory = directories[at];
+    if (directory !== undefined && isOpaque(union, directory)) return directories.slice(0, at + 1);
+  }
+  return directories;
+}
+
+function isOpaque(union: Union, directory: RealDirectory): boolean {
+  const fd = union.fds.fd(directory);
+  return fd >= 0 && readOpacity(fd, union.scratch) === OPACITY.opaque;
+}

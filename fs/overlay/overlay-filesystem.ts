@@ -1,0 +1,312 @@
+import {
+  type AttrChange,
+  type Caller,
+  type DirectorySink,
+  type Entry,
+  type FileSystem,
+  type Opened,
+} from '../filesystem.ts';
+import { type Attr } from '../sys/attr.ts';
+import { type ByteString } from '../sys/bytes.ts';
+import { O_CLOEXEC, O_DIRECTORY, O_RDONLY, S_IFLNK } from '../sys/constants.ts';
+import { EBADF, EINVAL, EIO, ENOSYS, ENOTDIR, ENOTTY, ESTALE } from '../sys/errno.ts';
+import {
+  close,
+  copyFileRange,
+  fallocate,
+  fdatasync,
+  fstatfs,
+  fsync,
+  lseek,
+  openat,
+  pread,
+  pwrite,
+  readlinkat,
+  syncfs,
+} from '../sys/file.ts';
+import { type Memory } from '../sys/memory.ts';
+import { openUpperDirectory } from './copy-up.ts';
+import { createFile, createTemporary, grant, linkInode, makeNode } from './create.ts';
+import { type Inode } from './inode.ts';
+import { resolve, statInode, statOpen } from './lookup.ts';
+import { openInode } from './open.ts';
+import { COUNTER, type OverlayOptions } from './options.ts';
+import { readEntries } from './read-directory.ts';
+import { rmdirName, unlinkName } from './remove.ts';
+import { renameName } from './rename.ts';
+import { changeAttributes, clearPrivileges } from './set-attributes.ts';
+import { Union } from './union.ts';
+import { getInodeXattr, listInodeXattrs, removeInodeXattr, setInodeXattr } from './xattrs.ts';
+
+/** "For ever": what fuse-overlayfs has as its default, too. */
+const DEFAULT_TIMEOUT = 1e9;
+
+/** The union as the kernel's requests see it: node numbers become inodes here, and nothing else happens. */
+export class OverlayFileSystem implements FileSystem {
+  readonly timeout: number;
+  readonly acl: boolean;
+  readonly #union: Union;
+
+  constructor(options: OverlayOptions) {
+    this.#union = new Union(options);
+    this.timeout = options.timeout ?? DEFAULT_TIMEOUT;
+    this.acl = options.noAcl !== true && options.noXattrs !== true;
+  }
+
+  start(): void {
+    // The union has nothing to tell the kernel: it changes only what the kernel asks it to change.
+  }
+
+  destroy(): void {
+    this.#union.close();
+  }
+
+  lookup(parent: number, name: ByteString, entry: Entry): number {
+    const directory = this.#inode(parent);
+    if (directory === undefined) return -ESTALE;
+    const inode = resolve(this.#union, directory, name, entry.attr);
+    entry.node = 0;
+    if (typeof inode === 'number') return inode;
+    grant(entry, inode);
+    this.#count();
+    return 0;
+  }
+
+  forget(node: number, lookups: number): void {
+    this.#union.inodes.forget(node, lookups);
+    this.#count();
+  }
+
+  getattr(node: number, handle: number, attr: Attr): number {
+    const inode = this.#inode(node);
+    if (inode === undefined) return -ESTALE;
+    const open = this.#union.handles.get(handle);
+    if (open !== undefined && open.fd >= 0) return statOpen(this.#union, inode, open.fd, attr);
+    return statInode(this.#union, inode, attr);
+  }
+
+  setattr(_caller: Caller, node: number, handle: number, change: AttrChange, attr: Attr): number {
+    const inode = this.#inode(node);
+    if (inode === undefined) return -ESTALE;
+    const changed = changeAttributes(this.#union, inode, this.#union.handles.get(handle), change);
+    return changed < 0 ? changed : statInode(this.#union, inode, attr);
+  }
+
+  readlink(node: number, address: number, size: number): number {
+    const inode = this.#inode(node);
+    if (inode === undefined) return -ESTALE;
+    if (inode.type !== S_IFLNK) return -EINVAL;
+    return readlinkat(this.#union.dirfdOf(inode), this.#union.nameOf(inode), address, size);
+  }
+
+  mknod(caller: Caller, parent: number, name: ByteString, mode: number, rdev: number, entry: Entry): number {
+    return this.#make(caller, parent, name, mode, rdev, '', entry);
+  }
+
+  mkdir(caller: Caller, parent: number, name: ByteString, mode: number, entry: Entry): number {
+    return this.#make(caller, parent, name, (mode & 0o7777) | 0o040000, 0, '', entry);
+  }
+
+  symlink(caller: Caller, parent: number, name: ByteString, target: ByteString, entry: Entry): number {
+    return this.#make(caller, parent, name, S_IFLNK | 0o777, 0, target, entry);
+  }
+
+  link(node: number, parent: number, name: ByteString, entry: Entry): number {
+    const inode = this.#inode(node);
+    const directory = this.#inode(parent);
+    if (inode === undefined || directory === undefined) return -ESTALE;
+    return linkInode(this.#union, inode, directory, name, entry);
+  }
+
+  unlink(parent: number, name: ByteString): number {
+    const directory = this.#inode(parent);
+    return directory === undefined ? -ESTALE : unlinkName(this.#union, directory, name);
+  }
+
+  rmdir(parent: number, name: ByteString): number {
+    const directory = this.#inode(parent);
+    return directory === undefined ? -ESTALE : rmdirName(this.#union, directory, name);
+  }
+
+  rename(parent: number, name: ByteString, newParent: number, newName: ByteString, flags: number): number {
+    const from = this.#inode(parent);
+    const to = this.#inode(newParent);
+    if (from === undefined || to === undefined) return -ESTALE;
+    return renameName(this.#union, from, name, to, newName, flags);
+  }
+
+  open(node: number, flags: number, opened: Opened): number {
+    const inode = this.#inode(node);
+    if (inode === undefined) return -ESTALE;
+    return openInode(this.#union, inode, flags, opened);
+  }
+
+  create(
+    caller: Caller,
+    parent: number,
+    name: ByteString,
+    mode: number,
+    flags: number,
+    entry: Entry,
+    opened: Opened,
+  ): number {
+    const directory = this.#inode(parent);
+    if (directory === undefined) return -ESTALE;
+    opened.keepCache = true;
+    opened.directIo = false;
+    return createFile(this.#union, caller, directory, name, mode, flags, entry, opened);
+  }
+
+  tmpfile(caller: Caller, parent: number, mode: number, flags: number, entry: Entry, opened: Opened): number {
+    const directory = this.#inode(parent);
+    if (directory === undefined) return -ESTALE;
+    opened.keepCache = true;
+    opened.directIo = false;
+    return createTemporary(this.#union, caller, directory, mode, flags, entry, opened);
+  }
+
+  read(_node: number, handle: number, offset: number, size: number, address: number): number {
+    return pread(this.#fd(handle), address, size, offset);
+  }
+
+  write(node: number, handle: number, offset: number, size: number, address: number, killPrivileges: boolean): number {
+    const written = pwrite(this.#fd(handle), address, size, offset);
+    if (killPrivileges && written >= 0) {
+      const inode = this.#inode(node);
+      if (inode !== undefined) clearPrivileges(this.#union, inode);
+    }
+    return written;
+  }
+
+  fsync(_node: number, handle: number, dataOnly: boolean): number {
+    // ENOSYS: the kernel takes it for success and does not ask again.
+    if (!this.#union.sync) return -ENOSYS;
+    const fd = this.#fd(handle);
+    return dataOnly ? fdatasync(fd) : fsync(fd);
+  }
+
+  release(_node: number, handle: number): void {
+    const inode = this.#union.handles.close(handle);
+    if (inode !== undefined) this.#union.inodes.release(inode);
+    this.#count();
+  }
+
+  fallocate(_node: number, handle: number, mode: number, offset: number, length: number): number {
+    return fallocate(this.#fd(handle), mode, offset, length);
+  }
+
+  lseek(_node: number, handle: number, offset: number, whence: number): number {
+    return lseek(this.#fd(handle), offset, whence);
+  }
+
+  copyFileRange(
+    _node: number,
+    handle: number,
+    offset: number,
+    _toNode: number,
+    toHandle: number,
+    toOffset: number,
+    length: number,
+  ): number {
+    return copyFileRange(this.#fd(handle), offset, this.#fd(toHandle), toOffset, length);
+  }
+
+  ioctl(): number {
+    return -ENOTTY;
+  }
+
+  opendir(node: number, opened: Opened): number {
+    const inode = this.#inode(node);
+    if (inode === undefined) return -ESTALE;
+    if (!inode.isDirectory) return -ENOTDIR;
+    opened.handle = this.#union.handles.open(inode, -1, O_RDONLY);
+    opened.keepCache = false;
+    opened.directIo = false;
+    return 0;
+  }
+
+  readdir(_node: number, handle: number, offset: number, sink: DirectorySink): number {
+    const open = this.#union.handles.get(handle);
+    return open === undefined ? -EBADF : readEntries(this.#union, open, offset, sink);
+  }
+
+  releasedir(node: number, handle: number): void {
+    this.release(node, handle);
+  }
+
+  fsyncdir(node: number, _handle: number, dataOnly: boolean): number {
+    if (!this.#union.sync) return -ENOSYS;
+    const inode = this.#inode(node);
+    if (inode === undefined) return -ESTALE;
+    // A directory that is in lower layers only was not changed.
+    if (inode.upper === undefined || inode.unlinked) return 0;
+    const fd = openUpperDirectory(this.#union, inode);
+    if (fd < 0) return fd;
+    const synced = dataOnly ? fdatasync(fd) : fsync(fd);
+    close(fd);
+    return synced;
+  }
+
+  getxattr(node: number, name: ByteString, address: number, size: number): number {
+    const inode = this.#inode(node);
+    return inode === undefined ? -ESTALE : getInodeXattr(this.#union, inode, name, address, size);
+  }
+
+  listxattr(node: number, address: number, size: number): number {
+    const inode = this.#inode(node);
+    return inode === undefined ? -ESTALE : listInodeXattrs(this.#union, inode, address, size);
+  }
+
+  setxattr(node: number, name: ByteString, address: number, size: number, flags: number): number {
+    const inode = this.#inode(node);
+    return inode === undefined ? -ESTALE : setInodeXattr(this.#union, inode, name, address, size, flags);
+  }
+
+  removexattr(node: number, name: ByteString): number {
+    const inode = this.#inode(node);
+    return inode === undefined ? -ESTALE : removeInodeXattr(this.#union, inode, name);
+  }
+
+  statfs(_node: number, out: Memory): number {
+    const layer = this.#union.layers[0];
+    return layer === undefined ? -EIO : fstatfs(layer.root.fd, out);
+  }
+
+  syncfs(): number {
+    const { upper, sync } = this.#union;
+    if (upper === undefined || !sync) return 0;
+    const fd = openat(upper.root.fd, '.', O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return fd;
+    const synced = syncfs(fd);
+    close(fd);
+    return synced;
+  }
+
+  #inode(node: number): Inode | undefined {
+    return this.#union.inodes.get(node);
+  }
+
+  #fd(handle: number): number {
+    return this.#union.handles.get(handle)?.fd ?? -1;
+  }
+
+  #make(
+    caller: Caller,
+    parent: number,
+    name: ByteString,
+    mode: number,
+    rdev: number,
+    target: ByteString,
+    entry: Entry,
+  ): number {
+    const directory = this.#inode(parent);
+    if (directory === undefined) return -ESTALE;
+    return makeNode(this.#union, caller, directory, name, mode, rdev, target, entry);
+  }
+
+  #count(): void {
+    const { counters, inodes, handles } = this.#union;
+    counters[COUNTER.inodes] = inodes.count;
+    counters[COUNTER.openHandles] = handles.count;
+  }
+}

@@ -1,0 +1,108 @@
+import { type DirectorySink, type Entry } from '../filesystem.ts';
+import { type ByteString } from '../sys/bytes.ts';
+import { DT_DIR } from '../sys/constants.ts';
+import { type IndexEntry, type DirectoryIndex } from './directory-index.ts';
+import { grant } from './create.ts';
+import { type Handle } from './handle.ts';
+import { type Inode } from './inode.ts';
+import { ABSENT, resolve } from './lookup.ts';
+import { loadIndex, readIndex } from './merge.ts';
+import { type Union } from './union.ts';
+
+/** Offsets 0 and 1 are `.` and `..`; the names follow. */
+const DOTS = 2;
+
+/**
+ * Gives the entries of an open directory from `offset` on. The names are those of the moment when reading began (at
+ * offset 0): an offset stays good whatever is made or removed meanwhile, and no name comes twice.
+ */
+export function readEntries(union: Union, handle: Handle, offset: number, sink: DirectorySink): number {
+  const { inode } = handle;
+  if (inode.unlinked) return 0;
+  if (handle.index === undefined || offset === 0) {
+    const index = snapshot(union, inode);
+    if (typeof index === 'number') return index;
+    handle.index = index;
+    handle.names = index.names;
+  }
+  const { index, names } = handle;
+  if (names === undefined) return 0;
+  if (offset < DOTS && !addDots(inode, offset, sink)) return 0;
+  for (let at = Math.max(offset, DOTS); at - DOTS < names.length; at++) {
+    const name = names[at - DOTS];
+    if (name === undefined || !sink.fits(name)) break;
+    if (sink.plus) addPlus(union, inode, name, at + 1, sink);
+    else addPlain(union, inode, index.get(name), name, at + 1, sink);
+  }
+  return 0;
+}
+
+function snapshot(union: Union, directory: Inode): DirectoryIndex | number {
+  const index = loadIndex(union, directory);
+  // Too large to be kept by the cache: this reader has one of its own.
+  return index === 0 ? readIndex(union, directory) : index;
+}
+
+/** Answers false where they do not fit. */
+function addDots(inode: Inode, offset: number, sink: DirectorySink): boolean {
+  sink.entry.node = 0;
+  if (offset < 1) {
+    if (!sink.fits('.')) return false;
+    sink.add('.', inode.ino, DT_DIR, 1);
+  }
+  if (!sink.fits('..')) return false;
+  sink.add('..', (inode.parent ?? inode).ino, DT_DIR, 2);
+  return true;
+}
+
+function addPlus(union: Union, parent: Inode, name: ByteString, next: number, sink: DirectorySink): void {
+  const { entry } = sink;
+  const inode = resolve(union, parent, name, entry.attr);
+  if (inode === ABSENT) return;
+  if (typeof inode === 'number') addUnreadable(union, parent, name, next, sink, entry);
+  else {
+    grant(entry, inode);
+    sink.add(name, inode.ino, inode.type >> 12, next);
+  }
+}
+
+/** A file whose attributes cannot be had is listed all the same: asking for them will tell why. */
+function addUnreadable(
+  union: Union,
+  parent: Inode,
+  name: ByteString,
+  next: number,
+  sink: DirectorySink,
+  entry: Entry,
+): void {
+  entry.node = 0;
+  addPlain(union, parent, union.indexes.peek(parent)?.get(name), name, next, sink);
+}
+
+function addPlain(
+  union: Union,
+  parent: Inode,
+  entry: IndexEntry | undefined,
+  name: ByteString,
+  next: number,
+  sink: DirectorySink,
+): void {
+  const known = parent.children?.get(name);
+  if (known !== undefined) {
+    sink.add(name, known.ino, known.type >> 12, next);
+    return;
+  }
+  if (entry?.visible !== true) return;
+  const ino = entry.inUpper ? inoInUpper(union, parent, entry, name) : entry.lowerIno;
+  if (ino >= 0) sink.add(name, ino, entry.type, next);
+}
+
+/** A directory that may be merged shows its lower part's number; whether it is, only its opaque mark tells. */
+function inoInUpper(union: Union, parent: Inode, entry: IndexEntry, name: ByteString): number {
+  if (entry.upperType !== DT_DIR || entry.lowerType !== DT_DIR) return entry.upperIno;
+  const inode = resolve(union, parent, name, undefined);
+  if (typeof inode === 'number') return inode === ABSENT ? -1 : entry.upperIno;
+  const { ino } = inode;
+  union.inodes.release(inode);
+  return ino;
+}

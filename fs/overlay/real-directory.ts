@@ -1,0 +1,23 @@
+import { type ByteString } from '../sys/bytes.ts';
+import { type Layer } from './layer.ts';
+
+/**
+ * A directory in one layer. Its place is its parent and name, so that a rename above it costs nothing; its file
+ * descriptor is opened when needed and kept while the `DirectoryFds` cache has room.
+ */
+export class RealDirectory {
+  readonly layer: Layer;
+  /** Undefined for the layer's root. */
+  parent: RealDirectory | undefined;
+  name: ByteString;
+  /** O_PATH descriptor, or -1 while there is none. */
+  fd = -1;
+  /** Whether the directory may hold whiteouts in the form of xattrs (`overlay.opaque=x`). */
+  xattrWhiteouts = false;
+
+  constructor(layer: Layer, parent: RealDirectory | undefined, name: ByteString) {
+    this.layer = layer;
+    this.parent = parent;
+    this.name = name;
+  }
+}

@@ -1,0 +1,47 @@
+import { type Attr } from '../sys/attr.ts';
+import { type ByteString } from '../sys/bytes.ts';
+import { AT_FDCWD, AT_SYMLINK_FOLLOW, O_CLOEXEC, O_NOATIME, O_NOFOLLOW } from '../sys/constants.ts';
+import { EPERM } from '../sys/errno.ts';
+import { fstat, linkat, openat, statat } from '../sys/file.ts';
+import { type Times, chmodPath, chmodat, chownPath, chownat, futimens, utimensat } from '../sys/metadata.ts';
+import { SELF } from '../sys/xattr.ts';
+import { type Layer } from './layer.ts';
+
+// A file in a layer is named by a directory descriptor and a name, or, where it has no name, by its own descriptor
+// and `SELF`. These are the system calls over both forms. A name is never followed if it is a symlink.
+
+export function statReal(dirfd: number, name: ByteString, attr: Attr): number {
+  return name === SELF ? fstat(dirfd, attr) : statat(dirfd, name, attr);
+}
+
+export function chmodReal(dirfd: number, name: ByteString, mode: number): number {
+  return name === SELF ? chmodPath(dirfd, mode) : chmodat(dirfd, name, mode);
+}
+
+export function chownReal(dirfd: number, name: ByteString, uid: number, gid: number): number {
+  return name === SELF ? chownPath(dirfd, uid, gid) : chownat(dirfd, name, uid, gid);
+}
+
+export function utimesReal(dirfd: number, name: ByteString, times: Times): number {
+  return name === SELF ? futimens(dirfd, times) : utimensat(dirfd, name, times);
+}
+
+export function openReal(dirfd: number, name: ByteString, flags: number): number {
+  if (name === SELF) return openat(AT_FDCWD, `/proc/self/fd/${dirfd}`, flags | O_CLOEXEC);
+  return openat(dirfd, name, flags | O_CLOEXEC | O_NOFOLLOW);
+}
+
+/** Opens a file of `layer` for reading; in a lower layer without changing its atime, where that is allowed. */
+export function openForReading(layer: Layer, dirfd: number, name: ByteString, flags: number): number {
+  if (!layer.writable && !layer.refusesNoAtime) {
+    const fd = openReal(dirfd, name, flags | O_NOATIME);
+    if (fd !== -EPERM) return fd;
+    layer.refusesNoAtime = true;
+  }
+  return openReal(dirfd, name, flags);
+}
+
+export function linkReal(dirfd: number, name: ByteString, toDirfd: number, toName: ByteString): number {
+  if (name !== SELF) return linkat(dirfd, name, toDirfd, toName);
+  return linkat(AT_FDCWD, `/proc/self/fd/${dirfd}`, toDirfd, toName, AT_SYMLINK_FOLLOW);
+}

@@ -1,0 +1,225 @@
+import { type ByteString } from '../sys/bytes.ts';
+import { RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT } from '../sys/constants.ts';
+import { EBUSY, EEXIST, EINVAL, EIO, EISDIR, ENAMETOOLONG, ENOENT, ENOTDIR, EROFS, EXDEV } from '../sys/errno.ts';
+import { renameat2, unlinkat } from '../sys/file.ts';
+import { ensureUpper } from './copy-up.ts';
+import { materialize, noteUpper } from './create.ts';
+import { type Alias, type Inode } from './inode.ts';
+import { ABSENT, NAME_MAX, resolve } from './lookup.ts';
+import { findEntry } from './merge.ts';
+import { afterRemoval, beforeRemoval, checkEmpty, removeUpper } from './remove.ts';
+import { type Union } from './union.ts';
+import { noteWhiteout, removeDotWhiteout, replaceByWhiteout, writeOpaque, writeWhiteout } from './upper-format.ts';
+import { isReservedName } from './whiteout.ts';
+
+/** One end of a rename: a name, and what the union knows of it. */
+class End {
+  readonly parent: Inode;
+  readonly name: ByteString;
+  readonly inode: Inode | undefined;
+  inUpper = false;
+  /** The upper has a whiteout there. */
+  whiteout = false;
+  dotWhiteout = false;
+  /** Something below shows through once the upper has nothing there. */
+  lowerVisible = false;
+
+  constructor(parent: Inode, name: ByteString, inode: Inode | undefined) {
+    this.parent = parent;
+    this.name = name;
+    this.inode = inode;
+  }
+
+  /** Reads what the layers have; again after a copy-up. */
+  refresh(union: Union): number {
+    const entry = findEntry(union, this.parent, this.name);
+    if (typeof entry === 'number') return entry;
+    this.inUpper = entry.inUpper && !entry.whiteout;
+    this.whiteout = entry.whiteout;
+    this.dotWhiteout = entry.dotWhiteout;
+    this.lowerVisible = entry.lowerVisible;
+    return 0;
+  }
+
+  dirfd(union: Union): number {
+    return this.parent.upper === undefined ? -EIO : union.fds.fd(this.parent.upper);
+  }
+}
+
+/** renameat2(2) within the union. */
+export function renameName(
+  union: Union,
+  parent: Inode,
+  name: ByteString,
+  newParent: Inode,
+  newName: ByteString,
+  flags: number,
+): number {
+  if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) !== 0) return -EINVAL;
+  if (union.upper === undefined) return -EROFS;
+  if (newName.length > NAME_MAX) return -ENAMETOOLONG;
+  if (isReservedName(newName)) return -EINVAL;
+  if (newParent.unlinked) return -ENOENT;
+  const moved = resolve(union, parent, name, undefined);
+  if (typeof moved === 'number') return moved === ABSENT ? -ENOENT : moved;
+  const target = resolve(union, newParent, newName, undefined);
+  if (typeof target === 'number' && target < 0) return target;
+  const from = new End(parent, name, moved);
+  const to = new End(newParent, newName, typeof target === 'number' ? undefined : target);
+  const done = (flags & RENAME_EXCHANGE) === 0 ? move(union, from, to, flags) : exchange(union, from, to);
+  if (to.inode !== undefined) union.inodes.release(to.inode);
+  union.inodes.release(moved);
+  return done;
+}
+
+function move(union: Union, from: End, to: End, flags: number): number {
+  const { inode: moved } = from;
+  const { inode: target } = to;
+  if (moved === undefined) return -ENOENT;
+  // rename(2): two names of one file stay as they are.
+  if (moved === target) return 0;
+  if (target !== undefined) {
+    if ((flags & RENAME_NOREPLACE) !== 0) return -EEXIST;
+    const replaceable = checkReplace(union, moved, target);
+    if (replaceable < 0) return replaceable;
+  }
+  const raised = raise(union, from) || raiseParent(union, to);
+  if (raised < 0) return raised;
+  const cleared = clearTarget(union, to) || hideBelow(union, moved, to);
+  if (cleared < 0) return cleared;
+  const kept = target === undefined ? 0 : beforeRemoval(union, target, to.parent, to.name, to.inUpper);
+  if (kept < 0) return kept;
+  const renamed = renameReal(union, from, to, moved.isDirectory);
+  if (renamed < 0) return renamed;
+  if (target !== undefined) afterRemoval(union, target, to.parent, to.name, to.inUpper);
+  rename(union, moved, from, to);
+  return 0;
+}
+
+/** The rules of rename(2) for what is in the way. */
+function checkReplace(union: Union, moved: Inode, target: Inode): number {
+  if (target.isDirectory !== moved.isDirectory) return target.isDirectory ? -EISDIR : -ENOTDIR;
+  if (target.parent === undefined) return -EBUSY;
+  return target.isDirectory ? checkEmpty(union, target) : 0;
+}
+
+/** Brings the moved file into the upper, under the name that it is moved from. */
+function raise(union: Union, end: End): number {
+  const { inode } = end;
+  if (inode === undefined) return -ENOENT;
+  // A directory with parts in lower layers cannot take them along (overlayfs: redirect_dir=off).
+  if (inode.isDirectory && inode.lowers.length > 0) return -EXDEV;
+  const raised = ensureUpper(union, inode) || raiseParent(union, end);
+  if (raised < 0) return raised;
+  if (end.inUpper || inode.isDirectory) return 0;
+  const made = materialize(union, inode, end.parent, end.name);
+  return made < 0 ? made : end.refresh(union);
+}
+
+function raiseParent(union: Union, end: End): number {
+  const raised = ensureUpper(union, end.parent);
+  return raised < 0 ? raised : end.refresh(union);
+}
+
+/**
+ * A directory in the way is empty for users; on disk it may hold whiteouts, over which rename(2) would fail. A whiteout
+ * takes its place first where something below would show through; a crash then leaves the union without the empty
+ * directory and with the one to be moved.
+ */
+function clearTarget(union: Union, to: End): number {
+  if (to.inode?.isDirectory !== true || !to.inUpper) return 0;
+  const kept = beforeRemoval(union, to.inode, to.parent, to.name, true);
+  if (kept < 0) return kept;
+  const cleared = to.lowerVisible
+    ? replaceByWhiteout(union, to.parent, to.name, true)
+    : removeUpper(union, to.parent, to.name, true);
+  if (cleared < 0) return cleared;
+  afterRemoval(union, to.inode, to.parent, to.name, true);
+  return to.refresh(union);
+}
+
+/** A directory that arrives where lower layers have one must not be merged with it. */
+function hideBelow(union: Union, moved: Inode, to: End): number {
+  if (!moved.isDirectory || !to.lowerVisible || moved.upper === undefined) return 0;
+  return writeOpaque(union.fds.fd(moved.upper));
+}
+
+/** The commit point: one rename, which leaves a whiteout behind where something below would show through. */
+function renameReal(union: Union, from: End, to: End, directory: boolean): number {
+  const fromFd = from.dirfd(union);
+  const toFd = to.dirfd(union);
+  if (to.whiteout && directory && !to.dotWhiteout) return swapWithWhiteout(union, from, to, fromFd, toFd);
+  const useDevice = from.lowerVisible && union.options.dotWhiteouts !== true;
+  let renamed = useDevice ? renameat2(fromFd, from.name, toFd, to.name, RENAME_WHITEOUT) : -EINVAL;
+  if (renamed === 0) {
+    noteWhiteout(union, from.parent, from.name);
+  } else {
+    renamed = renameat2(fromFd, from.name, toFd, to.name);
+    if (renamed < 0) return renamed;
+    union.indexes.peek(from.parent)?.removeUpper(from.name);
+    if (from.lowerVisible) renamed = writeWhiteout(union, from.parent, from.name);
+  }
+  if (renamed === 0 && to.dotWhiteout) removeDotWhiteout(union, to.parent, to.name);
+  return renamed;
+}
+
+/** A directory cannot replace a whiteout device: they change places, and the device goes or stays as it is needed. */
+function swapWithWhiteout(union: Union, from: End, to: End, fromFd: number, toFd: number): number {
+  const renamed = renameat2(fromFd, from.name, toFd, to.name, RENAME_EXCHANGE);
+  if (renamed < 0) return renamed;
+  if (from.lowerVisible) {
+    noteWhiteout(union, from.parent, from.name);
+    return 0;
+  }
+  union.indexes.peek(from.parent)?.removeUpper(from.name);
+  return unlinkat(fromFd, from.name);
+}
+
+/** Gives the inode its new name. */
+function rename(union: Union, inode: Inode, from: End, to: End): void {
+  if (from.parent.children?.get(from.name) === inode) from.parent.children.delete(from.name);
+  to.parent.addChild(to.name, inode);
+  replaceName(inode, from, to);
+  noteUpper(union, to.parent, to.name, inode.type, inode.ino);
+}
+
+function replaceName(inode: Inode, from: End, to: End): void {
+  if (inode.isDirectory) {
+    if (inode.upper !== undefined) {
+      inode.upper.parent = to.parent.upper;
+      inode.upper.name = to.name;
+    }
+  } else if (inode.real === from.parent.upper && inode.realName === from.name) {
+    inode.real = to.parent.upper;
+    inode.realName = to.name;
+  }
+  if (inode.parent === from.parent && inode.name === from.name) {
+    inode.parent = to.parent;
+    inode.name = to.name;
+    return;
+  }
+  const stays = (alias: Alias): boolean => alias.parent !== from.parent || alias.name !== from.name;
+  inode.aliases = inode.aliases?.filter(stays);
+  inode.aliases?.push({ parent: to.parent, name: to.name });
+}
+
+/** RENAME_EXCHANGE of two files, or of directories that are wholly in the upper. */
+function exchange(union: Union, first: End, second: End): number {
+  const { inode: one } = first;
+  const { inode: other } = second;
+  if (one === undefined || other === undefined) return -ENOENT;
+  if (one === other) return 0;
+  const raised = raise(union, first) || raise(union, second);
+  if (raised < 0) return raised;
+  const hidden = hideBelow(union, one, second) || hideBelow(union, other, first);
+  if (hidden < 0) return hidden;
+  const renamed = renameat2(first.dirfd(union), first.name, second.dirfd(union), second.name, RENAME_EXCHANGE);
+  if (renamed < 0) return renamed;
+  replaceName(one, first, second);
+  replaceName(other, second, first);
+  second.parent.addChild(second.name, one);
+  first.parent.addChild(first.name, other);
+  noteUpper(union, second.parent, second.name, one.type, one.ino);
+  noteUpper(union, first.parent, first.name, other.type, other.ino);
+  return 0;
+}

@@ -1,0 +1,107 @@
+import { Attr } from '../sys/attr.ts';
+import { type ByteString } from '../sys/bytes.ts';
+import { fstat } from '../sys/file.ts';
+import { SELF } from '../sys/xattr.ts';
+import { DirectoryFds } from './directory-fds.ts';
+import { HandleTable } from './handle.ts';
+import { Owners } from './id-map.ts';
+import { IndexCache } from './index-cache.ts';
+import { type Inode } from './inode.ts';
+import { InodeTable } from './inode-table.ts';
+import { Layer, assignFilesystemIds } from './layer.ts';
+import { COUNTERS, type OverlayOptions } from './options.ts';
+import { type RealDirectory } from './real-directory.ts';
+import { Workdir } from './workdir.ts';
+import { OPACITY, readOpacity } from './whiteout.ts';
+
+const DEFAULT_CACHE_ENTRIES = 262_144;
+
+/** Descriptors kept for directories: half of what a modest RLIMIT_NOFILE allows, the rest is for open files. */
+const DIRECTORY_FDS = 512;
+
+/** The state that all operations of one mount share. It belongs to one thread. */
+export class Union {
+  readonly options: OverlayOptions;
+  readonly upper: Layer | undefined;
+  readonly lowers: readonly Layer[];
+  readonly workdir: Workdir | undefined;
+  readonly owners: Owners;
+  readonly counters: Int32Array;
+  readonly fds = new DirectoryFds(DIRECTORY_FDS);
+  readonly indexes: IndexCache;
+  readonly inodes = new InodeTable(this.fds);
+  readonly handles = new HandleTable();
+  /** Whether changes are to survive a power cut. */
+  readonly sync: boolean;
+  /** Scratch for a single function's use between two of its own calls. */
+  readonly scratch = new Attr();
+
+  constructor(options: OverlayOptions) {
+    this.options = options;
+    this.counters = options.counters ?? new Int32Array(COUNTERS);
+    this.owners = new Owners(options);
+    this.sync = options.volatile !== true && options.noSync !== true;
+    this.indexes = new IndexCache(options.cacheEntries ?? DEFAULT_CACHE_ENTRIES, this.counters);
+    this.upper = options.upper === undefined ? undefined : new Layer('upperdir', options.upper, true, this.scratch);
+    this.lowers = options.lowers.map((path) => new Layer('lowerdir', path, false, this.scratch));
+    assignFilesystemIds(this.upper === undefined ? this.lowers : [this.upper, ...this.lowers]);
+    this.workdir = this.#openWorkdir();
+    this.#stackRoot();
+  }
+
+  /** The layers, topmost first. */
+  get layers(): readonly Layer[] {
+    return this.upper === undefined ? this.lowers : [this.upper, ...this.lowers];
+  }
+
+  count(counter: number, by = 1): void {
+    this.counters[counter] = (this.counters[counter] ?? 0) + by;
+  }
+
+  /** Descriptor by which a file is reached: of its directory, or of itself where `nameOf` answers SELF. */
+  dirfdOf(inode: Inode): number {
+    if (inode.pinned >= 0) return inode.pinned;
+    const directory = inode.isDirectory ? inode.top : inode.real;
+    return directory === undefined ? (inode.handles?.fd ?? -1) : this.fds.fd(directory);
+  }
+
+  nameOf(inode: Inode): ByteString {
+    return inode.pinned >= 0 || inode.isDirectory || inode.real === undefined ? SELF : inode.realName;
+  }
+
+  layerOf(inode: Inode): Layer | undefined {
+    return inode.isDirectory ? inode.top?.layer : (inode.real?.layer ?? this.upper);
+  }
+
+  close(): void {
+    this.fds.clear();
+    for (const layer of this.layers) layer.close();
+    this.workdir?.close();
+  }
+
+  #openWorkdir(): Workdir | undefined {
+    const { work } = this.options;
+    if (this.upper === undefined) return undefined;
+    if (work === undefined) throw new Error('cannot mount: upperdir needs a workdir on the same filesystem');
+    const workdir = new Workdir(work, this.upper.dev, this.scratch);
+    if (this.options.volatile === true) workdir.markVolatile();
+    return workdir;
+  }
+
+  #stackRoot(): void {
+    const { root } = this.inodes;
+    root.upper = this.upper?.root;
+    const stack = this.layers.map((layer) => layer.root);
+    const end = stack.findIndex((directory) => readOpacity(directory.fd, this.scratch) === OPACITY.opaque);
+    const visible: RealDirectory[] = end < 0 ? stack : stack.slice(0, end + 1);
+    root.lowers = visible.filter((directory) => !directory.layer.writable);
+    root.nlookup = 1;
+    const top = root.lowers[0] ?? root.upper;
+    if (top !== undefined) root.ino = top.layer.uniqueIno(this.#inoOf(top));
+  }
+
+  #inoOf(directory: RealDirectory): number {
+    fstat(directory.fd, this.scratch);
+    return this.scratch.ino;
+  }
+}

@@ -1,0 +1,82 @@
+import { type ByteString } from '../sys/bytes.ts';
+import { O_CLOEXEC, O_CREAT, O_EXCL, O_WRONLY, RENAME_EXCHANGE, S_IFCHR, DT_CHR } from '../sys/constants.ts';
+import { EEXIST, EIO } from '../sys/errno.ts';
+import { close, mknodat, openat, renameat2, unlinkat } from '../sys/file.ts';
+import { SELF, setxattrText } from '../sys/xattr.ts';
+import { type Inode } from './inode.ts';
+import { COUNTER } from './options.ts';
+import { removeTree } from './remove-tree.ts';
+import { type Union } from './union.ts';
+import { DOT_OPAQUE, DOT_WHITEOUT } from './whiteout.ts';
+
+// What the union writes into the upper to hide lower layers, in the first form that the upper's filesystem takes.
+
+const OPAQUE_FORMS: readonly ByteString[] = [
+  'trusted.overlay.opaque',
+  'user.overlay.opaque',
+  'user.fuseoverlayfs.opaque',
+];
+
+function makesDevices(union: Union): boolean {
+  return union.options.dotWhiteouts !== true && union.workdir?.makesDevices === true;
+}
+
+/** An empty file; one that is there already serves. */
+function touch(dirfd: number, name: ByteString): number {
+  const fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o444);
+  if (fd === -EEXIST) return 0;
+  if (fd < 0) return fd;
+  close(fd);
+  return 0;
+}
+
+/** Marks a directory, given by its descriptor, as hiding everything below it. */
+export function writeOpaque(dirfd: number): number {
+  for (const xattr of OPAQUE_FORMS) if (setxattrText(dirfd, SELF, xattr, 'y') === 0) return 0;
+  return touch(dirfd, DOT_OPAQUE);
+}
+
+/** Puts a whiteout where the upper has nothing. */
+export function writeWhiteout(union: Union, parent: Inode, name: ByteString): number {
+  if (parent.upper === undefined) return -EIO;
+  const dirfd = union.fds.fd(parent.upper);
+  const done = makesDevices(union) ? mknodat(dirfd, name, S_IFCHR, 0) : touch(dirfd, DOT_WHITEOUT + name);
+  if (done === 0) noteWhiteout(union, parent, name);
+  return done;
+}
+
+/**
+ * Puts a whiteout in the place of what the upper has under `name`, which is gone afterwards. The commit point is one
+ * rename (an exchange, for a directory): a crash leaves the file or the whiteout, never what lies below.
+ */
+export function replaceByWhiteout(union: Union, parent: Inode, name: ByteString, directory: boolean): number {
+  const { workdir } = union;
+  if (parent.upper === undefined || workdir === undefined) return -EIO;
+  const dirfd = union.fds.fd(parent.upper);
+  const temporary = workdir.temporaryName();
+  let done: number;
+  if (makesDevices(union)) {
+    done = mknodat(workdir.fd, temporary, S_IFCHR, 0);
+    if (done === 0) done = renameat2(workdir.fd, temporary, dirfd, name, directory ? RENAME_EXCHANGE : 0);
+  } else {
+    done = touch(dirfd, DOT_WHITEOUT + name);
+    if (done === 0) done = renameat2(dirfd, name, workdir.fd, temporary);
+  }
+  // Left in the workdir: the old directory with its whiteouts, or what a failure left. The next mount clears the rest.
+  removeTree(workdir.fd, temporary);
+  if (done === 0) noteWhiteout(union, parent, name);
+  return done;
+}
+
+/** Takes away a `.wh.NAME` whose place a file has taken. */
+export function removeDotWhiteout(union: Union, parent: Inode, name: ByteString): void {
+  if (parent.upper === undefined) return;
+  unlinkat(union.fds.fd(parent.upper), DOT_WHITEOUT + name);
+}
+
+export function noteWhiteout(union: Union, parent: Inode, name: ByteString): void {
+  union.count(COUNTER.whiteouts);
+  const entry = union.indexes.peek(parent)?.edit(name);
+  entry?.addUpper(DT_CHR, 0, true);
+  if (entry !== undefined) entry.dotWhiteout = !makesDevices(union);
+}

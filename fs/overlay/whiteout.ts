@@ -1,0 +1,80 @@
+import { type Attr } from '../sys/attr.ts';
+import { type ByteString } from '../sys/bytes.ts';
+import { S_IFCHR, S_IFMT } from '../sys/constants.ts';
+import { statat } from '../sys/file.ts';
+import { SELF, getxattrText, listxattr } from '../sys/xattr.ts';
+import { Memory } from '../sys/memory.ts';
+
+// Forms on disk. Read: all. Written: what the upper allows; see `UpperFormat`.
+
+/** AUFS's prefix: `.wh.NAME` hides NAME in the layers below. */
+export const DOT_WHITEOUT = '.wh.';
+/** AUFS's own files, `.wh..wh.*`, and its mark of an opaque directory. */
+const DOT_META = '.wh..wh.';
+export const DOT_OPAQUE = '.wh..wh..opq';
+
+const OPAQUE_XATTRS: readonly ByteString[] = [
+  'trusted.overlay.opaque',
+  'user.overlay.opaque',
+  'user.fuseoverlayfs.opaque',
+];
+const WHITEOUT_XATTRS: readonly ByteString[] = ['trusted.overlay.whiteout', 'user.overlay.whiteout'];
+
+/** Names that are a layer's own and never shown; a user of the mount cannot make one. */
+export function isReservedName(name: ByteString): boolean {
+  return name.startsWith(DOT_WHITEOUT);
+}
+
+/** The name that `.wh.NAME` hides, or undefined for AUFS's own files and for names that hide nothing. */
+export function hiddenBy(name: ByteString): ByteString | undefined {
+  if (name.startsWith(DOT_META)) return undefined;
+  const hidden = name.slice(DOT_WHITEOUT.length);
+  return hidden === '' || hidden === '.' || hidden === '..' ? undefined : hidden;
+}
+
+/** Character device 0:0, overlayfs's whiteout (fs/overlayfs/util.c, ovl_is_whiteout). */
+export function isWhiteoutDevice(attr: Attr): boolean {
+  return (attr.mode & S_IFMT) === S_IFCHR && attr.rdevMajor === 0 && attr.rdevMinor === 0;
+}
+
+/** An empty regular file with the whiteout xattr: a whiteout where its directory says `overlay.opaque=x`. */
+export function isXattrWhiteout(dirfd: number, name: ByteString): boolean {
+  return WHITEOUT_XATTRS.some((xattr) => typeof getxattrText(dirfd, name, xattr) === 'string');
+}
+
+/** What a directory says of the layers below it. */
+export const OPACITY = { none: 0, opaque: 1, xattrWhiteouts: 2 } as const;
+
+const list = new Memory(65536);
+
+/**
+ * Reads all forms of the opaque mark. Most directories have no xattr at all, which one call tells.
+ *
+ * @param fd O_PATH descriptor of the directory.
+ */
+export function readOpacity(fd: number, attr: Attr): number {
+  const length = listxattr(fd, SELF, list.address, list.size);
+  if (length > 0) {
+    const names = list.bytes.toString('latin1', 0, length);
+    for (const xattr of OPAQUE_XATTRS) {
+      if (!names.includes(xattr)) continue;
+      const value = getxattrText(fd, SELF, xattr);
+      if (value === 'y') return OPACITY.opaque;
+      if (value === 'x') return OPACITY.xattrWhiteouts;
+    }
+  }
+  return statat(fd, DOT_OPAQUE, attr) === 0 ? OPACITY.opaque : OPACITY.none;
+}
+
+const OWN_XATTRS: readonly ByteString[] = [
+  'trusted.overlay.',
+  'user.overlay.',
+  'user.fuseoverlayfs.',
+  'security.fuseoverlayfs.',
+  'user.containers.override_stat',
+];
+
+/** Extended attributes that are ours: hidden from users of the mount, and not theirs to set. */
+export function isOwnXattr(name: ByteString): boolean {
+  return OWN_XATTRS.some((own) => name.startsWith(own));
+}

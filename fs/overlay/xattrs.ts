@@ -1,0 +1,70 @@
+import { type ByteString } from '../sys/bytes.ts';
+import { ENODATA, EOPNOTSUPP, EPERM, ERANGE, EROFS } from '../sys/errno.ts';
+import { Memory, copyBytes } from '../sys/memory.ts';
+import { getxattr, listxattr, removexattr, setxattr } from '../sys/xattr.ts';
+import { ensureUpper } from './copy-up.ts';
+import { type Inode } from './inode.ts';
+import { type Union } from './union.ts';
+import { isOwnXattr } from './whiteout.ts';
+
+// XATTR_LIST_MAX of linux/limits.h.
+const list = new Memory(65536);
+
+/** Why a user may not touch this xattr, or 0. */
+function refusal(union: Union, name: ByteString, own: number): number {
+  if (union.options.noXattrs === true) return -EOPNOTSUPP;
+  if (union.options.noAcl === true && name.startsWith('system.posix_acl_')) return -EOPNOTSUPP;
+  return isOwnXattr(name) ? own : 0;
+}
+
+export function getInodeXattr(union: Union, inode: Inode, name: ByteString, address: number, size: number): number {
+  const refused = refusal(union, name, -ENODATA);
+  return refused < 0 ? refused : getxattr(union.dirfdOf(inode), union.nameOf(inode), name, address, size);
+}
+
+/** Names without the union's own, written at `address`; with `size` 0, the length needed. */
+export function listInodeXattrs(union: Union, inode: Inode, address: number, size: number): number {
+  if (union.options.noXattrs === true) return -EOPNOTSUPP;
+  const length = listxattr(union.dirfdOf(inode), union.nameOf(inode), list.address, list.size);
+  if (length <= 0) return length;
+  let names = '';
+  for (const name of list.bytes.toString('latin1', 0, length - 1).split('\0')) {
+    if (refusal(union, name, -ENODATA) === 0) names += `${name}\0`;
+  }
+  if (size === 0) return names.length;
+  if (names.length > size) return -ERANGE;
+  list.bytes.write(names, 'latin1');
+  copyBytes(address, list.address, names.length);
+  return names.length;
+}
+
+export function setInodeXattr(
+  union: Union,
+  inode: Inode,
+  name: ByteString,
+  address: number,
+  size: number,
+  flags: number,
+): number {
+  const refused = refuseChange(union, name);
+  if (refused < 0) return refused;
+  const raised = ensureUpper(union, inode);
+  return raised < 0 ? raised : setxattr(union.dirfdOf(inode), union.nameOf(inode), name, address, size, flags);
+}
+
+export function removeInodeXattr(union: Union, inode: Inode, name: ByteString): number {
+  const refused = refuseChange(union, name);
+  if (refused < 0) return refused;
+  if (!inode.isUpper) {
+    // Nothing to remove is no reason to copy.
+    const there = getxattr(union.dirfdOf(inode), union.nameOf(inode), name, 0, 0);
+    if (there < 0 && there !== -ERANGE) return there;
+  }
+  const raised = ensureUpper(union, inode);
+  return raised < 0 ? raised : removexattr(union.dirfdOf(inode), union.nameOf(inode), name);
+}
+
+function refuseChange(union: Union, name: ByteString): number {
+  if (union.upper === undefined) return -EROFS;
+  return refusal(union, name, -EPERM);
+}
