@@ -28,6 +28,18 @@ export function bind(prototype: string): Native {
   return libc.func(prototype) as Native;
 }
 
+/** A call on another thread; resolves with its result, or a negative errno. */
+type AsyncNative = (...parameters: number[]) => Promise<number>;
+
+/** As `bind`, for a call that may block: it runs on a thread of libuv's pool. Memory it is given must outlive it. */
+export function bindAsync(prototype: string): AsyncNative {
+  const native = libc.func(prototype);
+  return (...parameters) =>
+    new Promise((resolve) => {
+      native.async(...parameters, (_error: unknown, value: number) => resolve(result(value)));
+    });
+}
+
 /** The errno that the last call on this thread left behind. */
 export function lastErrno(): number {
   return koffi.errno();

@@ -1,5 +1,5 @@
 import { type ByteString, firstPath, secondPath } from './bytes.ts';
-import { bind, result } from './libc.ts';
+import { bind, bindAsync, result } from './libc.ts';
 import { Memory } from './memory.ts';
 
 const nativeMount = bind(
@@ -33,4 +33,15 @@ export function mount(
 /** umount2(2); `flags` of MNT_DETACH and UMOUNT_NOFOLLOW. */
 export function umount(target: ByteString, flags: number): number {
   return result(nativeUmount2(firstPath(target), flags));
+}
+
+const umount2OnPool = bindAsync('int umount2(uintptr_t target, int flags)');
+
+/**
+ * umount2(2) on a thread of libuv's pool: it waits for the filesystem, which may be served by this very process.
+ */
+export async function umountAsync(target: ByteString, flags: number): Promise<number> {
+  const path = new Memory(target.length + 1);
+  path.bytes.write(target, 'latin1');
+  return umount2OnPool(path.address, flags).finally(() => path.bytes.fill(0));
 }

@@ -1,0 +1,45 @@
+import { closeSync, readSync, writeSync } from 'node:fs';
+import { CHANNEL } from './daemon.ts';
+import { mount, type MountOptions } from './mount.ts';
+import { serveUntilEnd } from './serve.ts';
+import { toText } from './sys/bytes.ts';
+
+// The process that `spawnDaemon` starts.
+
+function readOptions(): MountOptions {
+  const buffer = Buffer.allocUnsafe(65536);
+  let text = '';
+  while (!text.endsWith('\n')) {
+    const length = readSync(CHANNEL, buffer);
+    if (length === 0) throw new Error('the options did not come whole');
+    text += buffer.toString('latin1', 0, length);
+  }
+  return JSON.parse(Buffer.from(text, 'latin1').toString('utf8')) as MountOptions;
+}
+
+function tell(text: string): void {
+  try {
+    writeSync(CHANNEL, `${text}\n`);
+    closeSync(CHANNEL);
+  } catch {
+    // Whoever started us has gone; the mount is theirs all the same.
+  }
+}
+
+async function main(): Promise<void> {
+  try {
+    const options = readOptions();
+    const served = await mount(options);
+    process.title = `fuse-lamina ${toText(served.mountpoint)}`;
+    process.chdir('/');
+    process.umask(0);
+    const end = serveUntilEnd(served);
+    tell('');
+    await end;
+  } catch (error) {
+    tell(error instanceof Error ? error.message : String(error));
+    process.exitCode = 1;
+  }
+}
+
+await main();

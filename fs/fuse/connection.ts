@@ -1,0 +1,26 @@
+import { type FileSystem, type Notifier } from '../filesystem.ts';
+
+/** What holds for all requests of one mount, once INIT has settled it. */
+export interface Connection {
+  readonly fs: FileSystem;
+  readonly notifier: Notifier;
+  /** The kernel's page size, which max_pages counts in. */
+  readonly pageSize: number;
+  /** Lifetime of entries and attributes, as the protocol splits it. */
+  validSeconds: number;
+  validNanoseconds: number;
+  /** SETXATTR carries the longer structure. */
+  setxattrExt: boolean;
+  /** INIT was answered. */
+  started: boolean;
+  /** The kernel's minor protocol version. */
+  minor: number;
+}
+
+/** @param seconds the filesystem's timeout. */
+export function setTimeoutOf(connection: Connection, seconds: number): void {
+  // The kernel clamps to its own longest timer; 2^32 seconds is beyond it and keeps the value in one word.
+  const clamped = Math.min(Math.max(seconds, 0), 0xffffffff);
+  connection.validSeconds = Math.floor(clamped);
+  connection.validNanoseconds = Math.floor((clamped - connection.validSeconds) * 1e9);
+}

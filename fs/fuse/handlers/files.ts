@@ -1,0 +1,183 @@
+import { CHANGE, NO_HANDLE } from '../../filesystem.ts';
+import { O_CREAT, O_EXCL, O_TRUNC } from '../../sys/constants.ts';
+import { EINVAL } from '../../sys/errno.ts';
+import { putEntry } from '../attributes.ts';
+import { BODY, PAYLOAD, type Slot } from '../slot.ts';
+import { FOPEN, FSYNC_FDATASYNC, IOCTL_DIR, OPEN_KILL_SUIDGID, WRITE_KILL_SUIDGID } from '../constants.ts';
+import { ABI } from '../structs.ts';
+
+const {
+  fuse_entry_out: ENTRY_OUT,
+  fuse_open_in: OPEN_IN,
+  fuse_open_out: OPEN_OUT,
+  fuse_create_in: CREATE_IN,
+  fuse_read_in: READ_IN,
+  fuse_write_in: WRITE_IN,
+  fuse_write_out: WRITE_OUT,
+  fuse_release_in: RELEASE_IN,
+  fuse_fsync_in: FSYNC_IN,
+  fuse_fallocate_in: FALLOCATE_IN,
+  fuse_lseek_in: LSEEK_IN,
+  fuse_lseek_out: LSEEK_OUT,
+  fuse_copy_file_range_in: COPY_IN,
+  fuse_copy_file_range_out: COPY_OUT,
+  fuse_ioctl_in: IOCTL_IN,
+  fuse_ioctl_out: IOCTL_OUT,
+} = ABI;
+
+function putOpened(slot: Slot, offset: number): void {
+  const { opened } = slot;
+  let flags = 0;
+  if (opened.keepCache) flags |= FOPEN.KEEP_CACHE;
+  if (opened.directIo) flags |= FOPEN.DIRECT_IO;
+  slot.setU64(offset + OPEN_OUT.fh, opened.handle);
+  slot.setU32(offset + OPEN_OUT.open_flags, flags);
+  slot.setU32(offset + OPEN_OUT.padding, 0);
+}
+
+export function open(slot: Slot): number {
+  const { opened, connection, node } = slot;
+  const flags = slot.u32(OPEN_IN.flags) & ~(O_CREAT | O_EXCL);
+  const status = connection.fs.open(node, flags, opened);
+  if (status < 0) return status;
+  // Truncation by the open (ATOMIC_O_TRUNC) clears setuid and setgid as a write would; the open alone does not say so.
+  if ((flags & O_TRUNC) !== 0 && (slot.u32(OPEN_IN.open_flags) & OPEN_KILL_SUIDGID) !== 0) killPrivileges(slot);
+  putOpened(slot, 0);
+  return OPEN_OUT.sizeof;
+}
+
+function killPrivileges(slot: Slot): void {
+  slot.change.valid = CHANGE.killPrivileges;
+  slot.connection.fs.setattr(slot.caller, slot.node, slot.opened.handle, slot.change, slot.entry.attr);
+}
+
+function replyCreated(slot: Slot, status: number): number {
+  if (status < 0) return status;
+  putEntry(slot.out, PAYLOAD, slot.entry, slot.connection);
+  putOpened(slot, ENTRY_OUT.sizeof);
+  return ENTRY_OUT.sizeof + OPEN_OUT.sizeof;
+}
+
+export function create(slot: Slot): number {
+  const { caller, entry, opened, connection } = slot;
+  caller.umask = slot.u32(CREATE_IN.umask);
+  const flags = slot.u32(CREATE_IN.flags) & ~(O_CREAT | O_EXCL);
+  const mode = slot.u32(CREATE_IN.mode);
+  const name = slot.name(CREATE_IN.sizeof);
+  return replyCreated(slot, connection.fs.create(caller, slot.node, name, mode, flags, entry, opened));
+}
+
+/** The kernel sends a name too, which it made up for its dentry. */
+export function tmpfile(slot: Slot): number {
+  const { caller, entry, opened, connection } = slot;
+  caller.umask = slot.u32(CREATE_IN.umask);
+  const flags = slot.u32(CREATE_IN.flags) & ~(O_CREAT | O_EXCL);
+  const mode = slot.u32(CREATE_IN.mode);
+  return replyCreated(slot, connection.fs.tmpfile(caller, slot.node, mode, flags, entry, opened));
+}
+
+export function read(slot: Slot): number {
+  const size = slot.u32(READ_IN.size);
+  // A shorter answer would mean the end of the file; the mount's max_read keeps the kernel within the buffer.
+  if (size > slot.payloadCapacity) return -EINVAL;
+  return slot.connection.fs.read(slot.node, slot.u64(READ_IN.fh), slot.u64(READ_IN.offset), size, slot.payloadAddress);
+}
+
+export function write(slot: Slot): number {
+  const size = slot.u32(WRITE_IN.size);
+  if (size > slot.length - BODY - WRITE_IN.sizeof) return -EINVAL;
+  const written = slot.connection.fs.write(
+    slot.node,
+    slot.u64(WRITE_IN.fh),
+    slot.u64(WRITE_IN.offset),
+    size,
+    slot.bodyAddress(WRITE_IN.sizeof),
+    (slot.u32(WRITE_IN.write_flags) & WRITE_KILL_SUIDGID) !== 0,
+  );
+  return replyCount(slot, written);
+}
+
+function replyCount(slot: Slot, count: number): number {
+  if (count < 0) return count;
+  slot.setU32(WRITE_OUT.size, count);
+  slot.setU32(WRITE_OUT.padding, 0);
+  return WRITE_OUT.sizeof;
+}
+
+export function release(slot: Slot): number {
+  slot.connection.fs.release(slot.node, slot.u64(RELEASE_IN.fh));
+  return 0;
+}
+
+export function fsync(slot: Slot): number {
+  const dataOnly = (slot.u32(FSYNC_IN.fsync_flags) & FSYNC_FDATASYNC) !== 0;
+  return slot.connection.fs.fsync(slot.node, slot.u64(FSYNC_IN.fh), dataOnly);
+}
+
+export function fallocate(slot: Slot): number {
+  return slot.connection.fs.fallocate(
+    slot.node,
+    slot.u64(FALLOCATE_IN.fh),
+    slot.u32(FALLOCATE_IN.mode),
+    slot.u64(FALLOCATE_IN.offset),
+    slot.u64(FALLOCATE_IN.length),
+  );
+}
+
+export function lseek(slot: Slot): number {
+  const { fs } = slot.connection;
+  const offset = fs.lseek(slot.node, slot.u64(LSEEK_IN.fh), slot.u64(LSEEK_IN.offset), slot.u32(LSEEK_IN.whence));
+  if (offset < 0) return offset;
+  slot.setU64(LSEEK_OUT.offset, offset);
+  return LSEEK_OUT.sizeof;
+}
+
+// Callers go on after a short copy, and other requests come in between. A reply of 32 bits holds it in any case.
+const LONGEST_COPY = 64 << 20;
+
+function copy(slot: Slot): number {
+  if (slot.u64(COPY_IN.flags) !== 0) return -EINVAL;
+  return slot.connection.fs.copyFileRange(
+    slot.node,
+    slot.u64(COPY_IN.fh_in),
+    slot.u64(COPY_IN.off_in),
+    slot.u64(COPY_IN.nodeid_out),
+    slot.u64(COPY_IN.fh_out),
+    slot.u64(COPY_IN.off_out),
+    Math.min(slot.u64(COPY_IN.len), LONGEST_COPY),
+  );
+}
+
+export function copyFileRange(slot: Slot): number {
+  return replyCount(slot, copy(slot));
+}
+
+/** The same request as COPY_FILE_RANGE with 64 bits for the answer. */
+export function copyFileRange64(slot: Slot): number {
+  const count = copy(slot);
+  if (count < 0) return count;
+  slot.setU64(COPY_OUT.bytes_copied, count);
+  return COPY_OUT.sizeof;
+}
+
+export function ioctl(slot: Slot): number {
+  const input = slot.u32(IOCTL_IN.in_size);
+  const output = slot.u32(IOCTL_IN.out_size);
+  const room = slot.payloadCapacity - IOCTL_OUT.sizeof;
+  if (input > slot.length - BODY - IOCTL_IN.sizeof || input > room || output > room) return -EINVAL;
+  // A directory's handle came from opendir; the filesystem knows it by its node.
+  const isDirectory = (slot.u32(IOCTL_IN.flags) & IOCTL_DIR) !== 0;
+  const handle = isDirectory ? NO_HANDLE : slot.u64(IOCTL_IN.fh);
+  slot.clear(0, IOCTL_OUT.sizeof + Math.max(input, output));
+  slot.copyBody(IOCTL_IN.sizeof, input, IOCTL_OUT.sizeof);
+  const address = slot.payloadAddress + IOCTL_OUT.sizeof;
+  const result = slot.connection.fs.ioctl(slot.node, handle, slot.u32(IOCTL_IN.cmd), address, input, output);
+  if (result < 0) return result;
+  slot.setU32(IOCTL_OUT.result, result);
+  return IOCTL_OUT.sizeof + output;
+}
+
+/** Sent for syncfs(2) and sync(2). */
+export function syncfs(slot: Slot): number {
+  return slot.connection.fs.syncfs(slot.node);
+}

@@ -1,0 +1,74 @@
+import { EPROTO } from '../sys/errno.ts';
+import { setTimeoutOf } from './connection.ts';
+import { INIT, INIT2, KERNEL_MINOR_VERSION, KERNEL_VERSION, MINIMUM_MINOR_VERSION } from './constants.ts';
+import { BODY, MAX_WRITE, type Slot } from './slot.ts';
+import { ABI } from './structs.ts';
+
+const { fuse_init_in: IN, fuse_init_out: OUT } = ABI;
+
+// What is taken where the kernel offers it. Not taken, and why:
+// - EXPORT_SUPPORT: nodes that were forgotten cannot be found again by number.
+// - POSIX_LOCKS, FLOCK_LOCKS: without them the kernel keeps locks itself, for all users of the mount.
+// - AUTO_INVAL_DATA: the mount is the only writer; EXPLICIT_INVAL_DATA leaves the page cache alone.
+// - HANDLE_KILLPRIV (the first): it does not tell whether the writer may keep setuid. Without it and without the second,
+//   the kernel clears the bits itself by SETATTR.
+// - NO_OPEN_SUPPORT, NO_OPENDIR_SUPPORT: the union needs its handles.
+// - WRITEBACK_CACHE: what is written must be in the upper when umount returns, and be counted against its space.
+// - SECURITY_CTX, CREATE_SUPP_GROUP: nothing is done with these extensions of a request.
+const WANTED =
+  INIT.ASYNC_READ |
+  INIT.ATOMIC_O_TRUNC |
+  INIT.BIG_WRITES |
+  INIT.DONT_MASK |
+  INIT.HAS_IOCTL_DIR |
+  INIT.DO_READDIRPLUS |
+  INIT.READDIRPLUS_AUTO |
+  INIT.ASYNC_DIO |
+  INIT.PARALLEL_DIROPS |
+  INIT.ABORT_ERROR |
+  INIT.MAX_PAGES |
+  INIT.CACHE_SYMLINKS |
+  INIT.EXPLICIT_INVAL_DATA |
+  INIT.HANDLE_KILLPRIV_V2 |
+  INIT.SETXATTR_EXT |
+  INIT.INIT_EXT;
+const WANTED2 = INIT2.DIRECT_IO_ALLOW_MMAP;
+
+// Requests that the kernel may have under way by itself (readahead), and from which number on it waits.
+const MAX_BACKGROUND = 64;
+const CONGESTION_THRESHOLD = 48;
+
+/** Settles what both sides can do. */
+export function init(slot: Slot): number {
+  const { connection } = slot;
+  const major = slot.u32(IN.major);
+  slot.clear(0, OUT.sizeof);
+  slot.setU32(OUT.major, KERNEL_VERSION);
+  slot.setU32(OUT.minor, KERNEL_MINOR_VERSION);
+  // A newer major asks again with ours; an older one cannot be spoken with.
+  if (major > KERNEL_VERSION) return OUT.sizeof;
+  connection.minor = slot.u32(IN.minor);
+  if (major < KERNEL_VERSION || connection.minor < MINIMUM_MINOR_VERSION) return -EPROTO;
+  putFeatures(slot);
+  setTimeoutOf(connection, connection.fs.timeout);
+  if (!connection.started) connection.fs.start(connection.notifier);
+  connection.started = true;
+  return OUT.sizeof;
+}
+
+function putFeatures(slot: Slot): void {
+  const { connection } = slot;
+  const offered = slot.u32(IN.flags);
+  const wanted = connection.fs.acl ? WANTED | INIT.POSIX_ACL : WANTED;
+  const flags = offered & wanted;
+  // Before 7.36 the structure ends behind `flags`.
+  const hasFlags2 = (flags & INIT.INIT_EXT) !== 0 && slot.length >= BODY + IN.unused;
+  connection.setxattrExt = (flags & INIT.SETXATTR_EXT) !== 0;
+  slot.setU32(OUT.max_readahead, slot.u32(IN.max_readahead));
+  slot.setU32(OUT.flags, flags);
+  slot.setU32(OUT.flags2, hasFlags2 ? slot.u32(IN.flags2) & WANTED2 : 0);
+  slot.setU32(OUT.max_background, (CONGESTION_THRESHOLD << 16) | MAX_BACKGROUND);
+  slot.setU32(OUT.max_write, MAX_WRITE);
+  slot.setU32(OUT.time_gran, 1);
+  slot.setU32(OUT.max_pages, (flags & INIT.MAX_PAGES) === 0 ? 0 : Math.floor(MAX_WRITE / connection.pageSize));
+}

@@ -1,0 +1,59 @@
+import { type Notifier } from '../filesystem.ts';
+import { type ByteString } from '../sys/bytes.ts';
+import { Memory } from '../sys/memory.ts';
+import { NOTIFY } from './constants.ts';
+import { type Device } from './device.ts';
+import { ABI } from './structs.ts';
+
+const {
+  fuse_out_header: OUT,
+  fuse_notify_inval_inode_out: INVAL_INODE,
+  fuse_notify_inval_entry_out: INVAL_ENTRY,
+} = ABI;
+
+const LONGEST_NAME = 1024;
+
+/** Tells the kernel to drop what it remembers: replies that answer no request, with a code in the error's place. */
+export class DeviceNotifier implements Notifier {
+  readonly #device: Device;
+  readonly #memory = new Memory(OUT.sizeof + INVAL_ENTRY.sizeof + LONGEST_NAME + 1);
+
+  constructor(device: Device) {
+    this.#device = device;
+  }
+
+  invalidateEntry(parent: number, name: ByteString): number {
+    const { bytes, view } = this.#memory;
+    const body = OUT.sizeof;
+    const length = bytes.write(name, body + INVAL_ENTRY.sizeof, LONGEST_NAME, 'latin1');
+    bytes[body + INVAL_ENTRY.sizeof + length] = 0;
+    this.#put64(body + INVAL_ENTRY.parent, parent);
+    view.setUint32(body + INVAL_ENTRY.namelen, length, true);
+    view.setUint32(body + INVAL_ENTRY.flags, 0, true);
+    return this.#send(NOTIFY.INVAL_ENTRY, INVAL_ENTRY.sizeof + length + 1);
+  }
+
+  invalidateInode(node: number, offset: number, length: number): number {
+    const body = OUT.sizeof;
+    this.#put64(body + INVAL_INODE.ino, node);
+    this.#put64(body + INVAL_INODE.off, offset);
+    this.#put64(body + INVAL_INODE.len, length);
+    return this.#send(NOTIFY.INVAL_INODE, INVAL_INODE.sizeof);
+  }
+
+  #send(code: number, payload: number): number {
+    const { view, address } = this.#memory;
+    const length = OUT.sizeof + payload;
+    view.setUint32(OUT.len, length, true);
+    view.setInt32(OUT.error, code, true);
+    this.#put64(OUT.unique, 0);
+    const written = this.#device.write(address, length);
+    return written < 0 ? written : 0;
+  }
+
+  /** Two's complement, for the signed offset. */
+  #put64(at: number, value: number): void {
+    this.#memory.view.setUint32(at, value >>> 0, true);
+    this.#memory.view.setInt32(at + 4, Math.floor(value / 0x100000000), true);
+  }
+}

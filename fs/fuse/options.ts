@@ -1,0 +1,16 @@
+import { type ByteString } from '../sys/bytes.ts';
+
+/** How the kernel is to mount. What is undefined has its default: noatime, and the rest as mount(8) has it. */
+export interface FuseOptions {
+  /** What /proc/mounts shows as the source. */
+  readonly fsname?: ByteString;
+  readonly readOnly?: boolean;
+  readonly suid?: boolean;
+  readonly dev?: boolean;
+  readonly exec?: boolean;
+  readonly atime?: boolean;
+  readonly diratime?: boolean;
+  /** Other users may use the mount. By default where we may mount by ourselves. */
+  readonly allowOther?: boolean;
+  readonly propagation?: 'private' | 'rprivate' | 'slave' | 'rslave';
+}

@@ -1,0 +1,100 @@
+import { type FileSystem } from '../filesystem.ts';
+import { EAGAIN, ECONNABORTED, EINTR, EINVAL, EIO, ENODEV, ENOENT, ENOSYS, errnoName } from '../sys/errno.ts';
+import { type Connection } from './connection.ts';
+import { MINIMUM_MINOR_VERSION } from './constants.ts';
+import { type Device } from './device.ts';
+import { NO_REPLY } from './handlers/handler.ts';
+import { DeviceNotifier } from './notifier.ts';
+import { BODIES, HANDLERS, SILENT } from './opcodes.ts';
+import { BODY, Slot } from './slot.ts';
+
+/** Requests by opcode; 0 is for opcodes beyond the table. */
+export const REQUEST_COUNTERS = 64;
+
+export interface SessionOptions {
+  /** Of `REQUEST_COUNTERS` elements. */
+  readonly requests: Float64Array;
+  readonly log: (line: string) => void;
+  readonly pageSize: number;
+}
+
+/** Reads requests from the kernel, has the filesystem answer them, and writes the replies. */
+export class Session {
+  readonly #device: Device;
+  readonly #options: SessionOptions;
+  readonly #connection: Connection;
+  // One request is under way at a time; one that is answered later would keep its slot, and another be taken here.
+  readonly #slot: Slot;
+
+  constructor(device: Device, fs: FileSystem, options: SessionOptions) {
+    this.#device = device;
+    this.#options = options;
+    this.#connection = {
+      fs,
+      notifier: new DeviceNotifier(device),
+      pageSize: options.pageSize,
+      validSeconds: 0,
+      validNanoseconds: 0,
+      setxattrExt: false,
+      started: false,
+      minor: MINIMUM_MINOR_VERSION,
+    };
+    this.#slot = new Slot(this.#connection);
+  }
+
+  /** Serves until the kernel ends the session: by unmount or by abort. */
+  run(): void {
+    while (this.step());
+    this.#connection.fs.destroy();
+  }
+
+  /** Serves one request; answers false where the session has ended. */
+  step(): boolean {
+    const slot = this.#slot;
+    const length = this.#device.read(slot.requestAddress, slot.requestCapacity);
+    if (length < 0) return this.#goesOn(-length);
+    if (slot.decode(length)) this.#serve(slot);
+    else this.#options.log(`a request of ${length} bytes is not whole: ignored`);
+    return true;
+  }
+
+  #goesOn(errno: number): boolean {
+    if (errno === ENODEV || errno === ECONNABORTED) return false;
+    // ENOENT: the request was interrupted before it could be read.
+    if (errno === EINTR || errno === ENOENT || errno === EAGAIN) return true;
+    this.#options.log(`reading requests failed with ${errnoName(errno)}: the session ends`);
+    return false;
+  }
+
+  #serve(slot: Slot): void {
+    const { requests } = this.#options;
+    const { opcode } = slot;
+    const counter = opcode < REQUEST_COUNTERS ? opcode : 0;
+    requests[counter] = (requests[counter] ?? 0) + 1;
+    const outcome = this.#handle(slot);
+    if (outcome !== NO_REPLY) this.reply(slot, outcome);
+  }
+
+  #handle(slot: Slot): number {
+    const { opcode } = slot;
+    const handler = HANDLERS[opcode];
+    if (handler === undefined) return SILENT[opcode] === true ? NO_REPLY : -ENOSYS;
+    if (slot.length - BODY < (BODIES[opcode] ?? 0)) return -EINVAL;
+    try {
+      return handler(slot);
+    } catch (error) {
+      const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      this.#options.log(`request ${opcode} on node ${slot.node} failed: ${text}`);
+      return -EIO;
+    }
+  }
+
+  /** Sends a slot's reply; apart from the call that read the request, so that another thread may answer in its place. */
+  reply(slot: Slot, outcome: number): void {
+    const length = outcome < 0 ? slot.encode(outcome, 0) : slot.encode(0, outcome);
+    const written = this.#device.write(slot.replyAddress, length);
+    // ENOENT: nobody waits for it any longer; the others: the session has ended, which the next read says.
+    if (written >= 0 || written === -ENOENT || written === -ENODEV || written === -ECONNABORTED) return;
+    this.#options.log(`the kernel refused the reply to request ${slot.opcode} with ${errnoName(written)}`);
+  }
+}

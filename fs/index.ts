@@ -1,0 +1,14 @@
+export { rawArguments } from './arguments.ts';
+export { type Branch } from './branches.ts';
+export { spawnDaemon } from './daemon.ts';
+export { type FuseOptions } from './fuse/options.ts';
+export { mount, type Mount, type MountOptions } from './mount.ts';
+export { listMounts, statsAt } from './mounts.ts';
+export { OptionError, parseOptions, type ParsedOptions } from './options.ts';
+export { type OverlayOptions } from './overlay/options.ts';
+export { type RegisteredMount } from './registry.ts';
+export { serveUntilEnd } from './serve.ts';
+export { type MountStats } from './stats.ts';
+export { type ByteString, toBytes, toText } from './sys/bytes.ts';
+export { exitNow } from './sys/thread.ts';
+export { unmountAt } from './unmount.ts';

@@ -1,0 +1,145 @@
+import { stat } from 'node:fs/promises';
+import { type Server } from 'node:net';
+import { Worker } from 'node:worker_threads';
+import { type Branch, branchesOf } from './branches.ts';
+import { serveStats } from './control.ts';
+import { type FuseOptions } from './fuse/options.ts';
+import { checkMountpoint } from './mountpoint.ts';
+import { type OverlayOptions } from './overlay/options.ts';
+import { Registration } from './registry.ts';
+import { createCounters, type MountStats, readCounters, type SharedCounters } from './stats.ts';
+import { type ByteString, toText } from './sys/bytes.ts';
+import { log } from './sys/log.ts';
+import { mountAt } from './sys/mountinfo.ts';
+import { detach } from './unmount.ts';
+import { type WorkerInput, type WorkerMessage } from './worker.ts';
+
+/** What to mount, where, and how. */
+export interface MountOptions {
+  readonly mountpoint: ByteString;
+  readonly overlay: OverlayOptions;
+  readonly fuse?: FuseOptions;
+}
+
+/** A union that this process serves. */
+export interface Mount {
+  /** Absolute, without symlinks. */
+  readonly mountpoint: ByteString;
+  readonly branches: readonly Branch[];
+  /** Resolves when the kernel has ended the session and the union is closed; never rejects. */
+  readonly closed: Promise<void>;
+  /**
+   * Unmounts, lazily where the mount is in use. Where others still hold it, `closed` comes when they let go, and until
+   * then Node cannot end this process by itself: see `exitNow`.
+   */
+  unmount(): Promise<void>;
+  stats(): MountStats;
+  /** Removes the state file and the control socket; to be called where the process ends before `closed`. */
+  forget(): void;
+}
+
+class ServedMount implements Mount {
+  readonly mountpoint: ByteString;
+  readonly branches: readonly Branch[];
+  readonly closed: Promise<void>;
+  readonly #counters: SharedCounters;
+  /** `major:minor`, to tell our mount from one that lies over it. */
+  readonly #device: string | undefined;
+  #registration: Registration | undefined;
+  #server: Server | undefined;
+  #ended = false;
+
+  constructor(mountpoint: ByteString, branches: readonly Branch[], counters: SharedCounters, ended: Promise<void>) {
+    this.mountpoint = mountpoint;
+    this.branches = branches;
+    this.#counters = counters;
+    this.#device = mountAt(mountpoint)?.device;
+    this.closed = ended.then(() => {
+      this.#ended = true;
+      this.forget();
+    });
+  }
+
+  /** State file and control socket, as long as the mount lives. The mount does not depend on them. */
+  async register(readOnly: boolean): Promise<void> {
+    const { mountpoint, branches } = this;
+    const device = this.#device;
+    if (device === undefined) return;
+    try {
+      this.#registration = Registration.create({ mountpoint, device, pid: process.pid, branches, readOnly });
+      const socket = this.#registration?.state.socket;
+      if (socket !== undefined) this.#server = await serveStats(socket, () => this.stats());
+      this.#server?.unref();
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      log(`lamina mounts will not show ${toText(mountpoint)}: ${reason}`);
+    }
+  }
+
+  forget(): void {
+    this.#server?.close();
+    this.#registration?.remove();
+    this.#server = undefined;
+    this.#registration = undefined;
+  }
+
+  async unmount(): Promise<void> {
+    if (this.#ended) return;
+    const mount = mountAt(this.mountpoint);
+    if (mount === undefined) return;
+    if (mount.device !== this.#device) {
+      throw new Error(`cannot unmount ${toText(this.mountpoint)}: ${mount.type} is mounted over it`);
+    }
+    if ((await detach(this.mountpoint, false)) === 'busy') await detach(this.mountpoint, true);
+  }
+
+  stats(): MountStats {
+    return readCounters(this.#counters);
+  }
+}
+
+/** Resolves once the worker has mounted; rejects with its reason. */
+function untilMounted(worker: Worker): Promise<void> {
+  return new Promise((resolve, reject) => {
+    worker.once('error', reject);
+    worker.once('exit', () => {
+      reject(new Error('the filesystem ended before it was mounted'));
+    });
+    worker.once('message', (message: WorkerMessage) => {
+      if (message.mounted) resolve();
+      else reject(new Error(message.error));
+    });
+  });
+}
+
+function startWorker(input: WorkerInput): Worker {
+  // The compiled file: a worker cannot run TypeScript on every Node that we support.
+  const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: input });
+  worker.on('error', (error) => log(`the session's thread failed: ${error.message}`));
+  return worker;
+}
+
+/**
+ * Mounts a union and serves it from a thread of this process. Resolves once the mount answers; rejects, with nothing
+ * mounted, where a layer, the mount point or FUSE does not allow it.
+ */
+export async function mount(options: MountOptions): Promise<Mount> {
+  const mountpoint = checkMountpoint(options.mountpoint);
+  const branches = branchesOf(options.overlay);
+  const counters = createCounters();
+  const overlay = { ...options.overlay, counters: counters.overlay };
+  const fuse = options.fuse ?? {};
+  const readOnly = options.overlay.upper === undefined || fuse.readOnly === true;
+  const worker = startWorker({ mountpoint, overlay, fuse: { ...fuse, readOnly }, requests: counters.requests });
+  const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+  await untilMounted(worker);
+  const served = new ServedMount(mountpoint, branches, counters, ended);
+  try {
+    await stat(Buffer.from(mountpoint, 'latin1'));
+  } catch (error) {
+    await served.unmount();
+    throw new Error(`the mount on ${toText(mountpoint)} does not answer`, { cause: error });
+  }
+  await served.register(readOnly);
+  return served;
+}

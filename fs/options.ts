@@ -1,0 +1,242 @@
+import { type FuseOptions } from './fuse/options.ts';
+import { type IdRange, type OverlayOptions } from './overlay/options.ts';
+import { type ByteString, toText } from './sys/bytes.ts';
+
+/** A mount option whose value cannot be used, or that is needed and not there. */
+export class OptionError extends Error {
+  override readonly name = 'OptionError';
+}
+
+/** What the strings of `-o` ask for. */
+export interface ParsedOptions {
+  readonly overlay: OverlayOptions;
+  readonly fuse: FuseOptions;
+  /** Options that we do not know, as they were given. */
+  readonly unknown: readonly ByteString[];
+}
+
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
+
+interface Draft {
+  readonly overlay: Mutable<OverlayOptions> & { lowers: ByteString[] };
+  readonly fuse: Mutable<FuseOptions>;
+  squashUid: number | undefined;
+  squashGid: number | undefined;
+  squashRoot: boolean;
+  volatileMark: boolean;
+}
+
+type Apply = (draft: Draft, value: ByteString, name: ByteString) => void;
+
+/** Splits at `separator`, but not behind a backslash; the backslashes stay. */
+function splitUnescaped(text: ByteString, separator: string): ByteString[] {
+  const parts: ByteString[] = [];
+  let part = '';
+  for (let at = 0; at < text.length; at += 1) {
+    const character = text.charAt(at);
+    if (character === '\\' && at + 1 < text.length) {
+      part += character + text.charAt(at + 1);
+      at += 1;
+    } else if (character === separator) {
+      parts.push(part);
+      part = '';
+    } else {
+      part += character;
+    }
+  }
+  parts.push(part);
+  return parts;
+}
+
+function unescape(text: ByteString): ByteString {
+  return text.replace(/\\([\s\S])/g, '$1');
+}
+
+function parsePath(value: ByteString, name: ByteString): ByteString {
+  if (value === '') throw new OptionError(`${name} needs a path: ${name}=PATH`);
+  return unescape(value);
+}
+
+function parseLowers(value: ByteString): ByteString[] {
+  const lowers = splitUnescaped(value, ':').map(unescape);
+  if (lowers.includes('')) {
+    const why = value.includes('::') ? ' (data-only layers, after a double colon, are not supported)' : '';
+    throw new OptionError(`lowerdir=${toText(value)} has an empty path${why}`);
+  }
+  return lowers;
+}
+
+function parseNumber(value: ByteString, name: ByteString, highest = 0xffffffff): number {
+  const number = /^\d+$/.test(value) ? Number(value) : Number.NaN;
+  if (!(number <= highest)) throw new OptionError(`${name}=${toText(value)} is not a number from 0 to ${highest}`);
+  return number;
+}
+
+/** `1` or nothing is yes, `0` is no. */
+function parseBoolean(value: ByteString, name: ByteString): boolean {
+  if (value === '' || value === '1' || value === 'on') return true;
+  if (value === '0' || value === 'off') return false;
+  throw new OptionError(`${name}=${toText(value)} is neither 0 nor 1`);
+}
+
+/** Triples host:to:length joined by colons; podman puts one in front. */
+function parseMapping(value: ByteString, name: ByteString): IdRange[] {
+  const numbers = value
+    .split(':')
+    .filter((part) => part !== '')
+    .map((part) => parseNumber(part, name));
+  if (numbers.length === 0 || numbers.length % 3 !== 0) {
+    throw new OptionError(`${name}=${toText(value)} is not made of triples host:to:length`);
+  }
+  const ranges: IdRange[] = [];
+  for (let at = 0; at < numbers.length; at += 3) {
+    ranges.push({ host: numbers[at] ?? 0, to: numbers[at + 1] ?? 0, length: numbers[at + 2] ?? 0 });
+  }
+  return ranges;
+}
+
+/** Seconds, also fractions. */
+function parseTimeout(value: ByteString): number {
+  const seconds = /^\d+(\.\d+)?$/.test(value) ? Number(value) : Number.NaN;
+  if (Number.isNaN(seconds)) throw new OptionError(`timeout=${toText(value)} is not a number of seconds`);
+  return seconds;
+}
+
+/** An option that we have one way of: other values are refused rather than ignored. */
+function only(values: readonly string[], why: string): Apply {
+  return (_draft, value, name) => {
+    if (!values.includes(value)) throw new OptionError(`${name}=${toText(value)} is not supported: ${why}`);
+  };
+}
+
+const accept: Apply = () => undefined;
+
+const UNION: Readonly<Record<string, Apply>> = {
+  lowerdir: (draft, value) => void draft.overlay.lowers.push(...parseLowers(value)),
+  'lowerdir+': (draft, value, name) => void draft.overlay.lowers.push(parsePath(value, name)),
+  upperdir: (draft, value, name) => void (draft.overlay.upper = parsePath(value, name)),
+  workdir: (draft, value, name) => void (draft.overlay.work = parsePath(value, name)),
+  timeout: (draft, value) => void (draft.overlay.timeout = parseTimeout(value)),
+  static_nlink: (draft, value, name) => void (draft.overlay.staticNlink = parseBoolean(value, name)),
+  noacl: (draft, value, name) => void (draft.overlay.noAcl = parseBoolean(value, name)),
+  noxattrs: (draft, value, name) => void (draft.overlay.noXattrs = parseBoolean(value, name)),
+  volatile: (draft, value, name) => void (draft.volatileMark = parseBoolean(value, name)),
+  fsync: (draft, value, name) => void (draft.overlay.noSync = !parseBoolean(value, name)),
+  squash_to_root: (draft, value, name) => void (draft.squashRoot = parseBoolean(value, name)),
+  squash_to_uid: (draft, value, name) => void (draft.squashUid = parseNumber(value, name)),
+  squash_to_gid: (draft, value, name) => void (draft.squashGid = parseNumber(value, name)),
+  uidmapping: (draft, value, name) => void (draft.overlay.uidMapping = parseMapping(value, name)),
+  gidmapping: (draft, value, name) => void (draft.overlay.gidMapping = parseMapping(value, name)),
+  xattr_permissions: only(['', '0'], 'owners and modes are kept in the files themselves'),
+  'datadir+': only([], 'there are no data-only layers'),
+  verity: only(['', 'off'], 'digests of lower files are not checked'),
+  nfs_export: only(['', 'off'], 'the union cannot be exported by file handles'),
+};
+
+// What the union does anyway, or what has no effect on what a user sees.
+const ACCEPTED = [
+  ...['xino', 'redirect_dir', 'index', 'metacopy', 'uuid', 'userxattr'],
+  ...['threaded', 'writeback', 'fast_ino', 'ino32_t', 'context', 'fscontext', 'defcontext', 'rootcontext'],
+  ...['allow_root', 'default_permissions', 'kernel_cache', 'auto_cache', 'max_write', 'max_read', 'max_background'],
+  ...['splice_read', 'splice_write', 'splice_move', 'no_splice_read', 'no_splice_write', 'no_splice_move'],
+  ...['big_writes', 'subtype', 'nonempty', 'async', 'sync', 'dirsync', 'rw', 'relatime', 'strictatime', 'norelatime'],
+  ...[
+    'auto',
+    'noauto',
+    'user',
+    'nouser',
+    'users',
+    'owner',
+    'group',
+    'defaults',
+    '_netdev',
+    'nofail',
+    'shared',
+    'rshared',
+  ],
+];
+
+const setFuse =
+  (change: (fuse: Mutable<FuseOptions>) => void): Apply =>
+  (draft) =>
+    change(draft.fuse);
+
+const FUSE: Readonly<Record<string, Apply>> = {
+  fsname: (draft, value, name) => void (draft.fuse.fsname = parsePath(value, name)),
+  ro: setFuse((fuse) => (fuse.readOnly = true)),
+  suid: setFuse((fuse) => (fuse.suid = true)),
+  nosuid: setFuse((fuse) => (fuse.suid = false)),
+  dev: setFuse((fuse) => (fuse.dev = true)),
+  nodev: setFuse((fuse) => (fuse.dev = false)),
+  exec: setFuse((fuse) => (fuse.exec = true)),
+  noexec: setFuse((fuse) => (fuse.exec = false)),
+  atime: setFuse((fuse) => (fuse.atime = true)),
+  noatime: setFuse((fuse) => (fuse.atime = false)),
+  diratime: setFuse((fuse) => (fuse.diratime = true)),
+  nodiratime: setFuse((fuse) => (fuse.diratime = false)),
+  allow_other: setFuse((fuse) => (fuse.allowOther = true)),
+  private: setFuse((fuse) => (fuse.propagation = 'private')),
+  rprivate: setFuse((fuse) => (fuse.propagation = 'rprivate')),
+  slave: setFuse((fuse) => (fuse.propagation = 'slave')),
+  rslave: setFuse((fuse) => (fuse.propagation = 'rslave')),
+};
+
+const OPTIONS: ReadonlyMap<string, Apply> = new Map([
+  ...ACCEPTED.map((name) => [name, accept] as const),
+  ...Object.entries(UNION),
+  ...Object.entries(FUSE),
+]);
+
+function applyAll(strings: readonly ByteString[], draft: Draft): ByteString[] {
+  const unknown: ByteString[] = [];
+  for (const option of strings.flatMap((text) => splitUnescaped(text, ','))) {
+    // podman leaves empty ones behind: a double comma, one at the end.
+    if (option === '' || option.startsWith('x-')) continue;
+    const equals = option.indexOf('=');
+    const name = equals < 0 ? option : option.slice(0, equals);
+    const apply = OPTIONS.get(name);
+    if (apply === undefined) unknown.push(option);
+    else apply(draft, equals < 0 ? '' : option.slice(equals + 1), name);
+  }
+  return unknown;
+}
+
+function checkComplete(overlay: OverlayOptions): void {
+  if (overlay.lowers.length === 0) throw new OptionError('lowerdir is missing: -o lowerdir=DIR[:DIR...]');
+  if (overlay.upper !== undefined && overlay.work === undefined) {
+    throw new OptionError('upperdir needs workdir: an empty directory on the same filesystem (-o workdir=DIR)');
+  }
+}
+
+function settleOwners(draft: Draft): void {
+  const { overlay, squashUid, squashGid, squashRoot } = draft;
+  const uid = squashUid ?? (squashRoot ? 0 : undefined);
+  const gid = squashGid ?? (squashRoot ? 0 : undefined);
+  if (uid !== undefined) overlay.squashUid = uid;
+  if (gid !== undefined) overlay.squashGid = gid;
+}
+
+/**
+ * Parses the `-o` strings of every caller of fuse-overlayfs and overlayfs.
+ * @param volatileMark whether `volatile` leaves overlayfs's mark in the workdir, which refuses the next mount, or only
+ * keeps fsync from the disk, as fuse-overlayfs has it.
+ */
+export function parseOptions(strings: readonly ByteString[], volatileMark: boolean): ParsedOptions {
+  const draft: Draft = {
+    overlay: { lowers: [] },
+    fuse: {},
+    squashUid: undefined,
+    squashGid: undefined,
+    squashRoot: false,
+    volatileMark: false,
+  };
+  const unknown = applyAll(strings, draft);
+  checkComplete(draft.overlay);
+  settleOwners(draft);
+  if (draft.volatileMark && volatileMark) draft.overlay.volatile = true;
+  else if (draft.volatileMark) draft.overlay.noSync = true;
+  const { overlay } = draft;
+  // Without an upper nothing can change; overlayfs ignores a workdir then.
+  if (overlay.upper === undefined) delete overlay.work;
+  return { overlay, fuse: draft.fuse, unknown };
+}

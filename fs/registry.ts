@@ -1,0 +1,122 @@
+import { readdirSync, readFileSync, renameSync, unlinkSync } from 'node:fs';
+import { type Branch } from './branches.ts';
+import { runtimeDirectories, runtimeDirectory } from './runtime-directory.ts';
+import { type ByteString, toBytes } from './sys/bytes.ts';
+import { AT_FDCWD, O_CLOEXEC, O_CREAT, O_NOFOLLOW, O_RDWR, O_TRUNC } from './sys/constants.ts';
+import { check } from './sys/errno.ts';
+import { close, flock, LOCK_EX, LOCK_NB, openat, write } from './sys/file.ts';
+import { Memory } from './sys/memory.ts';
+
+/** What a state file says of a mount. Paths are bytes, one character each. */
+export interface MountState {
+  readonly mountpoint: ByteString;
+  /** `major:minor` of the mounted filesystem. */
+  readonly device: string;
+  readonly pid: number;
+  readonly branches: readonly Branch[];
+  readonly readOnly: boolean;
+  /** Path of the control socket. */
+  readonly socket: string;
+}
+
+/** A mount that a state file tells of. */
+export interface RegisteredMount extends MountState {
+  readonly file: string;
+  /** Its daemon runs. */
+  readonly alive: boolean;
+}
+
+// A daemon holds its state file locked for as long as it lives: a lock needs no process id, which another process may
+// bear later, or another pid namespace not know.
+
+/** The state file of a mount that this process serves. */
+export class Registration {
+  readonly state: MountState;
+  readonly #file: string;
+  readonly #fd: number;
+
+  private constructor(state: MountState, file: string, fd: number) {
+    this.state = state;
+    this.#file = file;
+    this.#fd = fd;
+  }
+
+  /** Undefined where there is no directory for it: the mount works without. */
+  static create(state: Omit<MountState, 'socket'>): Registration | undefined {
+    const directory = runtimeDirectory();
+    if (directory === undefined) return undefined;
+    const base = `${directory}/${state.device.replace(':', '-')}`;
+    const whole: MountState = { ...state, socket: `${base}.sock` };
+    const fd = writeLocked(`${base}.new-${process.pid}`, `${JSON.stringify(whole)}\n`);
+    renameSync(`${base}.new-${process.pid}`, `${base}.json`);
+    return new Registration(whole, `${base}.json`, fd);
+  }
+
+  remove(): void {
+    removeFiles(this.#file, this.state.socket);
+    close(this.#fd);
+  }
+}
+
+function writeLocked(path: string, text: string): number {
+  const bytes = new Memory(Buffer.byteLength(text));
+  bytes.bytes.write(text);
+  const flags = O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC;
+  const fd = check(openat(AT_FDCWD, toBytes(path), flags, 0o600), `create ${path}`);
+  check(flock(fd, LOCK_EX | LOCK_NB), `lock ${path}`);
+  check(write(fd, bytes.address, bytes.size), `write ${path}`);
+  return fd;
+}
+
+function removeFiles(...paths: readonly string[]): void {
+  for (const path of paths) {
+    try {
+      unlinkSync(path);
+    } catch {
+      // Gone already, or the directory with it.
+    }
+  }
+}
+
+function isLocked(file: string): boolean {
+  const fd = openat(AT_FDCWD, toBytes(file), O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) return false;
+  const locked = flock(fd, LOCK_EX | LOCK_NB) < 0;
+  close(fd);
+  return locked;
+}
+
+function isState(value: unknown): value is MountState {
+  if (typeof value !== 'object' || value === null) return false;
+  const state = value as Partial<Record<keyof MountState, unknown>>;
+  return (
+    typeof state.mountpoint === 'string' &&
+    typeof state.device === 'string' &&
+    typeof state.socket === 'string' &&
+    Array.isArray(state.branches)
+  );
+}
+
+function readState(file: string): RegisteredMount | undefined {
+  try {
+    const state: unknown = JSON.parse(readFileSync(file, 'utf8'));
+    return isState(state) ? { ...state, file, alive: isLocked(file) } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** All mounts with a state file of this user's. */
+export function readRegistry(): RegisteredMount[] {
+  const files = runtimeDirectories().flatMap((directory) =>
+    readdirSync(directory)
+      .filter((name) => name.endsWith('.json'))
+      .map((name) => `${directory}/${name}`),
+  );
+  return files.map(readState).filter((state) => state !== undefined);
+}
+
+/** Removes what a daemon left behind that ended without its last words. */
+export function forgetMount(mount: RegisteredMount): void {
+  removeFiles(mount.file, mount.socket);
+}

@@ -1,0 +1,38 @@
+import { readFileSync } from 'node:fs';
+import { type ByteString } from './bytes.ts';
+
+/** A line of /proc/self/mountinfo. */
+export interface MountInfo {
+  readonly id: number;
+  /** `major:minor` of the filesystem. */
+  readonly device: string;
+  readonly mountpoint: ByteString;
+  /** Type with subtype: `fuse.lamina`. */
+  readonly type: string;
+  readonly source: ByteString;
+}
+
+/** Space, tab, newline and backslash are written in octal. */
+function unescape(text: ByteString): ByteString {
+  return text.replace(/\\([0-7]{3})/g, (_match, digits: string) => String.fromCharCode(parseInt(digits, 8)));
+}
+
+function parseLine(line: ByteString): MountInfo | undefined {
+  const [before, after] = line.split(' - ', 2);
+  if (before === undefined || after === undefined) return undefined;
+  const [id, , device, , mountpoint] = before.split(' ');
+  const [type, source] = after.split(' ');
+  if (id === undefined || device === undefined || mountpoint === undefined || type === undefined) return undefined;
+  return { id: Number(id), device, mountpoint: unescape(mountpoint), type, source: unescape(source ?? '') };
+}
+
+/** The mounts of this mount namespace, a mount that lies over another behind it. */
+export function readMounts(): MountInfo[] {
+  const lines = readFileSync('/proc/self/mountinfo', 'latin1').split('\n');
+  return lines.map(parseLine).filter((mount) => mount !== undefined);
+}
+
+/** The mount that a path shows, of those mounted on exactly that path: the uppermost. */
+export function mountAt(path: ByteString): MountInfo | undefined {
+  return readMounts().findLast((mount) => mount.mountpoint === path);
+}

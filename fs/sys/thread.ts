@@ -1,0 +1,31 @@
+import { type ByteString, firstPath } from './bytes.ts';
+import { bind, result } from './libc.ts';
+
+const nativeUnshare = bind('int unshare(int flags)');
+const nativeChdir = bind('int chdir(uintptr_t path)');
+const nativeExit = bind('void _exit(int status)');
+const nativePageSize = bind('int getpagesize()');
+
+const CLONE_FS = 0x200;
+
+/** Gives the calling thread a umask and a working directory of its own, which the threads of a process share. */
+export function leaveSharedDirectory(): number {
+  return result(nativeUnshare(CLONE_FS));
+}
+
+/** chdir(2): of the calling thread alone after `leaveSharedDirectory`. */
+export function chdir(path: ByteString): number {
+  return result(nativeChdir(firstPath(path)));
+}
+
+/**
+ * Ends the process at once, whatever its threads are doing: Node's own exit waits for a worker that is blocked in a
+ * system call.
+ */
+export function exitNow(status: number): void {
+  nativeExit(status);
+}
+
+export function pageSize(): number {
+  return nativePageSize();
+}

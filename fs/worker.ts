@@ -1,0 +1,68 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { FuseDevice } from './fuse/device.ts';
+import { mountFuse, undoMount } from './fuse/mount.ts';
+import { type FuseOptions } from './fuse/options.ts';
+import { Session } from './fuse/session.ts';
+import { createOverlay } from './overlay/index.ts';
+import { type OverlayOptions } from './overlay/options.ts';
+import { type ByteString } from './sys/bytes.ts';
+import { check } from './sys/errno.ts';
+import { close } from './sys/file.ts';
+import { log } from './sys/log.ts';
+import { umask } from './sys/metadata.ts';
+import { chdir, leaveSharedDirectory, pageSize } from './sys/thread.ts';
+
+/** What a worker is started with. */
+export interface WorkerInput {
+  readonly mountpoint: ByteString;
+  readonly overlay: OverlayOptions;
+  readonly fuse: FuseOptions;
+  readonly requests: Float64Array;
+}
+
+/** What a worker tells: it is about to serve, or could not begin. */
+export type WorkerMessage = { readonly mounted: true } | { readonly mounted: false; readonly error: string };
+
+/** Opens the layers, mounts, and serves until the kernel ends the session. This thread is deaf meanwhile. */
+function serve(input: WorkerInput, tell: (message: WorkerMessage) => void): void {
+  // The union sets the umask for each file that it makes, and other threads have theirs.
+  check(leaveSharedDirectory(), 'separate the worker from the umask of other threads');
+  umask(0);
+  const overlay = createOverlay(input.overlay);
+  let fd: number;
+  try {
+    fd = mountFuse(input.mountpoint, input.fuse);
+  } catch (error) {
+    overlay.destroy();
+    throw error;
+  }
+  chdir('/');
+  try {
+    const session = new Session(new FuseDevice(fd), overlay, { requests: input.requests, log, pageSize: pageSize() });
+    tell({ mounted: true });
+    session.run();
+  } catch (error) {
+    undoMount(input.mountpoint);
+    throw error;
+  } finally {
+    // Whoever still waits for an answer gets ENOTCONN.
+    close(fd);
+  }
+}
+
+function main(): void {
+  const progress = { mounted: false };
+  const tell = (message: WorkerMessage): void => {
+    progress.mounted ||= message.mounted;
+    parentPort?.postMessage(message);
+  };
+  try {
+    serve(workerData as WorkerInput, tell);
+  } catch (error) {
+    if (progress.mounted)
+      log(`the session ends: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+    else tell({ mounted: false, error: error instanceof Error ? error.message : String(error) });
+  }
+}
+
+main();
