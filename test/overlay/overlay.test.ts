@@ -1,0 +1,492 @@
+import { execFileSync } from 'node:child_process';
+import {
+  chmodSync,
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { CHANGE, NO_HANDLE, ROOT_NODE } from '../../fs/filesystem.ts';
+import { RENAME_EXCHANGE, RENAME_NOREPLACE } from '../../fs/sys/constants.ts';
+import { COUNTER, COUNTERS } from '../../fs/overlay/options.ts';
+import { Driver, Ground, ROOT } from './driver.ts';
+
+const isRoot = process.getuid?.() === 0;
+
+let ground: Ground;
+let low: string;
+let deep: string;
+let union: Driver;
+
+beforeEach(() => {
+  ground = new Ground();
+  low = ground.directory('low');
+  deep = ground.directory('deep');
+});
+
+afterEach(() => {
+  union.close();
+  ground.remove();
+});
+
+function mount(options = {}): Driver {
+  union = ground.overlay([low, deep], options);
+  return union;
+}
+
+function put(root: string, path: string, text: string): void {
+  mkdirSync(join(root, path, '..'), { recursive: true });
+  writeFileSync(join(root, path), text);
+}
+
+function isWhiteout(path: string): boolean {
+  const stat = lstatSync(path);
+  return stat.isCharacterDevice() && stat.rdev === 0;
+}
+
+function xattr(path: string, name: string): string {
+  return execFileSync('getfattr', ['-h', '--only-values', '-n', name, path], { encoding: 'utf8' });
+}
+
+describe.skipIf(!isRoot)('union of two lower layers and an upper (needs root)', () => {
+  test('lookup takes the topmost layer', () => {
+    put(low, 'd/f', 'low');
+    put(deep, 'd/f', 'deep');
+    put(deep, 'd/g', 'g');
+    mount();
+    expect(union.read('d/f')).toBe('low');
+    expect(union.read('d/g')).toBe('g');
+    expect(union.list('d')).toEqual(['f', 'g']);
+  });
+
+  test('lookup answers a negative entry without asking the layers twice', () => {
+    put(low, 'd/f', '');
+    const counters = new Int32Array(COUNTERS);
+    mount({ counters });
+    expect(() => union.node('d/none')).toThrow('ENOENT');
+    const misses = counters[COUNTER.cacheMisses];
+    expect(() => union.node('d/other')).toThrow('ENOENT');
+    expect(counters[COUNTER.cacheMisses]).toBe(misses);
+    expect(counters[COUNTER.cacheHits]).toBeGreaterThan(0);
+  });
+
+  test.each(['device', 'dot', 'xattr'])('lookup honours a %s whiteout of a middle layer', (form) => {
+    put(deep, 'd/f', 'deep');
+    mkdirSync(join(low, 'd'));
+    if (form === 'device') execFileSync('mknod', [join(low, 'd/f'), 'c', '0', '0']);
+    if (form === 'dot') writeFileSync(join(low, 'd/.wh.f'), '');
+    if (form === 'xattr') {
+      writeFileSync(join(low, 'd/f'), '');
+      execFileSync('setfattr', ['-n', 'trusted.overlay.whiteout', '-v', 'y', join(low, 'd/f')]);
+      execFileSync('setfattr', ['-n', 'trusted.overlay.opaque', '-v', 'x', join(low, 'd')]);
+    }
+    mount();
+    expect(() => union.node('d/f')).toThrow('ENOENT');
+    expect(union.list('d')).toEqual([]);
+  });
+
+  test.each(['trusted.overlay.opaque', 'user.overlay.opaque', 'user.fuseoverlayfs.opaque', '.wh..wh..opq'])(
+    'lookup stops at a directory made opaque by %s',
+    (mark) => {
+      put(deep, 'd/hidden', '');
+      put(low, 'd/shown', '');
+      if (mark.startsWith('.wh.')) writeFileSync(join(low, 'd', mark), '');
+      else execFileSync('setfattr', ['-n', mark, '-v', 'y', join(low, 'd')]);
+      mount();
+      expect(union.list('d')).toEqual(['shown']);
+    },
+  );
+
+  test('lookup stops at a file above a directory', () => {
+    put(deep, 'x/inner', '');
+    put(low, 'x', 'file');
+    mount();
+    expect(union.read('x')).toBe('file');
+    expect(() => union.node('x/inner')).toThrow('ENOTDIR');
+  });
+
+  test('a directory above a file does not merge with what is below the file', () => {
+    const bottom = ground.directory('bottom');
+    put(bottom, 'x/old', '');
+    put(deep, 'x', 'file');
+    put(low, 'x/new', '');
+    union = ground.overlay([low, deep, bottom]);
+    expect(union.list('x')).toEqual(['new']);
+  });
+
+  test('write copies up and leaves the lower file as it was', () => {
+    put(low, 'd/f', 'before');
+    chmodSync(join(low, 'd/f'), 0o4751);
+    mount();
+    union.write('d/f', 'after', 1);
+    expect(union.read('d/f')).toBe('aftere');
+    expect(readFileSync(join(low, 'd/f'), 'utf8')).toBe('before');
+    expect(readFileSync(join(ground.upper, 'd/f'), 'utf8')).toBe('aftere');
+  });
+
+  test('chmod copies up owner, times and xattrs', () => {
+    put(low, 'd/f', 'data');
+    execFileSync('setfattr', ['-n', 'user.note', '-v', 'kept', join(low, 'd/f')]);
+    execFileSync('touch', ['-d', '1969-12-31T23:59:59.123456789Z', join(low, 'd/f')]);
+    execFileSync('chown', ['123:456', join(low, 'd/f')]);
+    mount();
+    union.change('d/f', { valid: CHANGE.mode, mode: 0o4711 });
+    const stat = lstatSync(join(ground.upper, 'd/f'), { bigint: true });
+    expect([stat.uid, stat.gid, stat.mode & 0o7777n]).toEqual([123n, 456n, 0o4711n]);
+    expect(stat.mtimeNs).toBe(-876543211n);
+    expect(xattr(join(ground.upper, 'd/f'), 'user.note')).toBe('kept');
+  });
+
+  test('copy-up keeps holes', () => {
+    execFileSync('truncate', ['-s', '8M', join(low, 'sparse')]);
+    execFileSync('dd', ['if=/dev/urandom', `of=${low}/sparse`, 'bs=4k', 'seek=512', 'count=1', 'conv=notrunc'], {
+      stdio: 'ignore',
+    });
+    mount();
+    union.change('sparse', { valid: CHANGE.mode, mode: 0o600 });
+    const copy = statSync(join(ground.upper, 'sparse'));
+    expect(copy.size).toBe(8 << 20);
+    expect(copy.blocks).toBeLessThan(64);
+    expect(readFileSync(join(ground.upper, 'sparse')).equals(readFileSync(join(low, 'sparse')))).toBe(true);
+  });
+
+  test('copy-up of a directory leaves no trace in the parent’s times', () => {
+    put(low, 'a/b/f', '');
+    mount();
+    const before = union.stat('a').mtimeNsec;
+    union.create('a/b/new');
+    expect(union.stat('a').mtimeNsec).toBe(before);
+  });
+
+  test('an open file sees what is written after its copy-up', () => {
+    put(low, 'f', 'old');
+    mount();
+    const node = union.node('f');
+    expect(union.filesystem.open(node, 0, union.opened)).toBe(0);
+    const { handle } = union.opened;
+    union.write('f', 'new', 1);
+    expect(union.readHandle(node, handle)).toBe('new');
+    union.filesystem.release(node, handle);
+  });
+
+  test('unlink of a lower file writes a whiteout', () => {
+    put(low, 'd/f', '');
+    mount();
+    union.unlink('d/f');
+    expect(() => union.node('d/f')).toThrow('ENOENT');
+    expect(isWhiteout(join(ground.upper, 'd/f'))).toBe(true);
+    union.create('d/f', 'again');
+    expect(union.read('d/f')).toBe('again');
+    union.unlink('d/f');
+    expect(isWhiteout(join(ground.upper, 'd/f'))).toBe(true);
+  });
+
+  test('unlink of an upper file with nothing below leaves nothing', () => {
+    put(low, 'd/other', '');
+    mount();
+    union.create('d/f', 'x');
+    union.unlink('d/f');
+    expect(readdirSync(join(ground.upper, 'd'))).toEqual([]);
+  });
+
+  test('an unlinked open file stays readable, with a link count of 0', () => {
+    put(low, 'f', 'still here');
+    mount();
+    union.write('f', 'now upper', 0o1001);
+    const node = union.node('f');
+    union.filesystem.open(node, 2, union.opened);
+    const { handle } = union.opened;
+    union.unlink('f');
+    expect(union.readHandle(node, handle)).toBe('now upper');
+    union.filesystem.getattr(node, handle, union.attr);
+    expect(union.attr.nlink).toBe(0);
+    union.filesystem.getattr(node, NO_HANDLE, union.attr);
+    expect(union.attr.nlink).toBe(0);
+    union.filesystem.release(node, handle);
+  });
+
+  test('rmdir of a merged directory needs it empty, then hides it', () => {
+    put(low, 'd/f', '');
+    put(deep, 'd/g', '');
+    mount();
+    expect(() => union.rmdir('d')).toThrow('ENOTEMPTY');
+    union.unlink('d/f');
+    union.unlink('d/g');
+    union.rmdir('d');
+    expect(isWhiteout(join(ground.upper, 'd'))).toBe(true);
+    expect(readdirSync(join(ground.work, 'work'))).toEqual([]);
+    union.mkdir('d');
+    expect(union.list('d')).toEqual([]);
+    expect(xattr(join(ground.upper, 'd'), 'trusted.overlay.opaque')).toBe('y');
+  });
+
+  test('a directory made over a whiteout stays empty after a remount', () => {
+    put(low, 'd/f', '');
+    mount();
+    union.unlink('d/f');
+    union.rmdir('d');
+    union.mkdir('d');
+    union.close();
+    mount();
+    expect(union.list('d')).toEqual([]);
+  });
+
+  test('rename of a lower file moves a copy and leaves a whiteout', () => {
+    put(low, 'a/f', 'data');
+    put(deep, 'b/g', 'other');
+    mount();
+    union.rename('a/f', 'b/g');
+    expect(union.read('b/g')).toBe('data');
+    expect(union.list('a')).toEqual([]);
+    expect(isWhiteout(join(ground.upper, 'a/f'))).toBe(true);
+  });
+
+  test('rename of an upper directory onto a hidden lower one is opaque', () => {
+    put(low, 'd/f', '');
+    mount();
+    union.unlink('d/f');
+    union.rmdir('d');
+    union.mkdir('new');
+    union.create('new/x', '');
+    union.rename('new', 'd');
+    expect(union.list('d')).toEqual(['x']);
+    union.create('d/y', '');
+    union.close();
+    mount();
+    expect(union.list('d')).toEqual(['x', 'y']);
+    expect(union.list('')).toEqual(['d']);
+  });
+
+  test('rename of an upper directory over an empty merged one', () => {
+    put(low, 'd/f', '');
+    mount();
+    union.unlink('d/f');
+    union.mkdir('new');
+    union.create('new/x', '');
+    union.rename('new', 'd');
+    expect(union.list('d')).toEqual(['x']);
+    union.close();
+    mount();
+    expect(union.list('d')).toEqual(['x']);
+  });
+
+  test('rename of a merged directory answers EXDEV', () => {
+    put(low, 'd/f', '');
+    mount();
+    expect(() => union.rename('d', 'e')).toThrow('EXDEV');
+  });
+
+  test('rename with NOREPLACE answers EEXIST, with EXCHANGE swaps', () => {
+    put(low, 'a', 'a');
+    put(deep, 'b', 'b');
+    mount();
+    expect(() => union.rename('a', 'b', RENAME_NOREPLACE)).toThrow('EEXIST');
+    union.rename('a', 'b', RENAME_EXCHANGE);
+    expect([union.read('a'), union.read('b')]).toEqual(['b', 'a']);
+    union.close();
+    mount();
+    expect([union.read('a'), union.read('b')]).toEqual(['b', 'a']);
+  });
+
+  test('lower hard links stay one file over copy-up', () => {
+    put(low, 'a', 'one');
+    linkSync(join(low, 'a'), join(low, 'b'));
+    mount();
+    expect(union.node('a')).toBe(union.node('b'));
+    union.write('b', 'two', 0o1001);
+    expect(union.read('a')).toBe('two');
+    expect(union.stat('a').nlink).toBe(2);
+    union.unlink('b');
+    expect(union.read('a')).toBe('two');
+    expect(union.stat('a').nlink).toBe(1);
+    union.close();
+    mount();
+    expect(union.read('a')).toBe('two');
+    expect(union.list('')).toEqual(['a']);
+  });
+
+  test('st_ino stays over copy-up and equals d_ino', () => {
+    put(low, 'd/f', 'x');
+    mount();
+    const before = union.stat('d/f').ino;
+    const directory = union.stat('d').ino;
+    union.write('d/f', 'y');
+    expect(union.stat('d/f').ino).toBe(before);
+    expect(union.stat('d').ino).toBe(directory);
+    expect(union.entries('d')[0]?.ino).toBe(before);
+    expect(union.entries('')[0]?.ino).toBe(directory);
+    expect(union.entries('', true)[0]?.ino).toBe(directory);
+  });
+
+  test('new files belong to the caller, with the umask applied', () => {
+    mount();
+    union.create('f', '', { uid: 1000, gid: 1001, pid: 1, umask: 0o027 }, 0o666);
+    const stat = lstatSync(join(ground.upper, 'f'));
+    expect([stat.uid, stat.gid, stat.mode & 0o7777]).toEqual([1000, 1001, 0o640]);
+  });
+
+  test('a setgid directory passes on its group, also over a whiteout', () => {
+    put(low, 'd/f', '');
+    execFileSync('chgrp', ['77', join(low, 'd')]);
+    chmodSync(join(low, 'd'), 0o2777);
+    mount();
+    const caller = { uid: 1000, gid: 1000, pid: 1, umask: 0o022 };
+    union.mkdir('d/sub', caller);
+    union.unlink('d/f');
+    union.create('d/f', '', caller);
+    const [sub, file] = [lstatSync(join(ground.upper, 'd/sub')), lstatSync(join(ground.upper, 'd/f'))];
+    expect([sub.uid, sub.gid, sub.mode & 0o7777]).toEqual([1000, 77, 0o2755]);
+    expect([file.uid, file.gid]).toEqual([1000, 77]);
+  });
+
+  test('a default ACL is inherited over a whiteout', () => {
+    put(low, 'd/f', '');
+    execFileSync('setfacl', ['-d', '-m', 'u:42:rwx', join(low, 'd')]);
+    mount();
+    union.unlink('d/f');
+    union.create('d/f', '');
+    const acl = execFileSync('getfacl', ['-n', join(ground.upper, 'd/f')], { encoding: 'utf8' });
+    expect(acl).toContain('user:42:rwx');
+  });
+
+  test('users can make no whiteout and see or set no overlay xattr', () => {
+    put(low, 'f', '');
+    mount();
+    const { filesystem, entry, memory } = union;
+    expect(filesystem.mknod(ROOT, ROOT_NODE, 'w', 0o020000, 0, entry)).toBe(-1);
+    expect(filesystem.mknod(ROOT, ROOT_NODE, '.wh.f', 0o100644, 0, entry)).toBe(-22);
+    expect(filesystem.setxattr(union.node('f'), 'trusted.overlay.opaque', memory.address, 1, 0)).toBe(-1);
+    expect(filesystem.getxattr(union.node('f'), 'trusted.overlay.opaque', memory.address, 10)).toBe(-61);
+  });
+
+  test('a hostile symlink in a layer is not followed', () => {
+    execFileSync('ln', ['-s', '/etc', join(low, 'd')]);
+    put(deep, 'd/passwd', 'mine');
+    mount();
+    expect(union.stat('d').mode & 0o170000).toBe(0o120000);
+    expect(() => union.node('d/passwd')).toThrow('ENOTDIR');
+  });
+
+  test('500 layers are one tree', () => {
+    const layers = Array.from({ length: 500 }, (_, at) => ground.directory(`l${at}`));
+    layers.forEach((layer, at) => put(layer, `d/f${at}`, String(at)));
+    union = ground.overlay(layers);
+    expect(union.list('d')).toHaveLength(500);
+    expect(union.read('d/f499')).toBe('499');
+  });
+
+  test('a directory too large for the cache is listed and looked up', () => {
+    for (let at = 0; at < 100; at++) put(low, `d/f${at}`, '');
+    writeFileSync(join(low, 'd/.wh.gone'), '');
+    put(deep, 'd/gone', '');
+    mount({ cacheEntries: 64 });
+    expect(union.list('d')).toHaveLength(100);
+    expect(() => union.node('d/gone')).toThrow('ENOENT');
+    union.unlink('d/f5');
+    union.create('d/f5', 'new');
+    expect(union.read('d/f5')).toBe('new');
+    expect(union.list('d')).toHaveLength(100);
+  });
+
+  test('inodes go when the kernel forgets them', () => {
+    put(low, 'a/b/c', '');
+    const counters = new Int32Array(COUNTERS);
+    mount({ counters });
+    const nodes = [union.node('a'), union.node('a/b'), union.node('a/b/c')];
+    for (const node of nodes) union.filesystem.forget(node, 10);
+    expect(counters[COUNTER.inodes]).toBe(1);
+  });
+
+  test('a read-only union refuses every change with EROFS', () => {
+    put(low, 'd/f', 'x');
+    union = new Driver({ lowers: [low, deep] });
+    expect(() => union.create('d/g')).toThrow('EROFS');
+    expect(() => union.write('d/f', '')).toThrow('EROFS');
+    expect(() => union.unlink('d/f')).toThrow('EROFS');
+    expect(() => union.mkdir('e')).toThrow('EROFS');
+    expect(() => union.rename('d/f', 'd/g')).toThrow('EROFS');
+    expect(() => union.change('d/f', { valid: CHANGE.mode, mode: 0 })).toThrow('EROFS');
+    expect(union.read('d/f')).toBe('x');
+  });
+
+  test('O_TMPFILE is linked into a name', () => {
+    mount();
+    const { filesystem, entry, opened } = union;
+    expect(filesystem.tmpfile(ROOT, ROOT_NODE, 0o644, 2, entry, opened)).toBe(0);
+    const { node } = entry;
+    union.writeHandle(node, opened.handle, 0, 'nameless');
+    expect(filesystem.link(node, ROOT_NODE, 'named', entry)).toBe(0);
+    filesystem.release(node, opened.handle);
+    expect(union.read('named')).toBe('nameless');
+    expect(union.stat('named').nlink).toBe(1);
+  });
+
+  test('createOverlay clears what a crash left in the workdir', () => {
+    put(ground.work, 'work/#1/left', 'over');
+    mount();
+    expect(readdirSync(join(ground.work, 'work'))).toEqual([]);
+  });
+
+  test('createOverlay refuses a workdir in use', { timeout: 20_000 }, () => {
+    mount();
+    expect(() => ground.overlay([low])).toThrow(/another mount is using it/);
+  });
+
+  test('createOverlay refuses an upper whose last mount was volatile', () => {
+    mount({ volatile: true });
+    union.close();
+    expect(() => mount()).toThrow(/volatile/);
+    expect(existsSync(join(ground.work, 'work/incompat/volatile'))).toBe(true);
+    union = ground.overlay([low], { upper: ground.directory('u2'), work: ground.directory('w2') });
+  });
+
+  test('createOverlay names a missing layer', () => {
+    mount();
+    expect(() => ground.overlay(['/nonexistent/layer'])).toThrow(
+      'cannot open lowerdir /nonexistent/layer: no such file or directory (ENOENT)',
+    );
+  });
+
+  test('squash and mapping change what stat shows and what create stores', () => {
+    put(low, 'f', '');
+    mount({ uidMapping: [{ host: 0, to: 100_000, length: 10 }] });
+    expect(union.stat('f').uid).toBe(100_000);
+    union.create('g', '', { uid: 100_005, gid: 0, pid: 1, umask: 0 });
+    expect(lstatSync(join(ground.upper, 'g')).uid).toBe(5);
+  });
+
+  test('dot whiteouts are written where asked for', () => {
+    put(low, 'd/f', '');
+    put(low, 'e/f', '');
+    mount({ dotWhiteouts: true });
+    union.unlink('d/f');
+    expect(readdirSync(join(ground.upper, 'd'))).toEqual(['.wh.f']);
+    union.create('d/f', 'again');
+    expect(readdirSync(join(ground.upper, 'd'))).toEqual(['f']);
+    union.unlink('e/f');
+    union.rmdir('e');
+    union.mkdir('e');
+    union.close();
+    mount({ dotWhiteouts: true });
+    expect(union.list('e')).toEqual([]);
+    expect(union.read('d/f')).toBe('again');
+  });
+
+  test('setxattr and getxattr go to the upper', () => {
+    put(low, 'f', '');
+    mount();
+    const { filesystem, memory } = union;
+    memory.bytes.write('value');
+    expect(filesystem.setxattr(union.node('f'), 'user.a', memory.address, 5, 0)).toBe(0);
+    expect(xattr(join(ground.upper, 'f'), 'user.a')).toBe('value');
+    expect(filesystem.listxattr(union.node('f'), memory.address, 100)).toBe(7);
+    expect(filesystem.removexattr(union.node('f'), 'user.a')).toBe(0);
+    expect(filesystem.listxattr(union.node('f'), memory.address, 100)).toBe(0);
+  });
+});
