@@ -201,10 +201,10 @@ const rows: readonly Row[] = [
   {
     name: 'statfs tells of the upper filesystem',
     lowers: [{}],
-    async run({ root, mountpoint, layers }) {
+    async run({ root, mountpoint, ground }) {
       const blockSize = 8;
       const blocks = 16;
-      const [union, upper] = [await root.statfs(mountpoint), await root.statfs(layers.upper ?? '')];
+      const [union, upper] = [await root.statfs(mountpoint), await root.statfs(`${ground.directory}/upper`)];
       expect(union.readBigInt64LE(blocks)).toBe(upper.readBigInt64LE(blocks));
       expect(union.readBigInt64LE(blockSize)).toBe(upper.readBigInt64LE(blockSize));
       expect(union.readBigInt64LE(64)).toBe(255n);

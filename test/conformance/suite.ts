@@ -109,16 +109,18 @@ export class Site {
 
   /** A path in a lower layer, 0 the topmost. */
   readonly lower = (layer: number, name: Path = ''): Path =>
-    below(`${this.#bench.layers.lowers[layer] ?? ''}/${this.#name}`, name);
+    below(`${this.ground.directory}/${this.layers.lowers[layer]}/${this.#name}`, name);
 
   /** A path in the upper layer. */
-  readonly upper = (name: Path = ''): Path => below(`${this.#bench.layers.upper ?? ''}/${this.#name}`, name);
+  readonly upper = (name: Path = ''): Path =>
+    below(`${this.ground.directory}/${this.layers.upper}/${this.#name}`, name);
 
   /** The union's root. */
   get mountpoint(): Path {
     return this.#bench.path;
   }
 
+  /** Names of the layers, relative to the ground's directory. */
   get layers(): Layers {
     return this.#bench.layers;
   }
@@ -163,11 +165,13 @@ function missingFor(row: Row, mounter: Mounter): Missing {
 async function prepare(bench: Bench, rows: readonly (readonly [name: string, row: Row])[]): Promise<void> {
   const system = await bench.ground.system();
   const { lowers, upper, work } = bench.layers;
-  for (const path of [...lowers, upper, work, bench.path]) if (path !== undefined) await system.mkdir(path);
+  const base = bench.ground.directory;
+  for (const path of [...lowers, upper, work, 'merged']) if (path !== undefined) await system.mkdir(`${base}/${path}`);
   for (const [name, row] of rows) {
-    for (const [index, lower] of lowers.entries())
-      await makeTree(system, `${lower}/${name}`, row.lowers?.[index] ?? {});
-    if (upper !== undefined && row.upper !== undefined) await makeTree(system, `${upper}/${name}`, row.upper);
+    for (const [index, lower] of lowers.entries()) {
+      await makeTree(system, `${base}/${lower}/${name}`, row.lowers?.[index] ?? {});
+    }
+    if (upper !== undefined && row.upper !== undefined) await makeTree(system, `${base}/${upper}/${name}`, row.upper);
   }
 }
 
@@ -176,8 +180,10 @@ async function openBench(mounter: Mounter, rows: readonly (readonly [string, Row
   const count = setup.lowers ?? Math.max(1, ...rows.map(([, row]) => row.lowers?.length ?? 0));
   const base = ground.directory;
   const layers = {
-    lowers: Array.from({ length: count }, (_, index) => `${base}/lower${index}`),
-    ...(setup.upper === false ? {} : { upper: `${base}/upper`, work: `${base}/work` }),
+    // Short and relative: 4,096 bytes of options must do for 500 layers, and callers use relative paths too.
+    cwd: base,
+    lowers: Array.from({ length: count }, (_, index) => `l${index}`),
+    ...(setup.upper === false ? {} : { upper: 'upper', work: 'work' }),
     options: setup.options?.[mounter.kind] ?? [],
   };
   const bench = new Bench(mounter, ground, layers);

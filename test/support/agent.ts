@@ -41,8 +41,9 @@ const READY = 0;
 const PATIENCE = 5_000;
 
 function errnoName(errno: number): string {
-  // EOPNOTSUPP and ENOTSUP are one number on Linux.
+  // Two names for one number on Linux.
   if (errno === constants.errno.EOPNOTSUPP) return 'EOPNOTSUPP';
+  if (errno === constants.errno.EAGAIN) return 'EAGAIN';
   return ERRNO_NAMES.get(errno) ?? `errno ${errno}`;
 }
 

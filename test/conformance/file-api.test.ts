@@ -1,0 +1,322 @@
+import { expect } from 'vitest';
+import { errnoOf } from '../support/agent.ts';
+import { type System } from '../support/system.ts';
+import { directory, file } from '../support/tree.ts';
+import { type Row, conformance } from './suite.ts';
+
+const arm = process.arch === 'arm64';
+const O_RDONLY = 0;
+const O_RDWR = 2;
+const O_EXCL = 0o200;
+const O_DIRECT = arm ? 0o200000 : 0o40000;
+const O_DIRECTORY = arm ? 0o40000 : 0o200000;
+const O_TMPFILE = 0o20000000 | O_DIRECTORY;
+const O_PATH = 0o10000000;
+const AT_SYMLINK_FOLLOW = 0x400;
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
+const PROT_READ = 1;
+const PROT_WRITE = 2;
+const MAP_SHARED = 1;
+const MAP_PRIVATE = 2;
+const KEEP_SIZE = 1;
+const PUNCH_HOLE = 2;
+const ZERO_RANGE = 0x10;
+const LOCK_EX = 2;
+const LOCK_SH = 1;
+const LOCK_NB = 4;
+const LOCK_UN = 8;
+const F_GETLK = 5;
+const F_SETLK = 6;
+const F_WRLCK = 1;
+const F_UNLCK = 2;
+const FS_IOC_GETFLAGS = 0x8008_6601;
+const ROOT = { uid: 0, gid: 0, groups: [] };
+const PAGE = 4096;
+
+/** `struct flock`. */
+function lock(type: number, start: number, length: number): Buffer {
+  const raw = Buffer.alloc(32);
+  raw.writeInt16LE(type, 0);
+  raw.writeBigInt64LE(BigInt(start), 8);
+  raw.writeBigInt64LE(BigInt(length), 16);
+  return raw;
+}
+
+async function mapped(system: System, fd: number, protection: number, flags: number): Promise<bigint> {
+  return system.mmap(fd, PAGE, protection, flags);
+}
+
+const mappings: readonly Row[] = [
+  {
+    name: 'a MAP_SHARED mapping is written, synced and read back by others',
+    lowers: [{ a: 'x'.repeat(PAGE) }],
+    async run({ root, at, remount }) {
+      const fd = await root.open(at('a'), O_RDWR);
+      const address = await mapped(root, fd, PROT_READ | PROT_WRITE, MAP_SHARED);
+      await root.poke(address + 10n, 'through the mapping');
+      await root.msync(address, PAGE);
+      expect((await root.pread(fd, 19, 10)).toString()).toBe('through the mapping');
+      await root.munmap(address, PAGE);
+      await root.close(fd);
+      await remount();
+      expect((await root.text(at('a'))).slice(8, 31)).toBe('xxthrough the mappingxx');
+    },
+  },
+  {
+    name: 'a MAP_SHARED mapping sees what write(2) writes',
+    lowers: [{ a: 'x'.repeat(PAGE) }],
+    async run({ root, at }) {
+      const fd = await root.open(at('a'), O_RDWR);
+      const address = await mapped(root, fd, PROT_READ, MAP_SHARED);
+      expect(await root.peek(address, 3)).toBe('xxx');
+      await root.pwrite(fd, 'new', 0);
+      expect(await root.peek(address, 4)).toBe('newx');
+      await root.munmap(address, PAGE);
+    },
+  },
+  {
+    name: 'a mapping of a lower file made before the copy-up sees what is written after it',
+    differs: { kernel: 'overlayfs keeps the mapping of the lower file: stale' },
+    lowers: [{ a: 'x'.repeat(PAGE) }],
+    async run({ root, at }) {
+      const fd = await root.open(at('a'), O_RDONLY);
+      const address = await mapped(root, fd, PROT_READ, MAP_SHARED);
+      expect(await root.peek(address, 3)).toBe('xxx');
+      const writer = await root.open(at('a'), O_RDWR);
+      await root.pwrite(writer, 'new', 0);
+      expect(await root.peek(address, 4)).toBe('newx');
+      await root.munmap(address, PAGE);
+    },
+  },
+  {
+    name: 'a MAP_PRIVATE mapping of a lower file copies nothing up and keeps what is written to itself',
+    lowers: [{ a: 'x'.repeat(PAGE) }],
+    async run({ root, at, upper }) {
+      const fd = await root.open(at('a'), O_RDONLY);
+      const address = await mapped(root, fd, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+      await root.poke(address, 'mine');
+      expect(await root.peek(address, 5)).toBe('minex');
+      expect((await root.pread(fd, 4, 0)).toString()).toBe('xxxx');
+      await root.munmap(address, PAGE);
+      expect(await root.exists(upper('a'))).toBe(false);
+    },
+  },
+  {
+    name: 'a mapping that is written outlives the descriptor and the name',
+    lowers: [{}],
+    async run({ root, at }) {
+      await root.put(at('a'), 'x'.repeat(PAGE));
+      const fd = await root.open(at('a'), O_RDWR);
+      const address = await mapped(root, fd, PROT_READ | PROT_WRITE, MAP_SHARED);
+      await root.close(fd);
+      await root.unlink(at('a'));
+      await root.poke(address, 'late');
+      await root.msync(address, PAGE);
+      expect(await root.peek(address, 5)).toBe('latex');
+      await root.munmap(address, PAGE);
+    },
+  },
+];
+
+const kinds: readonly Row[] = [
+  {
+    name: 'O_DIRECT is taken, or refused with EINVAL; data is right either way',
+    lowers: [{ a: 'x'.repeat(PAGE) }],
+    async run({ root, at }) {
+      const outcome = await errnoOf(root.open(at('a'), O_RDWR | O_DIRECT));
+      expect(['none', 'EINVAL']).toContain(outcome);
+      if (outcome === 'EINVAL') return;
+      const fd = await root.open(at('a'), O_RDWR | O_DIRECT);
+      const address = await root.mmap(-1, PAGE, PROT_READ | PROT_WRITE, 0x22);
+      await root.poke(address, 'y'.repeat(PAGE));
+      const write = 'int64_t pwrite64(int fd, uintptr_t buffer, size_t count, int64_t offset)';
+      expect(Number((await root.agent.check(write, [fd, address, PAGE, 0])).value)).toBe(PAGE);
+      expect(await root.text(at('a'))).toBe('y'.repeat(PAGE));
+      const read = 'int64_t pread64(int fd, uintptr_t buffer, size_t count, int64_t offset)';
+      await root.poke(address, 'z'.repeat(PAGE));
+      expect(Number((await root.agent.check(read, [fd, address, PAGE, 0])).value)).toBe(PAGE);
+      expect(await root.peek(address, 4)).toBe('yyyy');
+    },
+  },
+  {
+    name: 'O_TMPFILE makes a file without a name, which linkat gives one',
+    lowers: [{ d: directory({}, { mode: 0o777 }) }],
+    async run({ root, at, remount }) {
+      const fd = await root.open(at('d'), O_TMPFILE | O_RDWR, 0o640);
+      await root.write(fd, 'temporary');
+      expect(await root.fstat(fd)).toMatchObject({ nlink: 0, size: 9, mode: 0o100640 });
+      expect(await root.names(at('d'))).toEqual([]);
+      await root.link(`/proc/self/fd/${fd}`, at('d/named'), AT_SYMLINK_FOLLOW);
+      expect((await root.fstat(fd)).nlink).toBe(1);
+      await root.close(fd);
+      await remount();
+      expect(await root.text(at('d/named'))).toBe('temporary');
+    },
+  },
+  {
+    name: 'O_TMPFILE with O_EXCL cannot be given a name',
+    lowers: [{ d: {} }],
+    async run({ root, at }) {
+      const fd = await root.open(at('d'), O_TMPFILE | O_RDWR | O_EXCL, 0o600);
+      expect(await errnoOf(root.link(`/proc/self/fd/${fd}`, at('d/n'), AT_SYMLINK_FOLLOW))).toBe('ENOENT');
+    },
+  },
+  {
+    name: 'O_PATH descriptors are stat-ed and lead on',
+    lowers: [{ d: { a: 'x' } }],
+    async run({ root, at }) {
+      const fd = await root.open(at('d'), O_PATH);
+      expect((await root.fstat(fd)).ino).toBe((await root.stat(at('d'))).ino);
+      expect(await root.text(`/proc/self/fd/${fd}/a`)).toBe('x');
+    },
+  },
+  {
+    name: 'a fifo of a lower layer passes data between two processes',
+    lowers: [{ p: file('') }],
+    async run({ root, at }) {
+      await root.mknod(at('q'), 0o010600);
+      const reader = await root.open(at('q'), O_RDONLY | 0o4000);
+      const writer = await root.open(at('q'), 1);
+      await root.write(writer, 'through');
+      expect((await root.read(reader, 100)).toString()).toBe('through');
+    },
+  },
+];
+
+const space: readonly Row[] = [
+  {
+    name: 'SEEK_DATA and SEEK_HOLE tell the holes of a file',
+    lowers: [{}],
+    async run({ root, at }) {
+      await root.put(at('a'), '');
+      const fd = await root.open(at('a'), O_RDWR);
+      await root.pwrite(fd, 'x'.repeat(PAGE), 1_048_576);
+      await root.ftruncate(fd, 2_097_152);
+      await root.fsync(fd);
+      expect(await root.lseek(fd, 0, SEEK_DATA)).toBe(1_048_576);
+      expect(await root.lseek(fd, 0, SEEK_HOLE)).toBe(0);
+      expect(await root.lseek(fd, 1_048_576, SEEK_HOLE)).toBe(1_048_576 + PAGE);
+      expect(await errnoOf(root.lseek(fd, 1_048_576 + PAGE, SEEK_DATA))).toBe('ENXIO');
+      expect(await errnoOf(root.lseek(fd, 2_097_152, SEEK_HOLE))).toBe('ENXIO');
+    },
+  },
+  {
+    name: 'fallocate makes a file longer, or keeps its size',
+    lowers: [{ a: 'abc', b: 'abc' }],
+    async run({ root, at }) {
+      const a = await root.open(at('a'), O_RDWR);
+      await root.fallocate(a, 0, 0, 10_000);
+      expect((await root.fstat(a)).size).toBe(10_000);
+      const b = await root.open(at('b'), O_RDWR);
+      await root.fallocate(b, KEEP_SIZE, 0, 100_000);
+      expect((await root.fstat(b)).size).toBe(3);
+      expect((await root.fstat(b)).blocks).toBeGreaterThanOrEqual(195);
+    },
+  },
+  {
+    name: 'fallocate punches a hole and zeroes a range, in a lower file too',
+    lowers: [{ a: 'x'.repeat(4 * PAGE) }],
+    async run({ root, at, lower }) {
+      const fd = await root.open(at('a'), O_RDWR);
+      await root.fallocate(fd, PUNCH_HOLE | KEEP_SIZE, PAGE, PAGE);
+      await root.fallocate(fd, ZERO_RANGE, 2 * PAGE, 10);
+      expect((await root.fstat(fd)).size).toBe(4 * PAGE);
+      const content = await root.contents(at('a'));
+      const expected = Buffer.alloc(4 * PAGE, 'x').fill(0, PAGE, 2 * PAGE + 10);
+      expect(content.equals(expected)).toBe(true);
+      expect(await root.text(lower(0, 'a'))).toBe('x'.repeat(4 * PAGE));
+    },
+  },
+  {
+    name: 'copy_file_range copies between files of lower and upper',
+    lowers: [{ from: 'abcdefghij'.repeat(1_000) }],
+    async run({ root, at }) {
+      const from = await root.open(at('from'), O_RDONLY);
+      const to = await root.open(at('to'), 0o102);
+      await root.lseek(from, 5, 0);
+      let copied = 0;
+      while (copied < 9_995) copied += await root.copyFileRange(from, to, 9_995 - copied);
+      expect(await root.copyFileRange(from, to, 10)).toBe(0);
+      expect(await root.text(at('to'))).toBe('abcdefghij'.repeat(1_000).slice(5));
+    },
+  },
+  {
+    name: 'a write beyond 4 GiB is where it was put',
+    lowers: [{}],
+    async run({ root, at }) {
+      await root.put(at('a'), '');
+      const fd = await root.open(at('a'), O_RDWR);
+      const far = 5 * 1024 ** 3 + 7;
+      await root.pwrite(fd, 'far', far);
+      expect((await root.fstat(fd)).size).toBe(far + 3);
+      expect((await root.pread(fd, 10, far)).toString()).toBe('far');
+      expect((await root.pread(fd, 3, 1024 ** 3 + 7)).toString()).toBe('\0\0\0');
+      await root.unlink(at('a'));
+    },
+  },
+  {
+    name: 'the flags that lsattr asks for are told for files and directories',
+    lowers: [{ a: 'x', d: {} }],
+    async run({ root, at }) {
+      for (const name of ['a', 'd']) {
+        const fd = await root.open(at(name), O_RDONLY);
+        expect(await errnoOf(root.ioctl(fd, FS_IOC_GETFLAGS))).toBe('none');
+      }
+    },
+  },
+  {
+    name: 'an ioctl that no filesystem knows is ENOTTY',
+    lowers: [{ a: 'x' }],
+    async run({ root, at }) {
+      const fd = await root.open(at('a'), O_RDONLY);
+      expect(await errnoOf(root.ioctl(fd, 0x8008_7a7a))).toBe('ENOTTY');
+    },
+  },
+];
+
+const locks: readonly Row[] = [
+  {
+    name: 'flock excludes between descriptors',
+    lowers: [{ a: 'x' }],
+    async run({ root, at }) {
+      const one = await root.open(at('a'), O_RDWR);
+      const two = await root.open(at('a'), O_RDWR);
+      await root.flock(one, LOCK_EX | LOCK_NB);
+      expect(await errnoOf(root.flock(two, LOCK_EX | LOCK_NB))).toBe('EAGAIN');
+      expect(await errnoOf(root.flock(two, LOCK_SH | LOCK_NB))).toBe('EAGAIN');
+      await root.flock(one, LOCK_UN);
+      expect(await errnoOf(root.flock(two, LOCK_EX | LOCK_NB))).toBe('none');
+    },
+  },
+  {
+    name: 'flock taken before a copy-up holds after it',
+    lowers: [{ a: 'x' }],
+    async run({ root, at }) {
+      const one = await root.open(at('a'), O_RDONLY);
+      await root.flock(one, LOCK_EX | LOCK_NB);
+      await root.put(at('a'), 'changed');
+      const two = await root.open(at('a'), O_RDONLY);
+      expect(await errnoOf(root.flock(two, LOCK_EX | LOCK_NB))).toBe('EAGAIN');
+    },
+  },
+  {
+    name: 'POSIX locks exclude between processes, by range, and go with the descriptor',
+    lowers: [{ a: 'x'.repeat(100) }],
+    async run({ root, at, as }) {
+      const other = await as(ROOT);
+      const mine = await root.open(at('a'), O_RDWR);
+      const theirs = await other.open(at('a'), O_RDWR);
+      await root.fcntlBuffer(mine, F_SETLK, lock(F_WRLCK, 0, 10));
+      expect(await errnoOf(other.fcntlBuffer(theirs, F_SETLK, lock(F_WRLCK, 5, 10)))).toBe('EAGAIN');
+      expect(await errnoOf(other.fcntlBuffer(theirs, F_SETLK, lock(F_WRLCK, 10, 10)))).toBe('none');
+      const seen = await other.fcntlBuffer(theirs, F_GETLK, lock(F_WRLCK, 0, 1));
+      expect(seen.readInt16LE(0)).toBe(F_WRLCK);
+      await root.close(mine);
+      const gone = await other.fcntlBuffer(theirs, F_GETLK, lock(F_WRLCK, 0, 1));
+      expect(gone.readInt16LE(0)).toBe(F_UNLCK);
+    },
+  },
+];
+
+conformance('file API', [...mappings, ...kinds, ...space, ...locks]);

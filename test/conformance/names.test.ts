@@ -1,0 +1,134 @@
+import { expect } from 'vitest';
+import { errnoOf } from '../support/agent.ts';
+import { type Row, conformance } from './suite.ts';
+
+const LONGEST = 'n'.repeat(255);
+const STRANGE = [
+  'with space',
+  'new\nline',
+  'tab\t',
+  'back\\slash',
+  'comma,colon:equal=',
+  '"quotes\'',
+  '-dash',
+  '*?[x]',
+  '\x01\x7f',
+  'caf\xc3\xa9',
+  'not-utf8-\xff\xfe',
+  '\x80',
+  '...',
+  '.hidden',
+  'trailing.',
+  '%s%n',
+];
+
+const rows: readonly Row[] = [
+  {
+    name: 'strange names are made, found, listed, renamed and removed, byte for byte',
+    lowers: [{}],
+    async run({ root, at, remount }) {
+      for (const [index, name] of STRANGE.entries()) await root.put(at(name), `content ${index}`);
+      expect(await root.names(at())).toEqual([...STRANGE].sort());
+      await remount();
+      for (const [index, name] of STRANGE.entries()) expect(await root.text(at(name))).toBe(`content ${index}`);
+      for (const name of STRANGE) await root.rename(at(name), at(`${name}\xff`));
+      expect(await root.names(at())).toEqual(STRANGE.map((name) => `${name}\xff`).sort());
+      for (const name of STRANGE) await root.unlink(at(`${name}\xff`));
+      expect(await root.names(at())).toEqual([]);
+    },
+  },
+  {
+    name: 'strange names of a lower layer are found, changed and hidden',
+    lowers: [Object.fromEntries(STRANGE.map((name) => [name, 'x']))],
+    async run({ root, at, remount }) {
+      expect(await root.names(at())).toEqual([...STRANGE].sort());
+      for (const name of STRANGE.slice(0, 8)) await root.put(at(name), 'changed');
+      for (const name of STRANGE.slice(8)) await root.unlink(at(name));
+      await remount();
+      expect(await root.names(at())).toEqual(STRANGE.slice(0, 8).sort());
+      for (const name of STRANGE.slice(0, 8)) expect(await root.text(at(name))).toBe('changed');
+    },
+  },
+  {
+    name: 'a name of 255 bytes is made, changed, renamed and hidden',
+    lowers: [{ [LONGEST]: 'lower' }],
+    async run({ root, at, remount }) {
+      const other = 'm'.repeat(255);
+      await root.put(at(other), 'upper');
+      expect(await root.text(at(LONGEST))).toBe('lower');
+      await root.put(at(LONGEST), 'changed');
+      await root.rename(at(other), at('o'.repeat(255)));
+      await root.unlink(at(LONGEST));
+      await root.mkdir(at(LONGEST));
+      await root.put(at(`${LONGEST}/${LONGEST}`), 'x');
+      await remount();
+      expect(await root.names(at())).toEqual([LONGEST, 'o'.repeat(255)]);
+      expect(await root.text(at(`${LONGEST}/${LONGEST}`))).toBe('x');
+    },
+  },
+  {
+    name: 'a name of 256 bytes is ENAMETOOLONG, whatever is asked',
+    lowers: [{ a: 'x' }],
+    async run({ root, at }) {
+      const long = 'n'.repeat(256);
+      for (const call of [
+        root.stat(at(long)),
+        root.put(at(long), ''),
+        root.mkdir(at(long)),
+        root.unlink(at(long)),
+        root.symlink('x', at(long)),
+        root.link(at('a'), at(long)),
+        root.rename(at('a'), at(long)),
+        root.mknod(at(long), 0o010644),
+      ]) {
+        expect(await errnoOf(call)).toBe('ENAMETOOLONG');
+      }
+    },
+  },
+  {
+    name: 'a path of over 4,095 bytes is ENAMETOOLONG; one component at a time it works',
+    lowers: [{}],
+    async run({ root, at }) {
+      const part = 'p'.repeat(200);
+      await root.chdir(at());
+      for (let depth = 0; depth < 30; depth++) {
+        await root.mkdir(part);
+        await root.chdir(part);
+      }
+      await root.put('f', 'deep');
+      expect(await root.text('f')).toBe('deep');
+      expect(await errnoOf(root.stat(at(Array(30).fill(part).join('/'))))).toBe('ENAMETOOLONG');
+    },
+  },
+  {
+    name: 'names that begin with .wh. are ordinary in the upper of overlayfs',
+    differs: { lamina: '.wh.NAME is a whiteout here: no user can make or see one' },
+    lowers: [{}],
+    async run({ root, at }) {
+      await root.put(at('.wh.x'), '');
+      expect(await root.names(at())).toEqual(['.wh.x']);
+    },
+  },
+  {
+    name: 'a user cannot make a name that begins with .wh., nor rename or link to one',
+    differs: { kernel: 'overlayfs knows no whiteouts by name' },
+    lowers: [{ a: 'x', b: 'y' }],
+    async run({ root, at }) {
+      for (const call of [
+        root.put(at('.wh.a'), ''),
+        root.mkdir(at('.wh.a')),
+        root.symlink('x', at('.wh.a')),
+        root.link(at('a'), at('.wh.b')),
+        root.rename(at('a'), at('.wh.b')),
+        root.mknod(at('.wh..wh..opq'), 0o100644),
+      ]) {
+        expect(await errnoOf(call)).toBe('EINVAL');
+      }
+      expect(await errnoOf(root.stat(at('.wh.a')))).toBe('ENOENT');
+      expect(await root.names(at())).toEqual(['a', 'b']);
+      expect(await root.text(at('a'))).toBe('x');
+    },
+  },
+];
+
+conformance('names', rows);

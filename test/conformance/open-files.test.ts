@@ -1,0 +1,171 @@
+import { expect } from 'vitest';
+import { errnoOf } from '../support/agent.ts';
+import { type Row, conformance } from './suite.ts';
+
+const O_RDONLY = 0;
+const O_RDWR = 2;
+const O_DIRECTORY = 0o200000;
+
+const rows: readonly Row[] = [
+  {
+    name: 'an unlinked upper file that is open is read, written, truncated, changed and stat-ed',
+    lowers: [{}],
+    async run({ root, at }) {
+      await root.put(at('a'), 'content');
+      const fd = await root.open(at('a'), O_RDWR);
+      await root.unlink(at('a'));
+      expect(await root.names(at())).toEqual([]);
+      expect((await root.fstat(fd)).nlink).toBe(0);
+      expect((await root.pread(fd, 100, 0)).toString()).toBe('content');
+      await root.pwrite(fd, 'C', 0);
+      await root.ftruncate(fd, 4);
+      await root.fchmod(fd, 0o600);
+      await root.fsync(fd);
+      expect(await root.fstat(fd)).toMatchObject({ nlink: 0, size: 4, mode: 0o100600 });
+      expect((await root.pread(fd, 100, 0)).toString()).toBe('Cont');
+      await root.close(fd);
+    },
+  },
+  {
+    name: 'an unlinked lower file that is open for reading is read',
+    lowers: [{ a: 'content' }],
+    async run({ root, at }) {
+      const fd = await root.open(at('a'), O_RDONLY);
+      await root.unlink(at('a'));
+      expect((await root.read(fd, 100)).toString()).toBe('content');
+      expect((await root.fstat(fd)).size).toBe(7);
+      expect(await errnoOf(root.stat(at('a')))).toBe('ENOENT');
+    },
+  },
+  {
+    name: 'an unlinked lower file has no links left',
+    differs: { kernel: 'overlayfs tells the link count in the lower' },
+    lowers: [{ a: 'content' }],
+    async run({ root, at }) {
+      const fd = await root.open(at('a'), O_RDONLY);
+      await root.unlink(at('a'));
+      expect((await root.fstat(fd)).nlink).toBe(0);
+    },
+  },
+  {
+    name: 'an unlinked lower file that is open takes fchmod, fchown and times',
+    differs: { kernel: 'overlayfs cannot copy up a file that has no name: ENOENT' },
+    lowers: [{ a: 'content' }],
+    async run({ root, at }) {
+      const fd = await root.open(at('a'), O_RDONLY);
+      await root.unlink(at('a'));
+      await root.fchmod(fd, 0o600);
+      await root.futimens(fd, 7n, 9n);
+      expect(await root.fstat(fd)).toMatchObject({ mode: 0o100600, mtime: 9n });
+      expect((await root.pread(fd, 100, 0)).toString()).toBe('content');
+      expect(await root.names(at())).toEqual([]);
+    },
+  },
+  {
+    name: 'an unlinked lower file that was open for writing is written and read',
+    lowers: [{ a: 'content' }],
+    async run({ root, at }) {
+      const fd = await root.open(at('a'), O_RDWR);
+      await root.unlink(at('a'));
+      await root.pwrite(fd, 'XY', 0);
+      expect((await root.pread(fd, 100, 0)).toString()).toBe('XYntent');
+      expect((await root.fstat(fd)).nlink).toBe(0);
+    },
+  },
+  {
+    name: 'the name of an unlinked open file is free for another',
+    lowers: [{ a: 'old' }],
+    async run({ root, at }) {
+      const old = await root.open(at('a'), O_RDWR);
+      await root.unlink(at('a'));
+      await root.put(at('a'), 'new file');
+      expect((await root.pread(old, 100, 0)).toString()).toBe('old');
+      await root.pwrite(old, 'x', 0);
+      expect(await root.text(at('a'))).toBe('new file');
+      expect((await root.fstat(old)).ino).not.toBe((await root.stat(at('a'))).ino);
+    },
+  },
+  {
+    name: 'an unlinked open file is opened again through /proc',
+    lowers: [{}],
+    async run({ root, at }) {
+      await root.put(at('a'), 'content');
+      const fd = await root.open(at('a'), O_RDWR);
+      await root.unlink(at('a'));
+      const again = await root.open(`/proc/self/fd/${fd}`, O_RDONLY);
+      expect((await root.read(again, 100)).toString()).toBe('content');
+    },
+  },
+  {
+    name: 'a file with two names, one unlinked while it is open, keeps the other',
+    lowers: [{ a: 'x' }],
+    async run({ root, at }) {
+      await root.link(at('a'), at('b'));
+      const fd = await root.open(at('a'), O_RDWR);
+      await root.unlink(at('a'));
+      expect((await root.fstat(fd)).nlink).toBe(1);
+      await root.pwrite(fd, 'y', 0);
+      expect(await root.text(at('b'))).toBe('y');
+    },
+  },
+  {
+    name: 'xattrs of an unlinked open file are set and read through /proc',
+    differs: {},
+    lowers: [{}],
+    async run({ root, at }) {
+      await root.put(at('a'), 'x');
+      const fd = await root.open(at('a'), O_RDWR);
+      await root.unlink(at('a'));
+      const reply = await root.agent.check('int fsetxattr(int fd, const void *n, const void *v, size_t s, int f)', [
+        fd,
+        Buffer.from('user.x\0'),
+        Buffer.from('y'),
+        1,
+        0,
+      ]);
+      expect(Number(reply.value)).toBe(0);
+    },
+  },
+  {
+    name: 'a removed directory that is open is stat-ed and changed',
+    lowers: [{}],
+    async run({ root, at }) {
+      await root.mkdir(at('d'));
+      const fd = await root.open(at('d'), O_DIRECTORY);
+      await root.rmdir(at('d'));
+      expect((await root.fstat(fd)).nlink).toBe(0);
+      await root.fchmod(fd, 0o700);
+      expect((await root.fstat(fd)).mode).toBe(0o040700);
+    },
+  },
+  {
+    name: 'a directory removed and made anew is another one to those who have the old open',
+    lowers: [{ d: {} }],
+    async run({ root, at }) {
+      const fd = await root.open(at('d'), O_DIRECTORY);
+      const { ino } = await root.fstat(fd);
+      await root.rmdir(at('d'));
+      await root.mkdir(at('d'));
+      await root.put(at('d/new'), '');
+      expect(await errnoOf(root.stat(`/proc/self/fd/${fd}/new`))).toBe('ENOENT');
+      expect((await root.stat(at('d'))).ino).not.toBe(ino);
+    },
+  },
+  {
+    name: 'many files open at once, unlinked, written and closed in another order',
+    lowers: [Object.fromEntries(Array.from({ length: 40 }, (_, index) => [`f${index}`, `content ${index}`]))],
+    async run({ root, at }) {
+      const open: number[] = [];
+      for (let index = 0; index < 40; index++) open.push(await root.open(at(`f${index}`), O_RDWR));
+      for (let index = 0; index < 40; index += 2) await root.unlink(at(`f${index}`));
+      for (const [index, fd] of open.entries()) await root.pwrite(fd, `${index}`.padStart(2, '0'), 0);
+      for (const fd of open.slice(20)) await root.close(fd);
+      for (const [index, fd] of open.slice(0, 20).entries()) {
+        expect((await root.pread(fd, 2, 0)).toString()).toBe(`${index}`.padStart(2, '0'));
+      }
+      expect(await root.names(at())).toHaveLength(20);
+    },
+  },
+];
+
+conformance('open files', rows);
