@@ -1,4 +1,4 @@
-export { rawArguments } from './arguments.ts';
+export { argumentBytes, rawArguments } from './arguments.ts';
 export { type Branch } from './branches.ts';
 export { spawnDaemon } from './daemon.ts';
 export { type FuseOptions } from './fuse/options.ts';

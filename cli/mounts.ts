@@ -1,0 +1,29 @@
+import { Command } from 'commander';
+import { listMounts, type RegisteredMount, toText } from '../fs/index.ts';
+
+/** Branches as AUFS writes them: the topmost first, `PATH=rw` and `PATH=ro+wh`. */
+function describe(mount: RegisteredMount): string {
+  const mountpoint = toText(mount.mountpoint);
+  const state = mount.alive ? `pid ${mount.pid}` : `its daemon has died: lamina umount ${mountpoint}`;
+  const branches = mount.branches.map(({ path, permission }) => `  ${toText(path)}=${permission}\n`);
+  return `${mountpoint} (${state})\n${branches.join('')}`;
+}
+
+function toJson(mount: RegisteredMount): object {
+  const { pid, alive, readOnly, device } = mount;
+  const branches = mount.branches.map(({ path, permission }) => ({ path: toText(path), permission }));
+  return { mountpoint: toText(mount.mountpoint), device, pid, alive, readOnly, branches };
+}
+
+function run(flags: { readonly json?: true }): void {
+  const mounts = listMounts();
+  const text = flags.json === true ? `${JSON.stringify(mounts.map(toJson), null, 2)}\n` : mounts.map(describe).join('');
+  process.stdout.write(text);
+}
+
+export function createCommand(): Command {
+  return new Command('mounts')
+    .description("list your mounts with their branches, in AUFS's form")
+    .option('--json', 'print JSON')
+    .action(run);
+}
