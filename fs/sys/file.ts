@@ -125,6 +125,7 @@ export function fstatfs(fd: number, out: Memory): number {
   return result(nativeFstatfs(fd, out.address));
 }
 
+export const LOCK_SH = 1;
 export const LOCK_EX = 2;
 export const LOCK_NB = 4;
 

@@ -47,6 +47,4 @@ export interface Image {
   readonly chainIds: readonly Digest[];
   /** Absolute paths of unpacked layers, the topmost first: what a union takes as its lowers. */
   readonly layers: readonly ByteString[];
-  /** Bytes of all files, as unpacked. */
-  readonly size: number;
 }

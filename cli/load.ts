@@ -1,0 +1,81 @@
+import { createReadStream, statSync } from 'node:fs';
+
+import { Command } from 'commander';
+
+import { enterUserNamespace } from '../runner/container/userns.ts';
+import { type ByteSource } from '../runner/image/compression.ts';
+import { DEFAULT_LIMITS, type Limits, parseSize } from '../runner/image/limits.ts';
+import { loadArchive, type LoadedImage } from '../runner/image/load.ts';
+import { hostPlatform, parsePlatform } from '../runner/image/platform.ts';
+import { familiarName, fullName, parseReference } from '../runner/image/reference.ts';
+import { openStore } from '../runner/image/store.ts';
+import { Warnings } from '../runner/image/warnings.ts';
+
+interface Options {
+  readonly input?: string;
+  readonly name?: string;
+  readonly platform?: string;
+  readonly quiet?: boolean;
+  readonly maxLayerSize?: string;
+  readonly maxRatio?: string;
+  readonly maxEntries?: string;
+}
+
+export function createCommand(): Command {
+  return new Command('load')
+    .description('Load images from a docker-archive or OCI archive (tar, also compressed).')
+    .option('-i, --input <file>', 'archive to read (default: standard input)')
+    .option('-n, --name <name>', "name for the archive's only image, in place of its own")
+    .option('--platform <os/arch>', "image to take from an archive of several (default: this machine's)")
+    .option('-q, --quiet', 'print image ids alone')
+    .option('--max-layer-size <size>', `bytes of one unpacked layer (default: ${DEFAULT_LIMITS.layerBytes / 2 ** 30}g)`)
+    .option('--max-ratio <number>', `unpacked to packed size of one layer (default: ${DEFAULT_LIMITS.ratio})`)
+    .option('--max-entries <number>', `entries of one archive (default: ${DEFAULT_LIMITS.entries})`)
+    .action(load);
+}
+
+async function load(options: Options): Promise<void> {
+  await enterUserNamespace();
+  const source = options.input ?? 'standard input';
+  const warnings = new Warnings();
+  try {
+    const loaded = await loadArchive(openStore(), openArchive(options.input), {
+      platform: options.platform === undefined ? hostPlatform() : parsePlatform(options.platform),
+      limits: limitsOf(options),
+      warnings,
+      ...(options.name === undefined ? {} : { name: fullName(parseReference(options.name)) }),
+    });
+    report(loaded, options.quiet === true);
+  } catch (error) {
+    throw new Error(`cannot load ${source}: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
+  }
+  for (const line of warnings.lines()) process.stderr.write(`lamina: ${line}\n`);
+}
+
+function openArchive(path: string | undefined): ByteSource {
+  if (path !== undefined && path !== '-') {
+    if (statSync(path).isDirectory()) throw new Error('it is a directory, where an archive is expected');
+    return createReadStream(path, { highWaterMark: 1 << 18 });
+  }
+  if (process.stdin.isTTY) throw new Error('it is a terminal; give an archive with -i FILE, or pipe one in');
+  return process.stdin;
+}
+
+function limitsOf({ maxLayerSize, maxRatio, maxEntries }: Options): Limits {
+  return {
+    ...DEFAULT_LIMITS,
+    ...(maxLayerSize === undefined ? {} : { layerBytes: parseSize(maxLayerSize) }),
+    ...(maxRatio === undefined ? {} : { ratio: parseSize(maxRatio) }),
+    ...(maxEntries === undefined ? {} : { entries: parseSize(maxEntries) }),
+  };
+}
+
+function report(loaded: readonly LoadedImage[], quiet: boolean): void {
+  for (const { id, names } of loaded) {
+    const lines = names.map((name) => `Loaded image: ${familiarName(name)}`);
+    if (lines.length === 0) lines.push(`Loaded image ID: ${id}`);
+    process.stdout.write(`${quiet ? id : lines.join('\n')}\n`);
+  }
+}

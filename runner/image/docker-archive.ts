@@ -1,0 +1,55 @@
+import { closeSync, openSync, readSync } from 'node:fs';
+import { basename } from 'node:path';
+
+import { detectCompression, MAGIC_LENGTH } from './compression.ts';
+import { isDigest } from './digest.ts';
+import { asArray, asObject, asString, optionalStrings, parseJson } from './json.ts';
+import { MEDIA_TYPE } from './manifest.ts';
+import { type NewImage, type NewLayer } from './new-image.ts';
+import { fullName, parseReference } from './reference.ts';
+import { type Spool, type SpooledFile } from './spool.ts';
+
+/** The file that makes an archive one of `docker save`. */
+export const DOCKER_MANIFEST = 'manifest.json';
+
+/** Images of an archive as `docker save`, podman and skopeo write it. */
+export function readDockerArchive(spool: Spool, manifest: SpooledFile): NewImage[] {
+  const images = asArray(parseJson(spool.readDocument(manifest), DOCKER_MANIFEST), DOCKER_MANIFEST);
+  return images.map((item, at) => readImage(spool, item, `${DOCKER_MANIFEST}[${at}]`));
+}
+
+function readImage(spool: Spool, item: unknown, where: string): NewImage {
+  const image = asObject(item, where);
+  const configName = asString(image['Config'], `${where}.Config`);
+  const config = spool.require(configName, 'configuration');
+  checkConfigName(configName, config);
+  const names = optionalStrings(image['RepoTags'], `${where}.RepoTags`).map((name) => fullName(parseReference(name)));
+  const layers = optionalStrings(image['Layers'], `${where}.Layers`).map((name) =>
+    toLayer(spool.require(name, 'layer')),
+  );
+  return { names, title: names[0] ?? configName, config: spool.readDocument(config), manifest: undefined, layers };
+}
+
+// The configuration is named by its digest, which nothing else in such an archive vouches for.
+function checkConfigName(name: string, { digest }: SpooledFile): void {
+  const named = `sha256:${basename(name, '.json')}`;
+  if (isDigest(named) && named !== digest) {
+    throw new Error(`configuration ${JSON.stringify(name)} has another content: its digest is ${digest}`);
+  }
+}
+
+const SUFFIX = { none: '', gzip: '+gzip', zstd: '+zstd' } as const;
+
+function toLayer(file: SpooledFile): NewLayer {
+  return { file, mediaType: MEDIA_TYPE.layer + SUFFIX[detectCompression(readHead(file.path))] };
+}
+
+function readHead(path: string): Buffer {
+  const head = Buffer.alloc(MAGIC_LENGTH);
+  const fd = openSync(path, 'r');
+  try {
+    return head.subarray(0, readSync(fd, head, 0, MAGIC_LENGTH, 0));
+  } finally {
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,51 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, unlinkSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { type Digest } from './digest.ts';
+import { writeDurably } from './durable-file.ts';
+import { asArray, asDigest, asObject, parseJson } from './json.ts';
+import { type Scratch } from './scratch.ts';
+
+/** What keeps an image's parts in the store though its names may go: one file for each container. */
+interface Hold {
+  readonly holder: string;
+  readonly image: Digest;
+  readonly chainIds: readonly Digest[];
+}
+
+const HOLDER = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
+
+export class Holds {
+  readonly #directory: string;
+
+  constructor(root: string) {
+    this.#directory = join(root, 'holds');
+  }
+
+  prepare(): void {
+    mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+  }
+
+  #path(holder: string): string {
+    if (!HOLDER.test(holder)) throw new Error(`${JSON.stringify(holder)} cannot hold an image: it is not an id`);
+    return join(this.#directory, holder);
+  }
+
+  add({ holder, image, chainIds }: Hold, scratch: Scratch): void {
+    writeDurably(this.#path(holder), JSON.stringify({ image, chainIds }), scratch.next());
+  }
+
+  remove(holder: string): void {
+    const path = this.#path(holder);
+    if (existsSync(path)) unlinkSync(path);
+  }
+
+  list(): Hold[] {
+    return readdirSync(this.#directory).map((holder) => {
+      const path = join(this.#directory, holder);
+      const hold = asObject(parseJson(readFileSync(path), path), path);
+      const chainIds = asArray(hold['chainIds'], path).map((item) => asDigest(item, path));
+      return { holder, image: asDigest(hold['image'], path), chainIds };
+    });
+  }
+}

@@ -1,0 +1,181 @@
+import { createHash, type Hash } from 'node:crypto';
+import { createReadStream, mkdirSync } from 'node:fs';
+
+import { toBytes } from '../../fs/sys/bytes.ts';
+import { O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../../fs/sys/constants.ts';
+import { check } from '../../fs/sys/errno.ts';
+import { close, openat } from '../../fs/sys/file.ts';
+import { type ByteSource, decompress } from './compression.ts';
+import { chainIdsOf, type Digest, digestOf, finishDigest } from './digest.ts';
+import { syncFilesystem } from './durable-file.ts';
+import { type Limits, RATIO_FREE_BYTES } from './limits.ts';
+import { type Configuration, MEDIA_TYPE, parseConfiguration } from './manifest.ts';
+import { type NewImage, type NewLayer } from './new-image.ts';
+import { platformError } from './oci-archive.ts';
+import { type Platform, platformMatches } from './platform.ts';
+import { type Scratch } from './scratch.ts';
+import { type NewEntry, type Store } from './store.ts';
+import { unpackLayer } from './unpack.ts';
+import { type Warnings } from './warnings.ts';
+
+/** Conditions of taking images into the store. */
+export interface IngestOptions {
+  readonly platform: Platform;
+  readonly limits: Limits;
+  readonly warnings: Warnings;
+}
+
+/**
+ * Takes images into the store: unpacks their layers, keeps their blobs, and when all of that is on disk enters all
+ * images at once. Where anything fails, no image is there, and no name has changed hands.
+ */
+export async function ingest(
+  store: Store,
+  scratch: Scratch,
+  images: readonly NewImage[],
+  options: IngestOptions,
+): Promise<Digest[]> {
+  const lock = store.lockContent();
+  try {
+    const entries: NewEntry[] = [];
+    const ids: Digest[] = [];
+    const layers = new LayerIngester(store, scratch, options);
+    for (const image of images) {
+      entries.push(await ingestImage(store, scratch, image, layers, options));
+      ids.push(digestOf(image.config));
+    }
+    syncFilesystem(store.root);
+    store.enter(entries);
+    return ids;
+  } finally {
+    lock.release();
+  }
+}
+
+async function ingestImage(
+  store: Store,
+  scratch: Scratch,
+  image: NewImage,
+  layers: LayerIngester,
+  options: IngestOptions,
+): Promise<NewEntry> {
+  const id = digestOf(image.config);
+  const configuration = parseConfiguration(image.config, `configuration of ${image.title}`);
+  if (!platformMatches(options.platform, configuration.platform)) {
+    throw platformError(image.title, [configuration.platform], options.platform);
+  }
+  if (configuration.diffIds.length !== image.layers.length) {
+    throw new Error(
+      `image ${image.title} has ${image.layers.length} layers, where its configuration names ${configuration.diffIds.length}`,
+    );
+  }
+  if (image.layers.length === 0) throw new Error(`image ${image.title} has no layers`);
+  await layers.ingest(image.layers, configuration.diffIds);
+  for (const { file } of image.layers) store.layout.adopt(file.path, file.digest);
+  store.layout.put(image.config, scratch);
+  const manifest = image.manifest ?? { bytes: createManifest(image, id), mediaType: MEDIA_TYPE.manifest };
+  const digest = store.layout.put(manifest.bytes, scratch);
+  const json = describeManifest(digest, manifest.bytes.length, manifest.mediaType, configuration);
+  return { manifest: digest, names: image.names, json };
+}
+
+function describeManifest(
+  digest: Digest,
+  size: number,
+  mediaType: string,
+  { platform }: Configuration,
+): NewEntry['json'] {
+  const { os, architecture, variant } = platform;
+  return { mediaType, digest, size, platform: { os, architecture, ...(variant === '' ? {} : { variant }) } };
+}
+
+function createManifest({ config, layers }: NewImage, id: Digest): Buffer {
+  const manifest = {
+    schemaVersion: 2,
+    mediaType: MEDIA_TYPE.manifest,
+    config: { mediaType: MEDIA_TYPE.config, digest: id, size: config.length },
+    layers: layers.map(({ file, mediaType }) => ({ mediaType, digest: file.digest, size: file.size })),
+  };
+  return Buffer.from(JSON.stringify(manifest));
+}
+
+class LayerIngester {
+  readonly #store: Store;
+  readonly #scratch: Scratch;
+  readonly #options: IngestOptions;
+  /** Archives that were found to be what they are said to be: images of one archive share layers. */
+  readonly #verified = new Set<string>();
+
+  constructor(store: Store, scratch: Scratch, options: IngestOptions) {
+    this.#store = store;
+    this.#scratch = scratch;
+    this.#options = options;
+  }
+
+  async ingest(layers: readonly NewLayer[], diffIds: readonly Digest[]): Promise<void> {
+    const chainIds = chainIdsOf(diffIds);
+    for (const [at, layer] of layers.entries()) {
+      const diffId = diffIds[at];
+      if (diffId === undefined) throw new Error('layers and diffIDs differ in number');
+      try {
+        await this.#ingestLayer(layer, diffId, chainIds.slice(0, at + 1));
+      } catch (error) {
+        throw new Error(`layer ${diffId}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+      }
+    }
+  }
+
+  async #ingestLayer({ file }: NewLayer, diffId: Digest, chainIds: readonly Digest[]): Promise<void> {
+    const chainId = chainIds.at(-1) ?? diffId;
+    const isThere = this.#store.layers.has(chainId);
+    const key = `${file.digest} ${diffId}`;
+    if (isThere && this.#verified.has(key)) return;
+    const hash = createHash('sha256');
+    const content = hashed(limited(file.path, file.size, this.#options.limits), hash);
+    const finish = isThere ? await drain(content) : await this.#unpack(content, chainId, chainIds.slice(0, -1));
+    const digest = finishDigest(hash);
+    if (digest !== diffId) throw new Error(`its content has another digest: ${digest}`);
+    finish();
+    this.#verified.add(key);
+  }
+
+  /** Unpacks aside; the function that it answers makes the layer visible. */
+  async #unpack(content: ByteSource, chainId: Digest, below: readonly Digest[]): Promise<() => void> {
+    const { layers } = this.#store;
+    const path = this.#scratch.next();
+    mkdirSync(path, { mode: 0o700 });
+    const directory = check(openat(-1, toBytes(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC), `open directory ${path}`);
+    try {
+      const lowers = layers.stack(below).map(toBytes);
+      const { size } = await unpackLayer(content, { directory, lowers, ...this.#options });
+      return () => {
+        layers.adopt(path, chainId, size, this.#scratch);
+      };
+    } finally {
+      close(directory);
+    }
+  }
+}
+
+async function drain(content: AsyncGenerator<Uint8Array>): Promise<() => void> {
+  for (let next = await content.next(); next.done !== true;) next = await content.next();
+  return () => undefined;
+}
+
+async function* hashed(source: ByteSource, hash: Hash): AsyncGenerator<Uint8Array> {
+  for await (const chunk of source) {
+    hash.update(chunk);
+    yield chunk;
+  }
+}
+
+/** The uncompressed bytes of the archive at `path`, as long as they stay in proportion. */
+async function* limited(path: string, packed: number, limits: Limits): AsyncGenerator<Uint8Array> {
+  const longest = Math.max(RATIO_FREE_BYTES, packed * limits.ratio);
+  let bytes = 0;
+  for await (const chunk of decompress(createReadStream(path, { highWaterMark: 1 << 18 }))) {
+    bytes += chunk.length;
+    if (bytes > longest) throw new Error(`it unpacks to more than ${limits.ratio} times its size of ${packed} bytes`);
+    yield chunk;
+  }
+}

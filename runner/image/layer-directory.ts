@@ -1,0 +1,90 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { toBytes } from '../../fs/sys/bytes.ts';
+import { O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../../fs/sys/constants.ts';
+import { check } from '../../fs/sys/errno.ts';
+import { close, openat } from '../../fs/sys/file.ts';
+import { type Digest, hexOf, isDigest } from './digest.ts';
+import { syncDirectory, syncFilesystem, writeDurably } from './durable-file.ts';
+import { asObject, asSize, parseJson } from './json.ts';
+import { removeIn, type Scratch } from './scratch.ts';
+import { isOpaque } from './whiteouts.ts';
+
+const RECORD_SUFFIX = '.json';
+
+/**
+ * Unpacked layers by chainID: `layers/HEX` is the layer's root directory, `layers/HEX.json` what is known of it. A
+ * layer comes by a rename when it is whole and on disk; what a directory of that name holds never changes.
+ */
+export class LayerDirectory {
+  readonly #directory: string;
+
+  constructor(root: string) {
+    this.#directory = join(root, 'layers');
+  }
+
+  prepare(): void {
+    mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+  }
+
+  path(chainId: Digest): string {
+    return join(this.#directory, hexOf(chainId));
+  }
+
+  has(chainId: Digest): boolean {
+    return existsSync(this.path(chainId));
+  }
+
+  /** Makes the tree at `path` the layer `chainId`, unless another process was first. */
+  adopt(path: string, chainId: Digest, size: number, scratch: Scratch): void {
+    const target = this.path(chainId);
+    writeDurably(target + RECORD_SUFFIX, JSON.stringify({ size }), scratch.next());
+    syncFilesystem(path);
+    try {
+      renameSync(path, target);
+    } catch (error) {
+      if (!this.has(chainId)) throw error;
+    }
+    syncDirectory(this.#directory);
+  }
+
+  /** Bytes of the layer's files; 0 where the record is lost. */
+  size(chainId: Digest): number {
+    const record = this.path(chainId) + RECORD_SUFFIX;
+    if (!existsSync(record)) return 0;
+    return asSize(asObject(parseJson(readFileSync(record), record), record)['size'], `${record}: size`);
+  }
+
+  /**
+   * Paths for a union, the topmost first. A layer whose root is opaque hides all below it, which no union looks for at
+   * its root: so the list ends there.
+   *
+   * @param chainIds the bottom one first.
+   */
+  stack(chainIds: readonly Digest[]): string[] {
+    const paths: string[] = [];
+    for (const chainId of chainIds.toReversed()) {
+      paths.push(this.path(chainId));
+      if (hasOpaqueRoot(this.path(chainId))) break;
+    }
+    return paths;
+  }
+
+  /** Removes all layers but `kept`. */
+  collect(kept: ReadonlySet<Digest>): void {
+    for (const name of readdirSync(this.#directory)) {
+      const chainId = `sha256:${name.replace(RECORD_SUFFIX, '')}`;
+      if (isDigest(chainId) && !kept.has(chainId)) removeIn(this.#directory, name);
+    }
+  }
+}
+
+function hasOpaqueRoot(path: string): boolean {
+  const fd = check(openat(-1, toBytes(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC), `open layer ${path}`);
+  try {
+    return isOpaque(fd);
+  } finally {
+    close(fd);
+  }
+}

@@ -1,0 +1,29 @@
+import { type Digest } from './digest.ts';
+import { type SpooledFile } from './spool.ts';
+
+/** A layer that waits to be unpacked: its archive as it came, perhaps compressed. */
+export interface NewLayer {
+  readonly file: SpooledFile;
+  readonly mediaType: string;
+}
+
+/** An image read from an archive, nothing of it in the store yet. */
+export interface NewImage {
+  /** Full names. */
+  readonly names: readonly string[];
+  /** For messages: a name, or what else the archive calls it. */
+  readonly title: string;
+  readonly config: Buffer;
+  /** As the archive has it; one is made where it has none. */
+  readonly manifest: { readonly bytes: Buffer; readonly mediaType: string } | undefined;
+  /** The bottom one first. */
+  readonly layers: readonly NewLayer[];
+}
+
+/** Checks a file against what refers to it. */
+export function checkFile(file: SpooledFile, digest: Digest, size: number | undefined, what: string): void {
+  if (size !== undefined && file.size !== size) {
+    throw new Error(`${what} ${digest} has ${file.size} bytes, where ${size} are expected`);
+  }
+  if (file.digest !== digest) throw new Error(`${what} ${digest} has another content: its digest is ${file.digest}`);
+}

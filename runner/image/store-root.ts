@@ -1,0 +1,36 @@
+import { chmodSync, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+import { isRootless } from '../container/userns.ts';
+
+/** Where images, layers and containers are kept: `$LAMINA_ROOT`, else root's place, else the user's own. */
+export function storeRoot(): string {
+  const { LAMINA_ROOT: chosen, XDG_DATA_HOME: dataHome } = process.env;
+  if (chosen) return resolve(chosen);
+  if (!isRootless()) return '/var/lib/lamina';
+  return join(dataHome?.startsWith('/') === true ? dataHome : join(homedir(), '.local/share'), 'lamina');
+}
+
+/** What makes a directory that is not empty recognizable as a store. */
+export const LAYOUT_FILE = 'oci-layout';
+
+/**
+ * Makes the store's directory where it is missing. Nobody else may enter it: set-id files of image layers, old and
+ * unpatched, would be there for every user to run (CVE-2021-41091).
+ */
+export function prepareRoot(root: string): void {
+  mkdirSync(root, { recursive: true, mode: 0o700 });
+  if (!statSync(root).isDirectory()) throw new Error(`store ${root} is not a directory`);
+  if (!existsSync(join(root, LAYOUT_FILE)) && !holdsOnlyOurs(root)) {
+    throw new Error(`${root} is not empty and not a store of lamina; set LAMINA_ROOT to a directory of its own`);
+  }
+  if ((statSync(root).mode & 0o077) !== 0) chmodSync(root, 0o700);
+}
+
+// A start that was cut short, or another command in its first steps: containers may be there before the first image.
+const OURS: ReadonlySet<string> = new Set(['blobs', 'containers', 'holds', 'layers', 'lock', 'lock.collect', 'tmp']);
+
+function holdsOnlyOurs(root: string): boolean {
+  return readdirSync(root).every((name) => OURS.has(name));
+}

@@ -1,0 +1,286 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { toBytes } from '../../fs/sys/bytes.ts';
+import { chainIdsOf, type Digest, hexOf, isDigest } from './digest.ts';
+import { Holds } from './holds.ts';
+import { type Image } from './image.ts';
+import { type JsonObject } from './json.ts';
+import { LayerDirectory } from './layer-directory.ts';
+import { ImageLayout, type IndexEntry } from './layout.ts';
+import { type Lock, lockShared, tryLock, withLock } from './lock.ts';
+import { isManifestType, parseConfiguration, parseManifest } from './manifest.ts';
+import { familiarName, fullName, parseReference, type Reference, repositoryOf } from './reference.ts';
+import { removeLeftovers, Scratch } from './scratch.ts';
+import { prepareRoot, storeRoot } from './store-root.ts';
+
+/** Annotation under which an OCI layout's index keeps a manifest's name. */
+export const REF_NAME = 'org.opencontainers.image.ref.name';
+
+/** A manifest for the index, with the names that it is to take. */
+export interface NewEntry {
+  readonly manifest: Digest;
+  readonly names: readonly string[];
+  /** The descriptor, without a name. */
+  readonly json: JsonObject;
+}
+
+/**
+ * The images of this machine, or of this user: an OCI image layout, beside it the layers, unpacked once for all images
+ * and containers. Many processes may use it at once; every change is one rename.
+ */
+export class Store {
+  readonly root: string;
+  readonly layout: ImageLayout;
+  readonly layers: LayerDirectory;
+  readonly #holds: Holds;
+
+  constructor(root: string) {
+    this.root = root;
+    this.layout = new ImageLayout(root);
+    this.layers = new LayerDirectory(root);
+    this.#holds = new Holds(root);
+    prepareRoot(root);
+    mkdirSync(this.#tmp, { recursive: true, mode: 0o700 });
+    this.layers.prepare();
+    this.#holds.prepare();
+    removeLeftovers(this.#tmp, this.#lock);
+    this.layout.prepare(() => this.scratch());
+  }
+
+  get #tmp(): string {
+    return join(this.root, 'tmp');
+  }
+
+  get #lock(): string {
+    return join(this.root, 'lock');
+  }
+
+  // Shared by those who rely on layers and blobs that no name holds yet; alone for him who removes such.
+  get #collectLock(): string {
+    return join(this.root, 'lock.collect');
+  }
+
+  /** A place for what is not whole yet; the caller removes it. */
+  scratch(): Scratch {
+    return new Scratch(this.#tmp, this.#lock);
+  }
+
+  /** Keeps layers and blobs from being collected until it is released. */
+  lockContent(): Lock {
+    return lockShared(this.#collectLock);
+  }
+
+  /** All images whose layers are unpacked, named or not; what others put into the layout is not theirs to run. */
+  list(): Image[] {
+    const byManifest = new Map<Digest, string[]>();
+    for (const { descriptor } of this.layout.readIndex()) {
+      if (!isManifestType(descriptor.mediaType)) continue;
+      const names = byManifest.get(descriptor.digest) ?? [];
+      byManifest.set(descriptor.digest, names);
+      const name = descriptor.annotations[REF_NAME];
+      if (name !== undefined) names.push(name);
+    }
+    return [...byManifest].flatMap(([manifest, names]) => this.#open(manifest, names) ?? []);
+  }
+
+  #open(manifest: Digest, names: readonly string[]): Image | undefined {
+    if (!this.layout.has(manifest)) return undefined;
+    const { config: descriptor } = parseManifest(this.layout.readDocument(manifest), `manifest ${manifest}`);
+    if (!this.layout.has(descriptor.digest)) return undefined;
+    const where = `configuration ${descriptor.digest}`;
+    const configuration = parseConfiguration(this.layout.readDocument(descriptor.digest), where);
+    const chainIds = chainIdsOf(configuration.diffIds);
+    if (!chainIds.every((chainId) => this.layers.has(chainId))) return undefined;
+    const layers = this.layers.stack(chainIds).map(toBytes);
+    return { id: descriptor.digest, manifest, names, chainIds, layers, ...configuration };
+  }
+
+  /** Finds an image by name, by id or by the first digits of its id. */
+  resolve(reference: string): Image {
+    const image = this.#resolveDigest(reference) ?? this.#resolveName(reference) ?? this.#resolvePrefix(reference);
+    if (image !== undefined) return image;
+    throw new Error(
+      `image ${JSON.stringify(reference)} is not in the store; "lamina images" lists what is there, "lamina load -i FILE" adds more`,
+    );
+  }
+
+  #resolveDigest(text: string): Image | undefined {
+    const digest = /^[0-9a-f]{64}$/.test(text) ? `sha256:${text}` : text;
+    if (!isDigest(digest)) return undefined;
+    return this.list().find((image) => image.id === digest || image.manifest === digest);
+  }
+
+  #resolveName(text: string): Image | undefined {
+    // Digits of an id with their algorithm are no name: `sha256:0123abc` would be the tag 0123abc of "sha256".
+    if (/^sha256:[0-9a-f]*$/.test(text)) return undefined;
+    const reference = parseReference(text);
+    const entries = this.layout.readIndex();
+    const entry = entries.find((candidate) => isNamed(candidate, reference));
+    if (entry === undefined) return undefined;
+    const { digest } = entry.descriptor;
+    const names = entries
+      .filter(({ descriptor }) => descriptor.digest === digest)
+      .flatMap(({ descriptor }) => descriptor.annotations[REF_NAME] ?? []);
+    const image = this.#open(digest, names);
+    if (image === undefined) {
+      throw new Error(
+        `image ${familiarName(fullName(reference))} was put into the store without its layers; load it again`,
+      );
+    }
+    return image;
+  }
+
+  #resolvePrefix(text: string): Image | undefined {
+    const prefix = text.replace(/^sha256:/, '');
+    if (!/^[0-9a-f]{2,63}$/.test(prefix)) return undefined;
+    const found = this.list().filter((image) => hexOf(image.id).startsWith(prefix));
+    const ids = new Set(found.map(({ id }) => id));
+    if (ids.size > 1)
+      throw new Error(`image id ${JSON.stringify(text)} is the beginning of ${ids.size} ids; give more digits`);
+    return found[0];
+  }
+
+  /** Bytes of all files of the image's layers. */
+  sizeOf(image: Image): number {
+    return image.chainIds.reduce((sum, chainId) => sum + this.layers.size(chainId), 0);
+  }
+
+  /** Keeps the image's layers in the store for as long as `holder`, a container, needs them. */
+  hold(image: Image, holder: string): void {
+    this.#change((scratch) => {
+      const lost = image.chainIds.find((chainId) => !this.layers.has(chainId));
+      if (lost !== undefined) throw new Error(`image ${image.id} was removed meanwhile`);
+      this.#holds.add({ holder, image: image.id, chainIds: image.chainIds }, scratch);
+    });
+  }
+
+  /** Ends a hold; there need not be one. */
+  release(holder: string): void {
+    this.#holds.remove(holder);
+  }
+
+  /** Enters images, all at once. A name that another image has goes over to the new one; that image stays, nameless. */
+  enter(images: readonly NewEntry[]): void {
+    const taken = new Set(images.flatMap(({ names }) => names));
+    this.#change((scratch) => {
+      const entries = this.layout.readIndex();
+      const others = entries.map((entry) =>
+        taken.has(entry.descriptor.annotations[REF_NAME] ?? '') ? unnamed(entry) : entry.json,
+      );
+      this.layout.writeIndex(withoutSpareNameless([...others, ...images.flatMap(namedEntries)]), scratch);
+    });
+  }
+
+  /** Changes index or holds: alone, and with a place to prepare it in. */
+  #change(work: (scratch: Scratch) => void): void {
+    const scratch = this.scratch();
+    try {
+      withLock(this.#lock, () => work(scratch));
+    } finally {
+      scratch.remove();
+    }
+  }
+
+  /**
+   * Takes a name off an image, and the image out of the store with its last one. Given by id, an image goes with all
+   * its names.
+   *
+   * @returns what went: names, and the id where the image itself did.
+   */
+  remove(reference: string): string[] {
+    const image = this.resolve(reference);
+    const named = /^(?:sha256:)?[0-9a-f]+$/.test(reference) ? undefined : fullName(parseReference(reference));
+    const going = named !== undefined && image.names.includes(named) ? [named] : image.names;
+    const isLast = going.length === image.names.length;
+    const holder = this.#holds.list().find((hold) => hold.image === image.id)?.holder;
+    if (isLast && holder !== undefined) {
+      throw new Error(`cannot remove image ${reference}: container ${holder} uses it; "lamina rm ${holder}" first`);
+    }
+    this.#change((scratch) => {
+      const kept = this.layout.readIndex().filter(({ descriptor }) => {
+        const name = descriptor.annotations[REF_NAME];
+        return descriptor.digest !== image.manifest || (name === undefined ? !isLast : !going.includes(name));
+      });
+      this.layout.writeIndex(
+        kept.map(({ json }) => json),
+        scratch,
+      );
+    });
+    this.collect();
+    return [...going.map(familiarName), ...(isLast ? [image.id] : [])];
+  }
+
+  /** Removes layers and blobs that no image and no container needs; leaves them for later while something is loaded. */
+  collect(): void {
+    const lock = tryLock(this.#collectLock);
+    if (lock === undefined) return;
+    try {
+      withLock(this.#lock, () => this.#collectAlone());
+    } finally {
+      lock.release();
+    }
+  }
+
+  #collectAlone(): void {
+    const blobs = new Set<Digest>();
+    const chainIds = new Set(this.#holds.list().flatMap((hold) => hold.chainIds));
+    for (const { descriptor } of this.layout.readIndex()) {
+      // What an index of someone else's refers to is not known here, so nothing is called unneeded.
+      if (!isManifestType(descriptor.mediaType)) return;
+      this.#keep(descriptor.digest, blobs, chainIds);
+    }
+    this.layers.collect(chainIds);
+    this.layout.collect(blobs);
+  }
+
+  #keep(digest: Digest, blobs: Set<Digest>, chainIds: Set<Digest>): void {
+    blobs.add(digest);
+    if (!this.layout.has(digest)) return;
+    const manifest = parseManifest(this.layout.readDocument(digest), `manifest ${digest}`);
+    for (const { digest: part } of [manifest.config, ...manifest.layers]) blobs.add(part);
+    if (!this.layout.has(manifest.config.digest)) return;
+    const configuration = this.layout.readDocument(manifest.config.digest);
+    for (const chainId of chainIdsOf(parseConfiguration(configuration, `configuration of ${digest}`).diffIds)) {
+      chainIds.add(chainId);
+    }
+  }
+}
+
+function isNamed({ descriptor }: IndexEntry, reference: Reference): boolean {
+  const name = descriptor.annotations[REF_NAME];
+  if (name === undefined || !isManifestType(descriptor.mediaType)) return false;
+  if (reference.digest === undefined) return name === fullName(reference);
+  return descriptor.digest === reference.digest && name.startsWith(`${repositoryOf(reference)}:`);
+}
+
+function unnamed({ descriptor, json }: IndexEntry): JsonObject {
+  const annotations = Object.entries(descriptor.annotations).filter(([key]) => key !== REF_NAME);
+  return { ...json, annotations: Object.fromEntries(annotations) };
+}
+
+function namedEntries({ names, json }: NewEntry): JsonObject[] {
+  if (names.length === 0) return [json];
+  return names.map((name) => ({ ...json, annotations: { [REF_NAME]: name } }));
+}
+
+// An entry without a name is only there for an image that has none.
+function withoutSpareNameless(entries: readonly JsonObject[]): JsonObject[] {
+  const seen = new Set(entries.filter(hasName).map((entry) => entry['digest']));
+  return entries.filter((entry) => {
+    if (hasName(entry)) return true;
+    const isFirst = !seen.has(entry['digest']);
+    seen.add(entry['digest']);
+    return isFirst;
+  });
+}
+
+function hasName(entry: JsonObject): boolean {
+  const annotations = entry['annotations'];
+  return typeof annotations === 'object' && annotations !== null && REF_NAME in annotations;
+}
+
+/** Opens the store of this machine or user, made where it is missing, cleared of what killed processes left. */
+export function openStore(root = storeRoot()): Store {
+  return new Store(root);
+}
