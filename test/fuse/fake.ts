@@ -1,0 +1,164 @@
+import { type Device } from '../../fs/fuse/device.ts';
+import { REQUEST_COUNTERS, Session } from '../../fs/fuse/session.ts';
+import { type AttrChange, type Caller, type FileSystem } from '../../fs/filesystem.ts';
+import { type Attr } from '../../fs/sys/attr.ts';
+import { ENODEV, ENOSYS } from '../../fs/sys/errno.ts';
+import { bind } from '../../fs/sys/libc.ts';
+
+const copyIn = bind('uintptr_t memcpy(void *to, uintptr_t from, size_t length)');
+const copyOut = bind('uintptr_t memcpy(uintptr_t to, const void *from, size_t length)');
+
+/** Bytes at an address of this process. */
+export function bytesAt(address: number, length: number): Buffer {
+  const bytes = Buffer.alloc(length);
+  copyIn(bytes, address, length);
+  return bytes;
+}
+
+/** Stores bytes at an address of this process. */
+export function store(address: number, bytes: Buffer): void {
+  copyOut(address, bytes, bytes.length);
+}
+
+/** A kernel made of a list: hands out requests, keeps what is written. */
+export class FakeDevice implements Device {
+  /** A number is a negative errno that the read answers. */
+  readonly requests: (Buffer | number)[];
+  readonly replies: Buffer[] = [];
+  /** What writes answer, where they fail. */
+  failure: number | undefined;
+
+  constructor(requests: readonly (Buffer | number)[] = []) {
+    this.requests = [...requests];
+  }
+
+  read(address: number, capacity: number): number {
+    const request = this.requests.shift() ?? -ENODEV;
+    if (typeof request === 'number') return request;
+    if (request.length > capacity) throw new Error('the request does not fit');
+    store(address, request);
+    return request.length;
+  }
+
+  write(address: number, length: number): number {
+    this.replies.push(bytesAt(address, length));
+    return this.failure ?? length;
+  }
+}
+
+type Call = readonly [method: string, ...parameters: unknown[]];
+
+/** Objects that the session pools are kept as they were at the time of the call. */
+function snapshot(parameter: unknown): unknown {
+  if (typeof parameter !== 'object' || parameter === null) return parameter;
+  if ('valid' in parameter) {
+    const { times, ...change } = parameter as AttrChange;
+    return { ...change, times: Buffer.from(times.memory.bytes).toString('hex') };
+  }
+  if ('umask' in parameter) return { ...(parameter as Caller) };
+  return undefined;
+}
+
+export type Answers = { -readonly [Key in keyof FileSystem]?: FileSystem[Key] };
+
+/** A filesystem that keeps the calls made and answers as it is told, else ENOSYS. */
+export function createFake(answers: Answers = {}): { readonly fs: FileSystem; readonly calls: Call[] } {
+  const calls: Call[] = [];
+  const target: Answers = { timeout: 1e9, acl: false, start: () => undefined, destroy: () => undefined, ...answers };
+  const fs = new Proxy(target as FileSystem, {
+    get(object, name) {
+      const value: unknown = Reflect.get(object, name);
+      if (value !== undefined && typeof value !== 'function') return value;
+      return (...parameters: unknown[]) => {
+        calls.push([String(name), ...parameters.map(snapshot).filter((parameter) => parameter !== undefined)]);
+        return typeof value === 'function' ? (value as (...all: unknown[]) => unknown)(...parameters) : -ENOSYS;
+      };
+    },
+  });
+  return { fs, calls };
+}
+
+const word = (value: number): Buffer => {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(value >>> 0);
+  return bytes;
+};
+export const u32 = (...values: readonly number[]): Buffer => Buffer.concat(values.map(word));
+export const u64 = (...values: readonly (number | bigint)[]): Buffer => {
+  const bytes = Buffer.alloc(8 * values.length);
+  values.forEach((value, index) => bytes.writeBigUInt64LE(BigInt(value), index * 8));
+  return bytes;
+};
+/** A NUL-terminated string. */
+export const text = (value: string): Buffer => Buffer.from(`${value}\0`, 'latin1');
+export const hex = (digits: string): Buffer => Buffer.from(digits.replace(/[^0-9a-f]/g, ''), 'hex');
+
+/** A request as the kernel makes it: uid 1000, gid 100, pid 4242, unique 0x1122334455667788. */
+export function request(opcode: number, node: number, ...body: readonly Buffer[]): Buffer {
+  const rest = Buffer.concat(body);
+  const header = Buffer.concat([
+    u32(40 + rest.length, opcode),
+    u64(0x1122334455667788n, node),
+    u32(1000, 100, 4242, 0),
+  ]);
+  return Buffer.concat([header, rest]);
+}
+
+export interface Served {
+  readonly replies: readonly Buffer[];
+  readonly calls: readonly Call[];
+  readonly log: readonly string[];
+  readonly requests: Float64Array;
+}
+
+/** An INIT of a recent kernel, which offers everything. */
+export const INIT_REQUEST = request(26, 0, u32(7, 45, 131072, 0x7fffffff, 0xffffffff), Buffer.alloc(44));
+
+/** Serves requests, without a mount, until they are used up. */
+export function serve(answers: Answers, requests: readonly (Buffer | number)[], failure?: number): Served {
+  const device = new FakeDevice(requests);
+  device.failure = failure;
+  const { fs, calls } = createFake(answers);
+  const log: string[] = [];
+  const counters = new Float64Array(REQUEST_COUNTERS);
+  const session = new Session(device, fs, { requests: counters, log: (line) => log.push(line), pageSize: 4096 });
+  session.run();
+  return { replies: device.replies, calls, log, requests: counters };
+}
+
+/** Serves INIT and one request; answers that one's reply, and the calls it made. */
+export function answer(answers: Answers, one: Buffer): { reply: Buffer; calls: readonly Call[] } {
+  const { replies, calls } = serve(answers, [INIT_REQUEST, one]);
+  const made = calls.filter(([method]) => method !== 'start' && method !== 'destroy');
+  return { reply: replies[1] ?? Buffer.alloc(0), calls: made };
+}
+
+/** Fills an attribute with values that are all different. */
+export function fillAttr(attr: Attr): void {
+  const { view } = attr;
+  const put64 = (offset: number, value: bigint): void => view.setBigUint64(offset, value, true);
+  attr.memory.bytes.fill(0);
+  view.setUint32(0x00, 0xfff, true); // mask
+  view.setUint32(0x04, 4096, true); // blksize
+  put64(0x08, 0xeeeeeeeeeeeeeeeen); // attributes
+  put64(0x38, 0xddddddddddddddddn); // attributes_mask
+  attr.nlink = 3;
+  attr.uid = 1001;
+  attr.gid = 1002;
+  attr.mode = 0o100644;
+  put64(0x20, 0xfedcba9876543210n); // ino: more than a double holds
+  attr.size = 0x123456789a;
+  attr.blocks = 0x77;
+  put64(0x40, 0xffffffffffffffffn); // atime: one second before 1970
+  view.setUint32(0x48, 111, true);
+  put64(0x50, 444n); // btime
+  view.setUint32(0x58, 555, true);
+  put64(0x60, 333n); // ctime
+  view.setUint32(0x68, 3, true);
+  put64(0x70, 222n); // mtime
+  view.setUint32(0x78, 2, true);
+  view.setUint32(0x80, 8, true); // rdev 8:0x1ff
+  view.setUint32(0x84, 0x1ff, true);
+  view.setUint32(0x88, 9, true);
+  view.setUint32(0x8c, 1, true);
+}
