@@ -8,17 +8,17 @@ import { type Path, type System } from '../support/system.ts';
 import { type Tree, makeTree } from '../support/tree.ts';
 
 /** What a row asks of the ground. */
-export type Need = 'many ids' | 'trusted xattrs' | 'device nodes' | 'drop caches';
+export type Need = 'CAP_FSETID' | 'many ids' | 'trusted xattrs' | 'device nodes' | 'drop caches';
 
 /** One behaviour. */
 export interface Row {
   readonly name: string;
-  readonly needs?: readonly Need[];
+  readonly needs?: readonly Need[] | undefined;
   /** Content of the row's directory in each lower, the topmost first. */
   readonly lowers?: readonly Tree[];
   readonly upper?: Tree;
   /** Why a union does not behave so, on purpose: the row is skipped there, and the title says why. */
-  readonly differs?: Partial<Record<Mounter['kind'], string>>;
+  readonly differs?: Partial<Record<Mounter['kind'], string>> | undefined;
   readonly run: (site: Site) => Promise<void>;
 }
 

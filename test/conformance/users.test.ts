@@ -272,13 +272,13 @@ const rows: readonly Row[] = [
   },
   {
     name: 'suid stays when root writes',
+    needs: ['CAP_FSETID'],
     lowers: [{ a: file('x', { mode: 0o4755 }) }],
-    async run({ root, at, mounter }) {
+    async run({ root, at }) {
       const fd = await root.open(at('a'), O_RDWR);
       await root.write(fd, 'y');
       await root.close(fd);
-      // Root of a user namespace has CAP_FSETID over files whose ids are mapped there.
-      expect([mounter.name, (await root.stat(at('a'))).mode]).toEqual([mounter.name, 0o104755]);
+      expect((await root.stat(at('a'))).mode).toBe(0o104755);
     },
   },
   {

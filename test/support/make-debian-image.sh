@@ -113,13 +113,15 @@ chmod 644 "$rootfs/x.deb"
 chmod 755 "$rootfs/opt/plain/kept"
 commit v4
 
-# 5: an opaque directory, which umoci reads but never writes: the marker comes after what it must not hide.
+# 5: an opaque directory, which umoci reads but never writes: the marker comes after a file that it must not hide.
+# Times to the nanosecond, in PAX headers.
 mkdir -p "$scratch/opaque/opt/opaque/inner"
 echo upper >"$scratch/opaque/opt/opaque/upper"
 echo upper >"$scratch/opaque/opt/opaque/inner/upper"
 : >"$scratch/opaque/opt/opaque/.wh..wh..opq"
-tar -C "$scratch/opaque" --numeric-owner --owner=0 --group=0 -cf "$scratch/opaque.tar" --no-recursion \
-  opt opt/opaque opt/opaque/upper opt/opaque/inner opt/opaque/inner/upper opt/opaque/.wh..wh..opq
+touch -d '2010-11-12 13:14:15.123456789 UTC' "$scratch/opaque/opt/opaque/upper" "$scratch/opaque/opt/opaque/inner"
+tar -C "$scratch/opaque" --format=posix --numeric-owner --owner=0 --group=0 -cf "$scratch/opaque.tar" --no-recursion \
+  opt opt/opaque opt/opaque/upper opt/opaque/.wh..wh..opq opt/opaque/inner opt/opaque/inner/upper
 umoci raw add-layer --image "$oci:v4" --tag v5 "$scratch/opaque.tar"
 
 # 6: on top of it, changes below a directory that earlier layers made.
