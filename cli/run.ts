@@ -1,0 +1,92 @@
+import { Command, Option } from 'commander';
+import { writeSync } from 'node:fs';
+import { exitNow } from '../fs/index.ts';
+import { type RunOptions, checkHostname, parseVolume } from '../runner/container/options.ts';
+import { run } from '../runner/container/run.ts';
+import { EXIT, RunError } from '../runner/container/spec.ts';
+import { enterUserNamespace } from '../runner/container/userns.ts';
+
+interface Flags {
+  readonly rm?: true;
+  readonly interactive?: true;
+  readonly readOnly?: true;
+  readonly env: readonly string[];
+  readonly envFile: readonly string[];
+  readonly volume: readonly string[];
+  readonly network: 'host' | 'none';
+  readonly workdir?: string;
+  readonly user?: string;
+  readonly name?: string;
+  readonly hostname?: string;
+  readonly entrypoint?: string;
+}
+
+function collect(value: string, before: readonly string[]): readonly string[] {
+  return [...before, value];
+}
+
+// Standard error is the container's too: written to by system calls, it stays as it was handed to us.
+function say(message: string): void {
+  writeSync(2, `lamina: ${message}\n`);
+}
+
+function optionsOf(image: string, command: readonly string[], flags: Flags): RunOptions {
+  const { workdir, user, name, hostname, entrypoint } = flags;
+  if (workdir !== undefined && !workdir.startsWith('/')) {
+    throw new Error(`working directory ${JSON.stringify(workdir)} is not an absolute path`);
+  }
+  return {
+    image,
+    command,
+    remove: flags.rm === true,
+    interactive: flags.interactive === true,
+    readOnly: flags.readOnly === true,
+    env: flags.env,
+    envFiles: flags.envFile,
+    volumes: flags.volume.map(parseVolume),
+    isolatedNetwork: flags.network === 'none',
+    ...{ workdir, user, name, entrypoint },
+    hostname: hostname === undefined ? undefined : checkHostname(hostname),
+  };
+}
+
+async function act(image: string, command: readonly string[], flags: Flags): Promise<void> {
+  let exitCode: number;
+  try {
+    await enterUserNamespace();
+    exitCode = await run(optionsOf(image, command, flags), say);
+  } catch (error) {
+    say(error instanceof Error ? error.message : String(error));
+    exitCode = error instanceof RunError ? error.exitCode : EXIT.ownError;
+  }
+  // A worker that serves a mount which others still hold would keep Node's own exit waiting.
+  exitNow(exitCode);
+}
+
+/** `lamina run`. */
+export function createCommand(): Command {
+  return new Command('run')
+    .description('Run a command in a new container, in the foreground. The network is the host’s for now.')
+    .argument('<image>', 'name, id, or the first digits of the id')
+    .argument('[command...]', 'what to run instead of the image’s own command, with its arguments')
+    .option('--rm', 'remove the container when it ends')
+    .option('-i, --interactive', 'keep standard input open; without it the command reads end of file')
+    .option('-e, --env <name[=value]>', 'set a variable, or pass on the caller’s own; can be repeated', collect, [])
+    .option('--env-file <file>', 'variables from a file, one a line; can be repeated', collect, [])
+    .option('-v, --volume <host:inside[:ro]>', 'bind a directory or file of the host; can be repeated', collect, [])
+    .option('-w, --workdir <directory>', 'working directory, which must exist')
+    .option('-u, --user <user[:group]>', 'names or numbers')
+    .option('--name <name>', 'name of the container')
+    .option('-h, --hostname <name>', 'host name; the id’s first digits where none is given')
+    .option('--entrypoint <command>', 'in place of the image’s entrypoint')
+    .option('--read-only', 'no change to the root filesystem; /run, /tmp and /var/tmp are writable and temporary')
+    .addOption(
+      new Option('--network <network>', 'host: the host’s; none: the loopback interface alone')
+        .choices(['host', 'none'])
+        .default('host'),
+    )
+    .helpOption('--help', 'display help for command')
+    .passThroughOptions()
+    .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : EXIT.ownError))
+    .action(act);
+}

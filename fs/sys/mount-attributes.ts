@@ -1,0 +1,32 @@
+import { type ByteString, firstPath } from './bytes.ts';
+import { AT_EMPTY_PATH, AT_FDCWD, O_CLOEXEC } from './constants.ts';
+import { bind, result, syscallNumber } from './libc.ts';
+import { Memory } from './memory.ts';
+
+const nativeMountSetattr = bind(
+  'long syscall(long number, int dirfd, uintptr_t path, uint32_t flags, uintptr_t attr, size_t size)',
+);
+const nativeOpenTree = bind('long syscall(long number, int dirfd, uintptr_t path, uint32_t flags)');
+
+/** MOUNT_ATTR_*, linux/mount.h. */
+export const MOUNT_ATTR = { readOnly: 1, noSuid: 2, noDev: 4, noExec: 8 } as const;
+const AT_RECURSIVE = 0x8000;
+const OPEN_TREE_CLONE = 1;
+
+// `struct mount_attr`: attr_set, attr_clr, propagation, userns_fd, each 64 bits wide.
+const MOUNT_ATTR_SIZE = 32;
+const mountAttr = new Memory(MOUNT_ATTR_SIZE);
+
+/** mount_setattr(2), Linux 5.12: sets attributes of the mount that `fd` lies in, and with `recursive` of those below. */
+export function mountSetattr(fd: number, attributes: number, recursive: boolean): number {
+  mountAttr.bytes.fill(0);
+  mountAttr.view.setUint32(0, attributes, true);
+  const flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0);
+  const number = syscallNumber('mount_setattr');
+  return result(nativeMountSetattr(number, fd, firstPath(''), flags, mountAttr.address, MOUNT_ATTR_SIZE));
+}
+
+/** open_tree(2), Linux 5.2: a detached bind mount of `path`, which lives as long as it is used. */
+export function cloneTree(path: ByteString): number {
+  return result(nativeOpenTree(syscallNumber('open_tree'), AT_FDCWD, firstPath(path), OPEN_TREE_CLONE | O_CLOEXEC));
+}

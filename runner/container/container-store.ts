@@ -1,0 +1,190 @@
+import { randomBytes } from 'node:crypto';
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  renameSync,
+  symlinkSync,
+  unlinkSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { toBytes } from '../../fs/sys/bytes.ts';
+import { MNT_DETACH, UMOUNT_NOFOLLOW } from '../../fs/sys/constants.ts';
+import { umount } from '../../fs/sys/mount.ts';
+import { writeDurably } from '../image/durable-file.ts';
+import { withLock } from '../image/lock.ts';
+import { removeTree } from '../image/remove-tree.ts';
+import { Container, type ContainerConfig, type ContainerState } from './container.ts';
+import { checkName, randomName } from './names.ts';
+import { identify } from './process-identity.ts';
+
+/** What its maker says of a new container; the rest is given to it. */
+export type NewContainer = Omit<ContainerConfig, 'id' | 'name' | 'created'> & { readonly name?: string | undefined };
+
+const ID = /^[0-9a-f]{64}$/;
+const SUBDIRECTORIES = ['upper', 'work', 'init', 'merged', 'files'];
+// A container is made under one of these names and renamed when it is whole; one that goes is renamed first.
+const MAKING = '.making-';
+const REMOVING = '.removing-';
+
+// The maker's identity is part of the name, so that there is no moment in which it cannot be told.
+function makingName(id: string): string {
+  return `${MAKING}${id}.${process.pid}.${identify(process.pid)?.startTime ?? 0}`;
+}
+
+function isAbandoned(making: string): boolean {
+  const [pid, startTime] = making.split('.').slice(-2).map(Number);
+  return identify(pid ?? 0)?.startTime !== startTime;
+}
+
+/** The containers of a store: a directory each, and for each name a symlink to the id. */
+export class ContainerStore {
+  readonly #directory: string;
+
+  constructor(storeRoot: string) {
+    this.#directory = join(storeRoot, 'containers');
+  }
+
+  get #names(): string {
+    return join(this.#directory, '.names');
+  }
+
+  #locked<T>(work: () => T): T {
+    mkdirSync(this.#names, { recursive: true, mode: 0o700 });
+    return withLock(join(this.#directory, '.lock'), work);
+  }
+
+  /**
+   * Makes a container's directory.
+   *
+   * @param prepare fills it before it can be seen by others; given paths that change once it is whole.
+   */
+  create(wanted: NewContainer, state: ContainerState, prepare: (container: Container) => void): Container {
+    const id = randomBytes(32).toString('hex');
+    const making = makingName(id);
+    const aside = join(this.#directory, making);
+    const name = this.#reserve(wanted.name, id, aside);
+    try {
+      const config = { ...wanted, id, name, created: new Date().toISOString() };
+      const draft = new Container(aside, config);
+      for (const subdirectory of SUBDIRECTORIES) mkdirSync(join(aside, subdirectory), { mode: 0o700 });
+      prepare(draft);
+      const path = join(aside, 'config.json');
+      writeDurably(path, JSON.stringify(config), `${path}.new`);
+      draft.writeState(state);
+      renameSync(aside, join(this.#directory, id));
+      return new Container(join(this.#directory, id), config);
+    } catch (error) {
+      this.#removeDirectory(making);
+      this.#release(name, id);
+      throw error;
+    }
+  }
+
+  /** Makes a container's directory and takes a name for it; a name whose container is gone is free. */
+  #reserve(wanted: string | undefined, id: string, aside: string): string {
+    if (wanted !== undefined) checkName(wanted);
+    return this.#locked(() => {
+      for (;;) {
+        const name = wanted ?? randomName();
+        const holder = this.#holderOf(name);
+        if (holder === undefined) {
+          mkdirSync(aside, { mode: 0o700 });
+          symlinkSync(id, join(this.#names, name));
+          return name;
+        }
+        if (wanted !== undefined) {
+          throw new Error(`container name ${name} is taken by ${holder.slice(0, 12)}: "lamina rm ${name}" frees it`);
+        }
+      }
+    });
+  }
+
+  /** The container that has a name; a link that a killed process left behind is removed. */
+  #holderOf(name: string): string | undefined {
+    const holder = this.#readName(name);
+    if (holder === undefined) return undefined;
+    const entries = readdirSync(this.#directory);
+    if (entries.some((entry) => entry === holder || entry.startsWith(MAKING + holder))) return holder;
+    unlinkSync(join(this.#names, name));
+    return undefined;
+  }
+
+  #readName(name: string): string | undefined {
+    try {
+      return readlinkSync(join(this.#names, name));
+    } catch {
+      return undefined;
+    }
+  }
+
+  #release(name: string, id: string): void {
+    this.#locked(() => {
+      if (this.#readName(name) === id) unlinkSync(join(this.#names, name));
+    });
+  }
+
+  #ids(): string[] {
+    try {
+      return readdirSync(this.#directory).filter((entry) => ID.test(entry));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+      throw error;
+    }
+  }
+
+  /** All containers, the newest first. */
+  list(): Container[] {
+    const containers = this.#ids().flatMap((id) => this.#tryOpen(id) ?? []);
+    return containers.sort((one, other) => other.config.created.localeCompare(one.config.created));
+  }
+
+  // One that is removed while it is being listed is not there.
+  #tryOpen(id: string): Container | undefined {
+    try {
+      return Container.open(join(this.#directory, id));
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Finds a container by name, by id or by the first digits of its id. */
+  find(reference: string): Container {
+    const ids = this.#ids();
+    const named = this.#readName(reference);
+    if (named !== undefined && ids.includes(named)) return Container.open(join(this.#directory, named));
+    const found = /^[0-9a-f]+$/.test(reference) ? ids.filter((id) => id.startsWith(reference)) : [];
+    const [id] = found;
+    if (id === undefined) throw new Error(`no container ${JSON.stringify(reference)}; "lamina ps -a" lists all`);
+    if (found.length > 1) throw new Error(`${reference} is the beginning of ${found.length} ids; give more digits`);
+    return Container.open(join(this.#directory, id));
+  }
+
+  /** Removes a container that does not run, with all its files, and a mount that a dead daemon left on it. */
+  remove(container: Container): void {
+    const { id } = container;
+    const { name } = container.config;
+    umount(toBytes(container.merged), MNT_DETACH | UMOUNT_NOFOLLOW);
+    renameSync(container.directory, join(this.#directory, REMOVING + id));
+    this.#release(name, id);
+    this.#sweep();
+  }
+
+  /** Finishes what killed processes began. */
+  #sweep(): void {
+    for (const entry of readdirSync(this.#directory)) {
+      if (entry.startsWith(REMOVING) || (entry.startsWith(MAKING) && isAbandoned(entry))) this.#removeDirectory(entry);
+    }
+  }
+
+  #removeDirectory(entry: string): void {
+    const fd = openSync(this.#directory, 'r');
+    try {
+      removeTree(fd, entry);
+    } finally {
+      closeSync(fd);
+    }
+  }
+}

@@ -1,0 +1,104 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type ByteString, toBytes } from '../../fs/sys/bytes.ts';
+import { writeDurably } from '../image/durable-file.ts';
+import { type ProcessIdentity, isAlive } from './process-identity.ts';
+
+/** What a container was made of: written once. */
+export interface ContainerConfig {
+  /** 64 hexadecimal digits. */
+  readonly id: string;
+  readonly name: string;
+  /** As it was asked for. */
+  readonly image: string;
+  readonly imageId: string;
+  /** The image's unpacked layers, absolute paths, the topmost first. */
+  readonly layers: readonly ByteString[];
+  readonly args: readonly string[];
+  /** RFC 3339. */
+  readonly created: string;
+}
+
+/** What became of it: replaced at every step. */
+export interface ContainerState {
+  readonly status: 'created' | 'running' | 'exited';
+  /** The process that serves the container's filesystem and waits for its end. */
+  readonly client?: ProcessIdentity;
+  /** The container's first process, by its number outside. */
+  readonly init?: ProcessIdentity;
+  readonly started?: string;
+  readonly finished?: string;
+  readonly exitCode?: number;
+}
+
+/** What is true now, whatever the state file says of a client that was killed. */
+export type LiveStatus = 'created' | 'running' | 'exited' | 'dead';
+
+/** A container's directory: its upper, its init layer, its files. */
+export class Container {
+  readonly config: ContainerConfig;
+  readonly directory: string;
+
+  constructor(directory: string, config: ContainerConfig) {
+    this.directory = directory;
+    this.config = config;
+  }
+
+  /** @throws where the directory holds no container. */
+  static open(directory: string): Container {
+    return new Container(directory, readJson(join(directory, 'config.json')) as ContainerConfig);
+  }
+
+  get id(): string {
+    return this.config.id;
+  }
+
+  get upper(): string {
+    return join(this.directory, 'upper');
+  }
+
+  get work(): string {
+    return join(this.directory, 'work');
+  }
+
+  get init(): string {
+    return join(this.directory, 'init');
+  }
+
+  get merged(): string {
+    return join(this.directory, 'merged');
+  }
+
+  /** Live files that are bound over those of the init layer. */
+  get files(): string {
+    return join(this.directory, 'files');
+  }
+
+  /** What lies below the upper, the topmost first. */
+  get lowers(): ByteString[] {
+    return [toBytes(this.init), ...this.config.layers];
+  }
+
+  readState(): ContainerState {
+    return readJson(join(this.directory, 'state.json')) as ContainerState;
+  }
+
+  writeState(state: ContainerState): void {
+    const path = join(this.directory, 'state.json');
+    writeDurably(path, JSON.stringify(state), `${path}.new`);
+  }
+}
+
+function readJson(path: string): unknown {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    throw new Error(`cannot read ${path}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
+}
+
+/** A container whose client is gone without having said so is dead. */
+export function liveStatus(state: ContainerState): LiveStatus {
+  if (state.status === 'exited') return 'exited';
+  return state.client !== undefined && isAlive(state.client) ? state.status : 'dead';
+}

@@ -1,0 +1,195 @@
+import { Attr } from '../../fs/sys/attr.ts';
+import { type ByteString, toText } from '../../fs/sys/bytes.ts';
+import {
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_RDONLY,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+} from '../../fs/sys/constants.ts';
+import { readDirectory } from '../../fs/sys/directory.ts';
+import { ENOENT, ENOTDIR, check } from '../../fs/sys/errno.ts';
+import { close, openat, readlinkat, statat } from '../../fs/sys/file.ts';
+import { Memory } from '../../fs/sys/memory.ts';
+import { SELF, getxattrText } from '../../fs/sys/xattr.ts';
+
+// Layers read as what their union shows, without mounting it: for a container that does not run, and for what must be
+// known before it does.
+
+const DOT_WHITEOUT = '.wh.';
+const DOT_META = '.wh..wh.';
+const DOT_OPAQUE = '.wh..wh..opq';
+const OPAQUE_XATTRS = ['trusted.overlay.opaque', 'user.overlay.opaque', 'user.fuseoverlayfs.opaque'];
+const WHITEOUT_XATTRS = ['trusted.overlay.whiteout', 'user.overlay.whiteout'];
+
+const OPEN = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+
+/** What one layer has under a name. */
+export type LayerEntry = 'absent' | 'whiteout' | 'directory' | 'symlink' | 'other';
+
+const attr = new Attr();
+
+/** @param directory an open directory of a layer. */
+export function entryIn(directory: number, name: ByteString): LayerEntry {
+  const status = statat(directory, name, attr);
+  if (status === -ENOENT || status === -ENOTDIR) {
+    return statat(directory, `${DOT_WHITEOUT}${name}`, attr) === 0 ? 'whiteout' : 'absent';
+  }
+  check(status, `look at ${toText(name)} in a layer`);
+  const type = attr.mode & S_IFMT;
+  if (type === S_IFDIR) return 'directory';
+  if (type === S_IFLNK) return 'symlink';
+  if (type === S_IFCHR && attr.rdevMajor === 0 && attr.rdevMinor === 0) return 'whiteout';
+  const isMarked = type === S_IFREG && attr.size === 0 && hasXattr(directory, name, WHITEOUT_XATTRS);
+  return isMarked ? 'whiteout' : 'other';
+}
+
+function hasXattr(directory: number, name: ByteString, xattrs: readonly ByteString[], value?: string): boolean {
+  return xattrs.some((xattr) => {
+    const found = getxattrText(directory, name, xattr);
+    return typeof found === 'string' && (value === undefined || found === value);
+  });
+}
+
+/** Whether an open directory hides what layers below have in it. */
+export function isOpaque(directory: number): boolean {
+  return hasXattr(directory, SELF, OPAQUE_XATTRS, 'y') || statat(directory, DOT_OPAQUE, attr) === 0;
+}
+
+/** The names that an open directory of a layer has or hides; marks are given by the name that they hide. */
+export function namesIn(directory: number): Set<ByteString> {
+  const names = new Set<ByteString>();
+  const fresh = check(openat(directory, '.', OPEN), 'open a directory of a layer');
+  const status = readDirectory(fresh, (name) => {
+    if (name.startsWith(DOT_META)) return;
+    names.add(name.startsWith(DOT_WHITEOUT) ? name.slice(DOT_WHITEOUT.length) : name);
+  });
+  close(fresh);
+  check(status, 'read a directory of a layer');
+  return names;
+}
+
+/** What the union of some layers has under a name. */
+export type Found =
+  | { readonly kind: 'absent' | 'other' }
+  | { readonly kind: 'symlink'; readonly target: ByteString }
+  | { readonly kind: 'directory'; readonly stack: DirectoryStack };
+
+const link = new Memory(4096);
+
+/** A directory of the union: the directories of the layers that merge in it, the topmost first, held open. */
+export class DirectoryStack {
+  readonly #fds: readonly number[];
+
+  constructor(fds: readonly number[]) {
+    this.#fds = fds;
+  }
+
+  /** @param layers absolute paths, the topmost first. */
+  static open(layers: readonly ByteString[]): DirectoryStack {
+    const fds: number[] = [];
+    for (const layer of layers) {
+      const fd = check(openat(-1, layer, OPEN), `open layer ${toText(layer)}`);
+      fds.push(fd);
+      if (isOpaque(fd)) break;
+    }
+    return new DirectoryStack(fds);
+  }
+
+  /** A directory found belongs to the caller, who closes it. */
+  find(name: ByteString): Found {
+    const merged: number[] = [];
+    for (const fd of this.#fds) {
+      const entry = entryIn(fd, name);
+      if (entry === 'absent') continue;
+      if (entry !== 'directory') {
+        if (merged.length > 0 || entry === 'whiteout') break;
+        return entry === 'symlink' ? { kind: 'symlink', target: readLink(fd, name) } : { kind: 'other' };
+      }
+      const directory = check(openat(fd, name, OPEN), `open directory ${toText(name)} of a layer`);
+      merged.push(directory);
+      if (isOpaque(directory) || statat(fd, `${DOT_WHITEOUT}${name}`, attr) === 0) break;
+    }
+    return merged.length === 0 ? { kind: 'absent' } : { kind: 'directory', stack: new DirectoryStack(merged) };
+  }
+
+  /** Whether the union has the name. */
+  has(name: ByteString): boolean {
+    const found = this.find(name);
+    if (found.kind === 'directory') found.stack.close();
+    return found.kind !== 'absent';
+  }
+
+  /** All names of the union in this directory. */
+  names(): ByteString[] {
+    const candidates = new Set(this.#fds.flatMap((fd) => [...namesIn(fd)]));
+    return [...candidates].filter((name) => this.has(name));
+  }
+
+  close(): void {
+    this.#fds.forEach(close);
+  }
+}
+
+function readLink(directory: number, name: ByteString): ByteString {
+  const length = check(readlinkat(directory, name, link.address, link.size), `read the symlink ${toText(name)}`);
+  return link.bytes.toString('latin1', 0, length);
+}
+
+/** Where a path leads in a union, every symlink followed inside of it. */
+export interface ResolvedPath {
+  /** Free of symlinks, `.` and `..`, as far as it exists. */
+  readonly path: readonly ByteString[];
+  readonly kind: 'absent' | 'directory' | 'other';
+}
+
+// The kernel's own limit of symlinks in one path, MAXSYMLINKS.
+const MAX_SYMLINKS = 40;
+
+/** Resolves a path as a process would whose root the union is; answers undefined for a path that leads nowhere. */
+export function resolveInLayers(layers: readonly ByteString[], path: ByteString): ResolvedPath | undefined {
+  const todo = componentsOf(path);
+  let done: ByteString[] = [];
+  let links = 0;
+  for (let name = todo.shift(); name !== undefined; name = todo.shift()) {
+    if (name === '..') {
+      done.pop();
+      continue;
+    }
+    const found = lookUp(layers, [...done, name]);
+    if (found.kind === 'symlink') {
+      links += 1;
+      if (links > MAX_SYMLINKS) return undefined;
+      todo.unshift(...componentsOf(found.target));
+      if (found.target.startsWith('/')) done = [];
+      continue;
+    }
+    done.push(name);
+    if (found.kind === 'directory') continue;
+    if (found.kind === 'absent') return todo.includes('..') ? undefined : { path: [...done, ...todo], kind: 'absent' };
+    return todo.length > 0 ? undefined : { path: done, kind: 'other' };
+  }
+  return { path: done, kind: 'directory' };
+}
+
+function componentsOf(path: ByteString): ByteString[] {
+  return path.split('/').filter((name) => name !== '' && name !== '.');
+}
+
+/** What is at a path without symlinks; a directory comes closed. */
+function lookUp(layers: readonly ByteString[], path: readonly ByteString[]): Found {
+  let stack = DirectoryStack.open(layers);
+  let found: Found = { kind: 'absent' };
+  for (const name of path) {
+    found = stack.find(name);
+    stack.close();
+    if (found.kind !== 'directory') return found;
+    stack = found.stack;
+  }
+  stack.close();
+  return found;
+}

@@ -1,0 +1,38 @@
+import { readFileSync } from 'node:fs';
+
+/** A process that cannot be mistaken for a later one of the same number. */
+export interface ProcessIdentity {
+  readonly pid: number;
+  /** Clock ticks from boot to its start: field 22 of /proc/PID/stat. */
+  readonly startTime: number;
+  /** The boot that these ticks count from. */
+  readonly boot: string;
+}
+
+/** Identity of a process that is there now, or undefined. */
+export function identify(pid: number): ProcessIdentity | undefined {
+  const startTime = startTimeOf(pid);
+  return startTime === undefined ? undefined : { pid, startTime, boot: bootId() };
+}
+
+/** Whether the process still runs; a zombie does not. */
+export function isAlive({ pid, startTime, boot }: ProcessIdentity): boolean {
+  return boot === bootId() && startTimeOf(pid) === startTime;
+}
+
+function bootId(): string {
+  return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+}
+
+function startTimeOf(pid: number): number | undefined {
+  let text: string;
+  try {
+    text = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  } catch {
+    return undefined;
+  }
+  // The second field is the name, in parentheses, and may hold anything.
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  const state = fields[0] ?? 'X';
+  return state === 'Z' || state === 'X' ? undefined : Number(fields[19]);
+}

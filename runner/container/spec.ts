@@ -1,0 +1,51 @@
+/** A directory or file of the host, bound into a container. */
+export interface Volume {
+  /** Absolute path outside. */
+  readonly source: string;
+  /** Absolute path inside. */
+  readonly destination: string;
+  readonly readOnly: boolean;
+}
+
+/** What the stage needs to turn itself into a container's first process; JSON over a pipe. */
+export interface StageSpec {
+  /** Absolute path of the mounted union. */
+  readonly rootfs: string;
+  readonly hostname: string;
+  readonly args: readonly string[];
+  /** `NAME=VALUE`; HOME is added from the user's passwd line where it is missing. */
+  readonly env: readonly string[];
+  readonly workdir: string;
+  /** The working directory is the image's, made where it is missing; one that was asked for must be there. */
+  readonly createWorkdir: boolean;
+  /** `user[:group]`, names or numbers; empty for root. */
+  readonly user: string;
+  readonly readOnly: boolean;
+  /** A network of its own, with nothing but the loopback interface. */
+  readonly isolatedNetwork: boolean;
+  readonly volumes: readonly Volume[];
+}
+
+/** Why the stage did not get as far as the command. */
+export interface StageFailure {
+  readonly message: string;
+  readonly exitCode: number;
+}
+
+/** Descriptors on which the stage is given its spec and tells of a failure. */
+export const SPEC_FD = 3;
+export const STATUS_FD = 4;
+
+/** Exit codes of docker and podman for what goes wrong on the way to the command. */
+export const EXIT = { ownError: 125, cannotInvoke: 126, notFound: 127, signal: 128 } as const;
+
+/** An error that decides the exit code of `lamina run`. */
+export class RunError extends Error {
+  override readonly name = 'RunError';
+  readonly exitCode: number;
+
+  constructor(message: string, exitCode: number) {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}

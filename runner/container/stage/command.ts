@@ -1,0 +1,45 @@
+import { Attr } from '../../../fs/sys/attr.ts';
+import { type ByteString, toText } from '../../../fs/sys/bytes.ts';
+import { AT_FDCWD, S_IFDIR, S_IFMT } from '../../../fs/sys/constants.ts';
+import { EACCES, ENOENT, describeErrno } from '../../../fs/sys/errno.ts';
+import { statat } from '../../../fs/sys/file.ts';
+import { X_OK, access, execve } from '../../../fs/sys/process.ts';
+import { EXIT, RunError } from '../spec.ts';
+
+const attr = new Attr();
+
+/** execve(2) of the command found as execvp(3) does; throws where it fails, with docker's exit code. */
+export function execute(args: readonly ByteString[], env: readonly ByteString[]): never {
+  const command = args[0] ?? '';
+  const path = command.includes('/') ? command : findInPath(command, env);
+  const failed = execve(path, args, env);
+  throw explain(path, failed);
+}
+
+function findInPath(command: ByteString, env: readonly ByteString[]): ByteString {
+  const value = env.findLast((entry) => entry.startsWith('PATH='))?.slice('PATH='.length) ?? '';
+  const candidates = value.split(':').map((directory) => (directory === '' ? command : `${directory}/${command}`));
+  const found = command === '' ? undefined : candidates.find(isExecutable);
+  if (found !== undefined) return found.includes('/') ? found : `./${found}`;
+  throw new RunError(`exec ${JSON.stringify(toText(command))}: not found in the container's PATH`, EXIT.notFound);
+}
+
+function isExecutable(path: ByteString): boolean {
+  return access(AT_FDCWD, path, X_OK) === 0 && !isDirectoryPath(path);
+}
+
+function isDirectoryPath(path: ByteString): boolean {
+  // statat does not follow a last symlink: one to a directory is found out by execve.
+  return statat(AT_FDCWD, path, attr) === 0 && (attr.mode & S_IFMT) === S_IFDIR;
+}
+
+function explain(path: ByteString, errno: number): RunError {
+  const name = JSON.stringify(toText(path));
+  if (errno !== -ENOENT) {
+    const why = errno === -EACCES && isDirectoryPath(path) ? 'is a directory' : describeErrno(errno);
+    return new RunError(`exec ${name}: ${why}`, EXIT.cannotInvoke);
+  }
+  const there = statat(AT_FDCWD, path, attr) === 0;
+  const why = there ? 'its interpreter or loader is not in the container' : describeErrno(errno);
+  return new RunError(`exec ${name}: ${why}`, EXIT.notFound);
+}

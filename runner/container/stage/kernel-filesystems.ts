@@ -1,0 +1,130 @@
+import { type ByteString } from '../../../fs/sys/bytes.ts';
+import {
+  MS_NODEV,
+  MS_NOEXEC,
+  MS_NOSUID,
+  MS_RDONLY,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_PATH,
+  RESOLVE_BENEATH,
+  RESOLVE_NO_SYMLINKS,
+} from '../../../fs/sys/constants.ts';
+import { ENOENT, EPERM, SystemError, check } from '../../../fs/sys/errno.ts';
+import { close, openat, openat2 } from '../../../fs/sys/file.ts';
+import { MOUNT_ATTR } from '../../../fs/sys/mount-attributes.ts';
+import { mount } from '../../../fs/sys/mount.ts';
+import { type Inside, isDirectory, throughFd } from './inside.ts';
+import {
+  CGROUP2_SUPER_MAGIC,
+  PROC_SUPER_MAGIC,
+  bind,
+  filesystemMagic,
+  openDevice,
+  restrictMount,
+  restrictTree,
+} from './mounting.ts';
+
+// Docker's and podman's lists: what tells of the host or changes it.
+const MASKED_PROC = ['acpi', 'kcore', 'keys', 'latency_stats', 'timer_list', 'timer_stats', 'sched_debug', 'scsi'];
+const READ_ONLY_PROC = ['asound', 'bus', 'fs', 'irq', 'sys', 'sysrq-trigger'];
+const MASKED_SYS = ['firmware', 'fs/selinux', 'dev/block'];
+
+const LOCKED_DOWN = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+
+/** A mount point that must be a real directory: the init layer put it there, only an upper can have replaced it. */
+export function openMountPoint(inside: Inside, name: ByteString): number {
+  const flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+  const fd = openat2(inside.fd, name, flags, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+  return check(fd, `open /${name} of the container, which must be a directory, to mount on it`);
+}
+
+/** A fresh procfs of the container's pid namespace, its dangerous files out of reach. */
+export function mountProc(inside: Inside): void {
+  const point = openMountPoint(inside, 'proc');
+  const mounted = mount('proc', throughFd(point), 'proc', LOCKED_DOWN);
+  close(point);
+  if (mounted === -EPERM) throw new Error(explainProc());
+  check(mounted, 'mount /proc in the container');
+  const proc = openMountPoint(inside, 'proc');
+  // Were it another filesystem, the writes and masks below would miss what they are for (CVE-2025-52881).
+  if (filesystemMagic(proc) !== PROC_SUPER_MAGIC) throw new Error('what is mounted on /proc is not procfs');
+  for (const name of MASKED_PROC) mask(proc, name);
+  for (const name of READ_ONLY_PROC) makeReadOnly(proc, name);
+  close(proc);
+}
+
+function explainProc(): string {
+  return (
+    'cannot mount /proc in the container: the kernel refuses it where parts of /proc are masked, as in a container; ' +
+    'start the outer container with --security-opt systempaths=unconfined (docker), --security-opt unmask=ALL (podman)'
+  );
+}
+
+function openBeneath(directory: number, path: ByteString): number {
+  return openat2(directory, path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+}
+
+/** Puts an empty directory or /dev/null over what is there. */
+function mask(directory: number, path: ByteString): void {
+  const target = openBeneath(directory, path);
+  if (target === -ENOENT) return;
+  check(target, `mask ${path}`);
+  if (isDirectory(target)) {
+    check(mount('tmpfs', throughFd(target), 'tmpfs', MS_RDONLY | LOCKED_DOWN, 'size=0k'), `mask ${path}`);
+  } else {
+    const empty = openDevice('null', 1, 3);
+    bind(empty, target, false, `/dev/null over ${path}`);
+    close(empty);
+  }
+  close(target);
+}
+
+function makeReadOnly(directory: number, path: ByteString): void {
+  const target = openBeneath(directory, path);
+  if (target === -ENOENT) return;
+  check(target, `make ${path} read-only`);
+  bind(target, target, true, `${path} on itself`);
+  close(target);
+  const bound = check(openBeneath(directory, path), `make ${path} read-only`);
+  restrictMount(bound, MOUNT_ATTR.readOnly, path);
+  close(bound);
+}
+
+/** A read-only /sys. */
+export function mountSys(inside: Inside): void {
+  const point = openMountPoint(inside, 'sys');
+  const mounted = mount('sysfs', throughFd(point), 'sysfs', MS_RDONLY | LOCKED_DOWN);
+  // A user namespace may mount sysfs only with a network namespace of its own: it gets the host's, as in podman.
+  if (mounted === -EPERM) bindHostSys(inside, point);
+  else check(mounted, 'mount /sys in the container');
+  close(point);
+  const sys = openMountPoint(inside, 'sys');
+  for (const path of MASKED_SYS) mask(sys, path);
+  mountCgroup(sys);
+  close(sys);
+}
+
+function bindHostSys(inside: Inside, point: number): void {
+  const host = check(openat(-1, '/sys', O_PATH | O_DIRECTORY | O_CLOEXEC), "open the host's /sys");
+  bind(host, point, true, "the host's /sys");
+  close(host);
+  const bound = openMountPoint(inside, 'sys');
+  restrictTree(bound, MOUNT_ATTR.readOnly | MOUNT_ATTR.noSuid | MOUNT_ATTR.noDev | MOUNT_ATTR.noExec);
+  close(bound);
+}
+
+// Only of a unified hierarchy: the cgroup namespace makes the container's own group its root.
+function mountCgroup(sys: number): void {
+  const host = openat(-1, '/sys/fs/cgroup', O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (host < 0) return;
+  const unified = filesystemMagic(host) === CGROUP2_SUPER_MAGIC;
+  close(host);
+  const target = unified ? openBeneath(sys, 'fs/cgroup') : -ENOENT;
+  if (target < 0) return;
+  const mounted = mount('cgroup', throughFd(target), 'cgroup2', MS_RDONLY | LOCKED_DOWN);
+  close(target);
+  // Without a mount of its own the container keeps what /sys has: nothing, or the host's, read-only.
+  if (mounted < 0 && mounted !== -EPERM) throw new SystemError('mount /sys/fs/cgroup in the container', mounted);
+}

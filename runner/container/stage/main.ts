@@ -1,0 +1,137 @@
+import { closeSync, readFileSync, writeFileSync } from 'node:fs';
+import { constants } from 'node:os';
+import { toBytes } from '../../../fs/sys/bytes.ts';
+import { MS_PRIVATE, MS_REC, O_DIRECTORY, O_PATH } from '../../../fs/sys/constants.ts';
+import { check, describeErrno } from '../../../fs/sys/errno.ts';
+import { close } from '../../../fs/sys/file.ts';
+import { umask } from '../../../fs/sys/metadata.ts';
+import { mount } from '../../../fs/sys/mount.ts';
+import {
+  CLONE_NEWCGROUP,
+  CLONE_NEWIPC,
+  CLONE_NEWNET,
+  CLONE_NEWNS,
+  CLONE_NEWUTS,
+  sethostname,
+  unshare,
+} from '../../../fs/sys/namespaces.ts';
+import { bringLoopbackUp } from '../../../fs/sys/network.ts';
+import {
+  PR_SET_DUMPABLE,
+  PR_SET_PDEATHSIG,
+  RLIMIT_NOFILE,
+  fchdir,
+  joinNewSessionKeyring,
+  prctl,
+  resetSignals,
+  setSoftLimit,
+} from '../../../fs/sys/process.ts';
+import { EXIT, RunError, SPEC_FD, STATUS_FD, type StageFailure, type StageSpec } from '../spec.ts';
+import { type Account, findAccount } from './account.ts';
+import { execute } from './command.ts';
+import { mountDev } from './devices.ts';
+import { Inside } from './inside.ts';
+import { mountProc, mountSys } from './kernel-filesystems.ts';
+import { dropPrivileges } from './privileges.ts';
+import { changeRoot } from './root.ts';
+import { prepareStandardFiles } from './standard-files.ts';
+import { mountTemporaries, mountVolumes, restrictRoot } from './volumes.ts';
+
+// The container's first process before it is the command: born in the new pid namespace, it waits for its spec while
+// the client mounts the union, enters the other namespaces, builds the root and becomes the command by execve. Its
+// main thread alone is in those namespaces, so nothing here may hand work to Node's other threads once it has begun.
+
+// The soft limit that programs which use select(2), or close every descriptor, are made for. Node raised its own.
+const SOFT_OPEN_FILES = 1024;
+
+function enterNamespaces(spec: StageSpec): void {
+  const network = spec.isolatedNetwork ? CLONE_NEWNET : 0;
+  const flags = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP | network;
+  check(unshare(flags), 'make the namespaces of the container');
+  check(mount('', '/', '', MS_REC | MS_PRIVATE), "separate the container's mounts from the host's");
+  check(sethostname(toBytes(spec.hostname)), `set the hostname to ${spec.hostname}`);
+  if (spec.isolatedNetwork) bringLoopbackUp();
+}
+
+function buildRoot(spec: StageSpec): void {
+  const rootfs = toBytes(spec.rootfs);
+  const inside = Inside.open(rootfs);
+  mountProc(inside);
+  mountSys(inside);
+  mountDev(inside);
+  if (spec.readOnly) mountTemporaries(inside, spec.volumes);
+  mountVolumes(inside, spec.volumes);
+  if (spec.createWorkdir) close(inside.ensureDirectory(toBytes(spec.workdir)));
+  restrictRoot(inside, spec.readOnly);
+  close(inside.fd);
+  if (changeRoot(rootfs) === 'chroot') warnOfChroot();
+}
+
+function warnOfChroot(): void {
+  const why = 'this process runs in a chroot, where pivot_root(2) and MS_MOVE are refused';
+  writeFileSync(2, `lamina: warning: ${why}: the container's root is a plain chroot\n`);
+}
+
+function enterWorkdir(inside: Inside, workdir: string): void {
+  const fd = inside.tryOpen(toBytes(workdir), O_PATH | O_DIRECTORY);
+  const entered = fd < 0 ? fd : fchdir(fd);
+  if (entered < 0) {
+    const message = `working directory ${JSON.stringify(workdir)} of the container: ${describeErrno(entered)}`;
+    throw new RunError(message, EXIT.cannotInvoke);
+  }
+  close(fd);
+}
+
+function becomeCommand(spec: StageSpec): never {
+  const inside = Inside.open('/');
+  const account = findAccount(inside, spec.user);
+  enterWorkdir(inside, spec.workdir);
+  // A keyring of its own, where the kernel has keyrings at all.
+  joinNewSessionKeyring();
+  prepareStandardFiles(account.uid);
+  check(setSoftLimit(RLIMIT_NOFILE, SOFT_OPEN_FILES), 'set the limit of open files');
+  umask(0o022);
+  // A seccomp filter belongs here: it must be installed while this process has CAP_SYS_ADMIN.
+  dropPrivileges(account);
+  dieWithClient();
+  resetSignals();
+  return execute(spec.args.map(toBytes), environment(spec, account).map(toBytes));
+}
+
+function environment(spec: StageSpec, account: Account): readonly string[] {
+  const hasHome = spec.env.some((entry) => entry.startsWith('HOME='));
+  return hasHome ? spec.env : [...spec.env, `HOME=${account.home}`];
+}
+
+// The client serves the container's filesystem: the container cannot outlive it. A change of ids clears the setting.
+function dieWithClient(): void {
+  check(prctl(PR_SET_PDEATHSIG, constants.signals.SIGKILL), "tie the container to its client's life");
+}
+
+function fail(error: unknown): never {
+  const message = error instanceof Error ? error.message : String(error);
+  const exitCode = error instanceof RunError ? error.exitCode : EXIT.ownError;
+  const failure: StageFailure = { message, exitCode };
+  writeFileSync(STATUS_FD, JSON.stringify(failure));
+  process.exit(exitCode);
+}
+
+function main(): void {
+  dieWithClient();
+  // No other process may look into this one, nor open its descriptors, before it is the command.
+  check(prctl(PR_SET_DUMPABLE, 0), 'become undumpable');
+  const text = readFileSync(SPEC_FD, 'utf8');
+  // The client gave up before there was anything to run, and has said why.
+  if (text === '') process.exit(EXIT.ownError);
+  closeSync(SPEC_FD);
+  const spec = JSON.parse(text) as StageSpec;
+  enterNamespaces(spec);
+  buildRoot(spec);
+  becomeCommand(spec);
+}
+
+try {
+  main();
+} catch (error) {
+  fail(error);
+}

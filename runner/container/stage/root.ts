@@ -1,0 +1,54 @@
+import { MNT_DETACH, MS_MOVE, O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../../../fs/sys/constants.ts';
+import { type ByteString } from '../../../fs/sys/bytes.ts';
+import { EINVAL, check } from '../../../fs/sys/errno.ts';
+import { close, openat } from '../../../fs/sys/file.ts';
+import { mount, umount } from '../../../fs/sys/mount.ts';
+import { pivotRoot } from '../../../fs/sys/namespaces.ts';
+import { chroot, fchdir } from '../../../fs/sys/process.ts';
+import { mountPoints } from './mounting.ts';
+
+/** What became the way into the container's root. */
+export type RootChange = 'pivot_root' | 'move' | 'chroot';
+
+/**
+ * Makes `rootfs` the root of this mount namespace, with nothing of the old one left in it.
+ *
+ * pivot_root(2) answers EINVAL where the old root is the initial ramfs or no mount point at all (a chroot). The first
+ * case is served by moving the mount over the old root; the second by a plain chroot, which leaves the host's mounts
+ * in the namespace, out of reach only as long as the container lacks CAP_SYS_ADMIN.
+ */
+export function changeRoot(rootfs: ByteString): RootChange {
+  const fd = check(openat(-1, rootfs, O_RDONLY | O_DIRECTORY | O_CLOEXEC), `open ${rootfs}`);
+  check(fchdir(fd), `enter ${rootfs}`);
+  const how = pivot(rootfs);
+  close(fd);
+  process.chdir('/');
+  return how;
+}
+
+function pivot(rootfs: ByteString): RootChange {
+  // With both names the same, the old root ends up mounted over the new one, at `.`.
+  const pivoted = pivotRoot('.', '.');
+  if (pivoted === 0) {
+    check(umount('.', MNT_DETACH), 'detach the old root');
+    return 'pivot_root';
+  }
+  if (pivoted !== -EINVAL) check(pivoted, `make ${rootfs} the root`);
+  const moved = moveOverRoot(rootfs);
+  if (moved !== -EINVAL) check(moved, `move ${rootfs} over the root`);
+  check(chroot('.'), `change the root to ${rootfs}`);
+  return moved === 0 ? 'move' : 'chroot';
+}
+
+// The kernel refuses to move over a root that is no mount point, as under chroot: then nothing is to be detached either.
+function moveOverRoot(rootfs: ByteString): number {
+  const points = mountPoints();
+  if (!points.includes('/')) return -EINVAL;
+  const others = points.filter((point) => point !== '/' && !isAtOrBelow(point, rootfs) && !isAtOrBelow(rootfs, point));
+  for (const point of others.reverse()) umount(point, MNT_DETACH);
+  return mount(rootfs, '/', '', MS_MOVE);
+}
+
+function isAtOrBelow(path: ByteString, ancestor: ByteString): boolean {
+  return path === ancestor || path.startsWith(`${ancestor}/`);
+}

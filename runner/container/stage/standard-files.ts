@@ -1,0 +1,31 @@
+import { Attr } from '../../../fs/sys/attr.ts';
+import { O_CLOEXEC, O_RDWR, S_IFCHR, S_IFIFO, S_IFMT } from '../../../fs/sys/constants.ts';
+import { check } from '../../../fs/sys/errno.ts';
+import { close, dup3, fstat, openat } from '../../../fs/sys/file.ts';
+import { fchown } from '../../../fs/sys/metadata.ts';
+import { CLOSE_RANGE_CLOEXEC, closeRange, setCloseOnExec } from '../../../fs/sys/process.ts';
+
+const STANDARD = [0, 1, 2];
+
+const attr = new Attr();
+
+/** Makes descriptors 0, 1 and 2 fit for the container, and the only ones that the command gets. */
+export function prepareStandardFiles(uid: number): void {
+  for (const fd of STANDARD) {
+    check(fstat(fd, attr), `stat descriptor ${fd}`);
+    const type = attr.mode & S_IFMT;
+    if (type === S_IFCHR && attr.rdevMajor === 1 && attr.rdevMinor === 3) useOwnNull(fd);
+    // A pipe's inode belongs to its maker: /dev/stdout can be opened by the container's user only if it is its own.
+    else if (type === S_IFIFO && attr.uid !== uid) fchown(fd, uid, 0xffffffff);
+    // Node marks even the standard files close-on-exec.
+    check(setCloseOnExec(fd, false), `keep descriptor ${fd}`);
+  }
+  check(closeRange(3, CLOSE_RANGE_CLOEXEC), 'mark all other descriptors close-on-exec');
+}
+
+/** Replaces the host's /dev/null, whose descriptor lies on a mount of the host, by the container's. */
+function useOwnNull(fd: number): void {
+  const own = check(openat(-1, '/dev/null', O_RDWR | O_CLOEXEC), "open the container's /dev/null");
+  check(dup3(own, fd, 0), `make descriptor ${fd} the container's /dev/null`);
+  close(own);
+}
