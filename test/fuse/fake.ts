@@ -115,13 +115,18 @@ export interface Served {
 export const INIT_REQUEST = request(26, 0, u32(7, 45, 131072, 0x7fffffff, 0xffffffff), Buffer.alloc(44));
 
 /** Serves requests, without a mount, until they are used up. */
-export function serve(answers: Answers, requests: readonly (Buffer | number)[], failure?: number): Served {
+export function serve(
+  answers: Answers,
+  requests: readonly (Buffer | number)[],
+  failure?: number,
+  pageSize = 4096,
+): Served {
   const device = new FakeDevice(requests);
   device.failure = failure;
   const { fs, calls } = createFake(answers);
   const log: string[] = [];
   const counters = new Float64Array(REQUEST_COUNTERS);
-  const session = new Session(device, fs, { requests: counters, log: (line) => log.push(line), pageSize: 4096 });
+  const session = new Session(device, fs, { requests: counters, log: (line) => log.push(line), pageSize });
   session.run();
   return { replies: device.replies, calls, log, requests: counters };
 }

@@ -40,15 +40,25 @@ export function open(slot: Slot): number {
   const flags = slot.u32(OPEN_IN.flags) & ~(O_CREAT | O_EXCL);
   const status = connection.fs.open(node, flags, opened);
   if (status < 0) return status;
-  // Truncation by the open (ATOMIC_O_TRUNC) clears setuid and setgid as a write would; the open alone does not say so.
-  if ((flags & O_TRUNC) !== 0 && (slot.u32(OPEN_IN.open_flags) & OPEN_KILL_SUIDGID) !== 0) killPrivileges(slot);
+  // Truncation by the open (ATOMIC_O_TRUNC) clears setuid and setgid as any truncation; `open` itself does not say so.
+  if ((flags & O_TRUNC) !== 0 && (slot.u32(OPEN_IN.open_flags) & OPEN_KILL_SUIDGID) !== 0) {
+    const truncated = truncateWithPrivileges(slot);
+    if (truncated < 0) return abandon(slot, truncated);
+  }
   putOpened(slot, 0);
   return OPEN_OUT.sizeof;
 }
 
-function killPrivileges(slot: Slot): void {
-  slot.change.valid = CHANGE.killPrivileges;
-  slot.connection.fs.setattr(slot.caller, slot.node, slot.opened.handle, slot.change, slot.entry.attr);
+function truncateWithPrivileges(slot: Slot): number {
+  slot.change.valid = CHANGE.size | CHANGE.killPrivileges;
+  slot.change.size = 0;
+  return slot.connection.fs.setattr(slot.caller, slot.node, slot.opened.handle, slot.change, slot.entry.attr);
+}
+
+/** Closes what was opened, since the open fails after all. */
+function abandon(slot: Slot, status: number): number {
+  slot.connection.fs.release(slot.node, slot.opened.handle);
+  return status;
 }
 
 function replyCreated(slot: Slot, status: number): number {
