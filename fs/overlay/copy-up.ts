@@ -143,7 +143,7 @@ function moveToUpper(union: Union, inode: Inode, parent: Inode, upper: RealDirec
     if (entry !== undefined) entry.upperType = DT_DIR;
     return;
   }
-  keepLinks(inode);
+  keepLinks(inode, 1);
   inode.real = upper;
   inode.realName = inode.name;
   if (statat(dirfd, inode.name, union.scratch) === 0) {
@@ -154,12 +154,16 @@ function moveToUpper(union: Union, inode: Inode, parent: Inode, upper: RealDirec
   reopenHandles(union, inode);
 }
 
-/** The other lower names of a copied-up file go on leading to it. */
-function keepLinks(inode: Inode): void {
+/**
+ * The other lower names of a copied-up file go on leading to it.
+ *
+ * @param copied how many of its names the copy has: one, or none.
+ */
+function keepLinks(inode: Inode, copied: number): void {
   if (source.nlink <= 1) return;
   inode.origin = inode.real?.layer;
   inode.originIno = source.ino;
-  inode.lowerLinks = source.nlink - 1;
+  inode.lowerLinks = Math.max(0, source.nlink - inode.lostLinks - copied);
 }
 
 /** Files that were open before see what is written after: their descriptors get the copy under the same number. */
@@ -179,6 +183,7 @@ function copyUpNameless(union: Union, workdir: Workdir, inode: Inode, limit: num
   const fd = copied < 0 ? copied : openat(workdir.fd, temporary, O_PATH | O_NOFOLLOW | O_CLOEXEC);
   unlinkat(workdir.fd, temporary);
   if (fd < 0) return fd;
+  keepLinks(inode, 0);
   inode.pinned = fd;
   inode.real = undefined;
   reopenHandles(union, inode);

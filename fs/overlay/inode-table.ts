@@ -69,6 +69,7 @@ export class InodeTable {
       inode.handles === undefined &&
       (inode.children === undefined || inode.children.size === 0) &&
       inode.lowerLinks === 0 &&
+      (inode.lostLinks === 0 || inode.unlinked) &&
       this.#inodes[inode.id] === inode
     );
   }

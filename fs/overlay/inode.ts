@@ -50,6 +50,9 @@ export class Inode {
   /** Where a copied-up file of several names came from: its other lower names still lead here. */
   origin: Layer | undefined = undefined;
   originIno = 0;
+  /** st_nlink in its lower layer, and how many of those names whiteouts have hidden since. */
+  lowerNlink = 0;
+  lostLinks = 0;
   /** Names that a copied-up file still has in the lower layers: they count in st_nlink. */
   lowerLinks = 0;
 

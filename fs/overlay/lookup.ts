@@ -62,7 +62,8 @@ export function present(union: Union, inode: Inode, attr: Attr): void {
   attr.ino = inode.ino;
   if (inode.isDirectory) presentDirectoryLinks(union, inode, attr);
   else if (inode.lowerLinks > 0) attr.nlink += inode.lowerLinks;
-  if (inode.unlinked && !inode.isUpper) attr.nlink = 0;
+  else if (inode.lostLinks > 0 && !inode.isUpper) attr.nlink = Math.max(0, attr.nlink - inode.lostLinks);
+  else if (inode.unlinked && !inode.isUpper) attr.nlink = 0;
   if (!union.owners.identity) {
     attr.uid = union.owners.uid.shown(attr.uid);
     attr.gid = union.owners.gid.shown(attr.gid);
@@ -114,6 +115,7 @@ function createFile(
   const inode = union.inodes.create(type, layer.uniqueIno(attr.ino), parent, name);
   inode.real = real;
   inode.realName = name;
+  if (!layer.writable) inode.lowerNlink = attr.nlink;
   if (attr.nlink > 1) registerLinks(inode, layer, attr.ino);
   else if (layer.keptInos.has(attr.ino)) inode.realIno = attr.ino;
   return inode;

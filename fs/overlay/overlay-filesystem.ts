@@ -9,7 +9,7 @@ import {
 import { type Attr } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
 import { O_CLOEXEC, O_DIRECTORY, O_RDONLY, S_IFLNK } from '../sys/constants.ts';
-import { EBADF, EINVAL, EIO, ENOSYS, ENOTDIR, ENOTTY, ESTALE } from '../sys/errno.ts';
+import { EBADF, EINVAL, EIO, ENOSYS, ENOTDIR, ESTALE } from '../sys/errno.ts';
 import {
   close,
   copyFileRange,
@@ -26,6 +26,7 @@ import {
 } from '../sys/file.ts';
 import { type Memory } from '../sys/memory.ts';
 import { openUpperDirectory } from './copy-up.ts';
+import { controlInode } from './inode-flags.ts';
 import { createFile, createTemporary, grant, linkInode, makeNode } from './create.ts';
 import { type Inode } from './inode.ts';
 import { resolve, statInode, statOpen } from './lookup.ts';
@@ -211,8 +212,9 @@ export class OverlayFileSystem implements FileSystem {
     return copyFileRange(this.#fd(handle), offset, this.#fd(toHandle), toOffset, length);
   }
 
-  ioctl(): number {
-    return -ENOTTY;
+  ioctl(node: number, handle: number, request: number, address: number): number {
+    const inode = this.#inode(node);
+    return inode === undefined ? -ESTALE : controlInode(this.#union, inode, this.#fd(handle), request, address);
   }
 
   opendir(node: number, opened: Opened): number {

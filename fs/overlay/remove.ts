@@ -132,17 +132,22 @@ function findUpperName(union: Union, inode: Inode, parent: Inode, name: ByteStri
 /** After a name went: the inode loses it, and, with the last one, its place. */
 export function afterRemoval(union: Union, inode: Inode, parent: Inode, name: ByteString, inUpper: boolean): void {
   if (parent.children?.get(name) === inode) parent.children.delete(name);
-  if (!inUpper && inode.lowerLinks > 0) inode.lowerLinks--;
+  if (!inUpper) loseLowerName(inode);
   inode.aliases = inode.aliases?.filter((alias) => !isName(alias, parent, name));
   if (inode.parent === parent && inode.name === name) promoteAlias(inode);
   if (inode.parent !== undefined) return;
-  inode.unlinked = true;
+  inode.unlinked = inode.isUpper || inode.lostLinks >= inode.lowerNlink;
   if (inode.isDirectory) forgetDirectory(union, inode);
   else if (inUpper && inode.real === parent.upper) {
     if (inode.real !== undefined) inode.real.layer.keptInos.delete(inode.realIno);
     inode.real = undefined;
     inode.lowerLinks = 0;
   }
+}
+
+function loseLowerName(inode: Inode): void {
+  if (inode.isUpper) inode.lowerLinks = Math.max(0, inode.lowerLinks - 1);
+  else inode.lostLinks++;
 }
 
 function promoteAlias(inode: Inode): void {

@@ -29,7 +29,8 @@ export function changeAttributes(union: Union, inode: Inode, handle: Handle | un
     changeOwner(union, inode, change) ||
     changeMode(union, inode, change) ||
     changeSize(union, inode, handle, change) ||
-    changeTimes(union, inode, change)
+    changeTimes(union, inode, change) ||
+    ((valid & CHANGE.killPrivileges) === 0 ? 0 : clearPrivileges(union, inode))
   );
 }
 
@@ -49,9 +50,7 @@ function changeMode(union: Union, inode: Inode, change: AttrChange): number {
 function changeSize(union: Union, inode: Inode, handle: Handle | undefined, change: AttrChange): number {
   if ((change.valid & CHANGE.size) === 0) return 0;
   if (inode.isDirectory) return -EISDIR;
-  const truncated = truncate(union, inode, handle, change.size);
-  if (truncated < 0 || (change.valid & CHANGE.killPrivileges) === 0) return truncated;
-  return clearPrivileges(union, inode);
+  return truncate(union, inode, handle, change.size);
 }
 
 function truncate(union: Union, inode: Inode, handle: Handle | undefined, size: number): number {
