@@ -50,6 +50,7 @@ export class TarFrames {
   #attachedTotal = 0;
   #pax: PaxRecords | undefined;
   #zeroBlocks = 0;
+  #isFirst = true;
 
   constructor(limits: Limits) {
     this.#limits = limits;
@@ -58,6 +59,11 @@ export class TarFrames {
   /** Both blocks of zeros that end an archive have been seen. */
   get ended(): boolean {
     return this.#zeroBlocks >= 2;
+  }
+
+  /** Nothing of an entry is missing so far. */
+  get isWhole(): boolean {
+    return this.ended || (this.#state === 'header' && this.#filled === 0);
   }
 
   /** The next entry's frame, in the archive's order. */
@@ -104,7 +110,8 @@ export class TarFrames {
       return;
     }
     this.#zeroBlocks = 0;
-    checkSum(header);
+    checkSum(header, this.#isFirst);
+    this.#isFirst = false;
     const type = header[TYPE] ?? 0;
     const size = readSize(header);
     if (type === PAX || type === GLOBAL_PAX || type === LONG_NAME || type === LONG_LINK || type === OLD_LONG_NAME) {
@@ -180,7 +187,7 @@ function isZero(block: Buffer): boolean {
   return true;
 }
 
-function checkSum(header: Buffer): void {
+function checkSum(header: Buffer, isFirst: boolean): void {
   let sum = (CHECKSUM_END - CHECKSUM_START) * 0x20;
   for (let at = 0; at < BLOCK; at++) {
     if (at < CHECKSUM_START || at >= CHECKSUM_END) sum += header[at] ?? 0;
@@ -188,7 +195,8 @@ function checkSum(header: Buffer): void {
   // All zeros but for a checksum would be an end marker to one reader and an entry to another.
   const empty = sum === (CHECKSUM_END - CHECKSUM_START) * 0x20;
   const written = readOctal(header.toString('latin1', CHECKSUM_START, CHECKSUM_END));
-  if (empty || written !== sum) throw new Error('tar header is damaged: its checksum is wrong');
+  if (!empty && written === sum) return;
+  throw new Error(isFirst ? 'it is no tar archive' : 'tar header is damaged: its checksum is wrong');
 }
 
 function readOctal(text: string): number {

@@ -87,6 +87,7 @@ async function feed(source: ByteSource, frames: TarFrames, extract: Extract): Pr
       if (part.length > 0 && !extract.write(part)) await Promise.race([once(extract, 'drain'), closed]);
       if (extract.destroyed) return;
     }
+    if (!frames.isWhole) throw new Error('the archive ends early: it is truncated');
     extract.end(undefined);
   } catch (error) {
     extract.destroy(error instanceof Error ? error : new Error(String(error)));

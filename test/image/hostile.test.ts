@@ -1,0 +1,171 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+
+import { isRoot, titled } from '../support/requirements.ts';
+import { type ArchiveEntry, tar } from './archives.ts';
+import { snapshot, Target } from './ground.ts';
+
+// What must not happen is the same for all of these: nothing beside the target changes, and the archive is refused
+// with a message that names the entry.
+
+const symlink = (name: string, linkname: string): ArchiveEntry => ({ name, type: '2', linkname });
+const hardlink = (name: string, linkname: string): ArchiveEntry => ({ name, type: '1', linkname });
+const directory = (name: string): ArchiveEntry => ({ name, type: '5' });
+const xattr = (name: string): ArchiveEntry => ({ name: 'f', pax: { [`SCHILY.xattr.${name}`]: 'y' } });
+
+const CORPUS: readonly (readonly [string, readonly ArchiveEntry[], RegExp])[] = [
+  ['a name with ..', [{ name: '../canary' }], /entry "..\/canary": its name climbs/],
+  ['a name with .. inside', [{ name: 'a/../../outside/canary' }], /climbs/],
+  ['a name that ends in ..', [directory('a/..')], /climbs/],
+  ['a PAX path with ..', [{ name: 'fine', pax: { path: '../canary' } }], /entry "..\/canary": its name climbs/],
+  ['a prefix with ..', [{ name: 'canary', spoil: (header) => header.write('..', 345) }], /climbs/],
+  [
+    'a symlink then a file through it',
+    [symlink('x', '../outside'), { name: 'x/canary', data: '!' }],
+    /through the symlink "x"/,
+  ],
+  ['a symlink then a directory through it', [symlink('x', '../outside'), directory('x/new')], /through the symlink/],
+  ['an absolute symlink then a file', [symlink('x', '/tmp'), { name: 'x/lamina-canary' }], /through the symlink/],
+  ['a symlink to itself', [symlink('x', 'x'), { name: 'x/y' }], /through the symlink/],
+  ['a chain of symlinks', [symlink('a', 'b'), symlink('b', '../outside'), { name: 'a/canary' }], /through the symlink/],
+  ['a symlink deep down', [symlink('d/x', '../../outside'), { name: 'd/x/y/z' }], /through the symlink "d\/x"/],
+  [
+    'a directory replaced by a symlink',
+    [directory('d'), symlink('d', '../outside'), { name: 'd/canary' }],
+    /through the symlink/,
+  ],
+  ['a hard link with ..', [hardlink('x', '../canary')], /climbs/],
+  ['a hard link through a symlink', [symlink('s', '../outside'), hardlink('x', 's/canary')], /through the symlink "s"/],
+  ['a PAX hard link with ..', [{ ...hardlink('x', 'f'), pax: { linkpath: '../canary' } }], /climbs/],
+  ['a hard link out of the layer', [hardlink('x', '/etc/passwd')], /which is not in the layer|open directory/],
+  ['a hard link to itself', [{ name: 'x' }, hardlink('x', './x')], /hard link to/],
+  ['a hard link to the root', [hardlink('x', '/')], /hard link to/],
+  ['a hard link to a directory', [directory('d'), hardlink('x', 'd')], /link it to "d"/],
+  ['a file as the root', [{ name: './', type: '0', data: 'x' }], /ambiguous|root/],
+  ['a symlink as the root', [symlink('.', '../outside')], /replace the root/],
+  ['a file below a file', [{ name: 'f' }, { name: 'f/g' }], /goes through "f", which is no directory/],
+  ['a whiteout of nothing', [{ name: '.wh.' }], /whiteout of ""/],
+  ['a whiteout of .', [{ name: 'd/.wh..' }], /whiteout of "."/],
+  ['a whiteout of ..', [{ name: '.wh...' }], /whiteout of ".."/],
+  ['a file in a whiteout', [{ name: '.wh.x/y' }], /lies in a whiteout/],
+  ['an opaque xattr', [xattr('trusted.overlay.opaque')], /would steer the union/],
+  ['a redirect xattr', [xattr('trusted.overlay.redirect')], /would steer the union/],
+  ['a user overlay xattr', [xattr('user.overlay.opaque')], /would steer the union/],
+  ["fuse-overlayfs's xattr", [xattr('user.fuseoverlayfs.opaque')], /would steer the union/],
+  ['an owner in an xattr', [xattr('user.containers.override_stat')], /would steer the union/],
+  ['a device 0:0', [{ name: 'x', type: '3' }], /character device 0:0/],
+  ['a NUL in a PAX name', [{ name: 'x', pax: { path: 'a\0b' } }], /NUL/],
+  ['a NUL in a symlink', [{ ...symlink('x', 'y'), pax: { linkpath: 'a\0b' } }], /NUL/],
+  ['a component over 255 bytes', [{ name: 'n'.repeat(256) }], /longer than 255/],
+  ['a path over 4095 bytes', [{ name: `${'d'.repeat(200)}/`.repeat(21) + 'f' }], /longer than 4095/],
+  ['a path too deep', [{ name: `${'d/'.repeat(300)}f` }], /more than 256 directories deep/],
+  ['a symlink without a target', [symlink('x', '')], /target is empty/],
+  ['an xattr without a name', [xattr('')], /name is not valid/],
+  ['an xattr over 64 KiB', [{ name: 'f', pax: { 'SCHILY.xattr.user.big': 'x'.repeat(65537) } }], /over 64 KiB/],
+];
+
+describe.skipIf(isRoot())(titled('unpackLayer refuses', isRoot()), () => {
+  test.each(CORPUS)('%s', async (_, entries, message) => {
+    const target = new Target();
+    await expect(target.unpack(tar(...entries))).rejects.toThrow(message);
+    expect(target.outside()).toEqual(target.untouched);
+  });
+
+  test('whiteouts through a symlink change nothing outside', async () => {
+    const lower = new Target();
+    await lower.unpack(tar({ name: 'x/canary' }));
+    const target = new Target();
+    await target.unpack(tar(symlink('x', '../outside'), { name: 'x/.wh.canary' }, { name: 'x/.wh..wh..opq' }), [
+      lower.path,
+    ]);
+    expect(target.outside()).toEqual(target.untouched);
+    expect(snapshot(target.path, false).slice(1)).toEqual(['x 120777 0:0 -> ../outside']);
+  });
+
+  test('a layer over its size, before it is written', async () => {
+    const target = new Target();
+    const archive = tar({ name: 'a', data: 'x'.repeat(600) }, { name: 'b', data: 'x'.repeat(600) });
+    await expect(target.unpack(archive, [], { layerBytes: 1000 })).rejects.toThrow(/larger than 1000 bytes/);
+    expect(snapshot(target.path, false).map((line) => line.split(' ')[0])).toEqual(['.', 'a']);
+  });
+
+  test('more whiteouts than may be remembered', async () => {
+    const archive = tar(...Array.from({ length: 100 }, (_, at) => ({ name: `.wh.${at}` })));
+    await expect(new Target().unpack(archive, [], { retainedBytes: 1000 })).rejects.toThrow(
+      /take more than 1000 bytes/,
+    );
+  });
+});
+
+describe.skipIf(isRoot())(titled('unpackLayer on any archive', isRoot()), () => {
+  const component = fc.constantFrom('a', 'b', 'c', '.', '..', '', '.wh.a', '.wh..wh..opq', '\xff', 'outside', 'canary');
+  const path = fc.array(component, { minLength: 1, maxLength: 4 }).map((parts) => parts.join('/'));
+  const linkname = fc.oneof(path, fc.constantFrom('../outside', '../canary', '/', '/tmp', '../../..'));
+  const entry: fc.Arbitrary<ArchiveEntry> = fc.record({
+    name: path,
+    type: fc.constantFrom('0', '0', '1', '2', '2', '3', '5', '5', '6'),
+    linkname,
+    mode: fc.constantFrom(0, 0o644, 0o755, 0o7777),
+    major: fc.constantFrom(0, 1),
+  });
+
+  test('leaves all outside as it is, and inside only what the archive names', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(entry, { maxLength: 12 }), async (entries) => {
+        const target = new Target();
+        const refused = await target.unpack(tar(...entries)).then(
+          () => false,
+          () => true,
+        );
+        expect(target.outside()).toEqual(target.untouched);
+        const model = new Model(entries);
+        const found = snapshot(target.path, false)
+          .slice(1)
+          .map((line) => line.split(' ')[0] ?? '');
+        for (const name of found) expect(model.allowed).toContain(name);
+        if (!refused) expect(new Set(found)).toEqual(model.present());
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
+/** What an archive may leave on disk, told from names alone. */
+class Model {
+  /** Every path that an entry names, and the directories above it. */
+  readonly allowed = new Set<string>();
+  readonly #entries: readonly ArchiveEntry[];
+
+  constructor(entries: readonly ArchiveEntry[]) {
+    this.#entries = entries;
+    for (const { name } of entries) for (const above of upwards(clean(name))) this.allowed.add(above);
+  }
+
+  /** What must be there when nothing was refused: the last entry of each name and what is below it since. */
+  present(): Set<string> {
+    const there = new Map<string, boolean>();
+    for (const { name, type } of this.#entries) {
+      const path = clean(name);
+      if (path === '' || path.split('/').some((part) => part.startsWith('.wh.'))) continue;
+      const isDirectory = type === '5' || (type === '0' && name.endsWith('/'));
+      if (!(isDirectory && there.get(path) === true)) {
+        for (const other of there.keys()) if (other.startsWith(`${path}/`)) there.delete(other);
+      }
+      for (const above of upwards(path)) if (above !== path) there.set(above, true);
+      there.set(path, isDirectory);
+    }
+    return new Set(there.keys());
+  }
+}
+
+function clean(name: string): string {
+  return name
+    .split('/')
+    .filter((part) => part !== '' && part !== '.')
+    .join('/');
+}
+
+function upwards(path: string): string[] {
+  const parts = path.split('/').filter((part) => part !== '');
+  return parts.map((_, at) => parts.slice(0, at + 1).join('/'));
+}
