@@ -21,7 +21,7 @@ import { StandardIo } from './standard-io.ts';
  */
 export async function run(options: RunOptions, report: (message: string) => void): Promise<number> {
   const io = new StandardIo(options.interactive);
-  const stage = StageProcess.spawn(io.files);
+  const stage = await StageProcess.spawn(io.files);
   io.handOver();
   const signals = new SignalForwarder(stage);
   try {

@@ -1,95 +1,95 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { constants } from 'node:os';
-import { type Readable, type Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { check } from '../../fs/sys/errno.ts';
-import { CLONE_NEWPID, setns, unshare } from '../../fs/sys/namespaces.ts';
-import { withProtectedNode } from './protected-node.ts';
-import { EXIT, SPEC_FD, STATUS_FD, type StageFailure, type StageSpec } from './spec.ts';
+import { Worker } from 'node:worker_threads';
+import { O_CLOEXEC } from '../../fs/sys/constants.ts';
+import { SystemError } from '../../fs/sys/errno.ts';
+import { close } from '../../fs/sys/file.ts';
+import { pipe2 } from '../../fs/sys/process.ts';
+import { EXIT, type StageFailure, type StageSpec } from './spec.ts';
+import type { SpawnerInput, SpawnerMessage } from './stage-spawner.ts';
 
-/** The compiled stage: a process cannot be started from TypeScript on every Node that we support. */
+/** The compiled stage: neither a process nor a thread can be started from TypeScript on every Node that we support. */
 const STAGE = fileURLToPath(new URL('./stage/main.js', import.meta.url));
+const SPAWNER = new URL('./stage-spawner.js', import.meta.url);
 
 /** Descriptors that become the stage's 0, 1 and 2; `ignore` is /dev/null. */
 export type StageFiles = readonly [stdin: number | 'ignore', stdout: number, stderr: number];
 
 /** A container's first process, while it is still ours and after. */
 export class StageProcess {
+  /** Outside of its namespace. */
   readonly pid: number;
   /** Docker's exit code of the container. */
   readonly exited: Promise<number>;
-  /** Undefined once the stage has become the command. */
+  /** Undefined once the stage has become the command, or has been killed. */
   readonly failure: Promise<StageFailure | undefined>;
-  readonly #child: ChildProcess;
+  readonly #specPipe: number;
+  #ended = false;
 
-  private constructor(child: ChildProcess) {
-    // Told by the missing pid.
-    child.on('error', () => undefined);
-    if (child.pid === undefined) throw new Error('cannot start the first process of the container');
-    this.#child = child;
-    this.pid = child.pid;
-    this.exited = new Promise((resolve) => {
-      child.once('exit', (code, signal) => {
-        resolve(code ?? EXIT.signal + (signal === null ? 0 : constants.signals[signal]));
-      });
-    });
-    this.failure = readFailure(child.stdio[STATUS_FD] as Readable);
-    // A stage that ends early closes its pipe; its exit code and its message say all.
-    this.#specPipe.on('error', () => undefined);
+  private constructor(pid: number, exited: Promise<number>, specPipe: number, statusPipe: number) {
+    this.pid = pid;
+    this.exited = exited.finally(() => (this.#ended = true));
+    this.failure = readFailure(statusPipe);
+    this.#specPipe = specPipe;
   }
 
-  /**
-   * Starts a stage in a new pid namespace. It waits for its spec, so that it comes up while the client prepares.
-   *
-   * It is a child of this process, without unshare(1) between: the namespace is set for children of the main thread,
-   * and set back at once.
-   */
-  static spawn(files: StageFiles): StageProcess {
-    const own = openSync('/proc/thread-self/ns/pid', 'r');
+  /** Starts a stage in a new pid namespace. It waits for its spec, so that it comes up while the client prepares. */
+  static async spawn(files: StageFiles): Promise<StageProcess> {
+    const spec = makePipe();
+    const status = makePipe();
+    const input: SpawnerInput = { stage: STAGE, files: [...files, spec.readEnd, status.writeEnd] };
+    const worker = new Worker(SPAWNER, { workerData: input });
     try {
-      check(unshare(CLONE_NEWPID), 'make a pid namespace');
-      try {
-        return new StageProcess(spawnStage(files));
-      } finally {
-        check(setns(own, CLONE_NEWPID), 'return to the own pid namespace');
-      }
+      const [first] = (await once(worker, 'message')) as [SpawnerMessage];
+      const pid = 'pid' in first ? first.pid : -1;
+      return new StageProcess(pid, untilEnd(worker), spec.writeEnd, status.readEnd);
     } finally {
-      closeSync(own);
+      close(spec.readEnd);
+      close(status.writeEnd);
     }
   }
 
-  get #specPipe(): Writable {
-    return this.#child.stdio[SPEC_FD] as Writable;
-  }
-
   send(spec: StageSpec): void {
-    this.#specPipe.end(JSON.stringify(spec));
+    try {
+      writeFileSync(this.#specPipe, JSON.stringify(spec));
+    } catch (error) {
+      // A stage that has been killed meanwhile: its exit code tells.
+      if ((error as NodeJS.ErrnoException).code !== 'EPIPE') throw error;
+    } finally {
+      close(this.#specPipe);
+    }
   }
 
   kill(signal: NodeJS.Signals): void {
-    // One that has just ended is as good as killed.
-    this.#child.kill(signal);
+    if (this.#ended) return;
+    try {
+      process.kill(this.pid, signal);
+    } catch (error) {
+      // One that has just ended is as good as killed.
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
   }
 }
 
-function spawnStage(files: StageFiles): ChildProcess {
-  return withProtectedNode((node) =>
-    spawn(node, [STAGE], {
-      argv0: 'lamina',
-      cwd: '/',
-      // Nothing of the user's environment: NODE_OPTIONS could load code into the stage.
-      env: {},
-      // A session of its own: a container must not reach the terminal of its caller (TIOCSTI).
-      detached: true,
-      stdio: [...files, 'pipe', 'pipe'],
-    }),
-  );
+function makePipe(): { readonly readEnd: number; readonly writeEnd: number } {
+  const pipe = pipe2(O_CLOEXEC);
+  if (typeof pipe === 'number') throw new SystemError('make a pipe', pipe);
+  return pipe;
 }
 
-async function readFailure(status: Readable): Promise<StageFailure | undefined> {
+async function untilEnd(worker: Worker): Promise<number> {
+  const [last] = (await once(worker, 'message')) as [SpawnerMessage];
+  if ('pid' in last) throw new Error('the thread that started the container told of two processes');
+  return last.exitCode ?? EXIT.signal + (last.signal === null ? 0 : constants.signals[last.signal]);
+}
+
+async function readFailure(statusPipe: number): Promise<StageFailure | undefined> {
   const chunks: Buffer[] = [];
-  for await (const chunk of status) chunks.push(chunk as Buffer);
+  for await (const chunk of new Socket({ fd: statusPipe, readable: true, writable: false }))
+    chunks.push(chunk as Buffer);
   const text = Buffer.concat(chunks).toString('utf8');
   return text === '' ? undefined : (JSON.parse(text) as StageFailure);
 }

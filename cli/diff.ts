@@ -1,0 +1,22 @@
+import { Command } from 'commander';
+import { toBytes } from '../fs/index.ts';
+import { ContainerStore } from '../runner/container/container-store.ts';
+import { diffLayers } from '../runner/container/diff.ts';
+import { enterUserNamespace } from '../runner/container/userns.ts';
+import { storeRoot } from '../runner/image/store-root.ts';
+
+async function act(reference: string): Promise<void> {
+  await enterUserNamespace(true);
+  const container = new ContainerStore(storeRoot()).find(reference);
+  const changes = diffLayers(toBytes(container.upper), container.lowers);
+  // Names are bytes, and are printed as they are.
+  process.stdout.write(Buffer.from(changes.map(({ kind, path }) => `${kind} ${path}\n`).join(''), 'latin1'));
+}
+
+/** `lamina diff`. */
+export function createCommand(): Command {
+  return new Command('diff')
+    .description('List what a container has added (A), changed (C) and deleted (D), whether it runs or not.')
+    .argument('<container>', 'name, id, or first digits of the id')
+    .action(act);
+}

@@ -1,0 +1,29 @@
+import { Command } from 'commander';
+import { ContainerStore } from '../runner/container/container-store.ts';
+import { removeContainer } from '../runner/container/remove.ts';
+import { enterUserNamespace } from '../runner/container/userns.ts';
+import { openStore } from '../runner/image/store.ts';
+
+async function act(references: readonly string[], { force }: { readonly force?: true }): Promise<void> {
+  await enterUserNamespace(true);
+  const store = openStore();
+  const containers = new ContainerStore(store.root);
+  for (const reference of references) {
+    try {
+      await removeContainer(store, containers, containers.find(reference), force === true);
+      process.stdout.write(`${reference}\n`);
+    } catch (error) {
+      process.stderr.write(`lamina: ${error instanceof Error ? error.message : String(error)}\n`);
+      process.exitCode = 1;
+    }
+  }
+}
+
+/** `lamina rm`. */
+export function createCommand(): Command {
+  return new Command('rm')
+    .description('Remove containers with all that they changed.')
+    .argument('<container...>', 'names, ids, or first digits of ids')
+    .option('-f, --force', 'kill those that run')
+    .action(act);
+}

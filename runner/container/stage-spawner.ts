@@ -1,0 +1,47 @@
+import { spawn } from 'node:child_process';
+import { parentPort, workerData } from 'node:worker_threads';
+import { check } from '../../fs/sys/errno.ts';
+import { CLONE_NEWPID, unshare } from '../../fs/sys/namespaces.ts';
+import { withProtectedNode } from './protected-node.ts';
+
+// The thread that a container's stage is a child of. A new pid namespace is that of a thread's children, and only real
+// root could set it back: so it is set on a thread of its own, which starts nothing else and lives as long as the
+// container, since the kernel takes this thread for the parent whose death the container is not to outlive.
+
+/** What the thread is given. */
+export interface SpawnerInput {
+  /** The compiled stage. */
+  readonly stage: string;
+  /** What become the stage's descriptors 0 and up. */
+  readonly files: readonly (number | 'ignore')[];
+}
+
+/** What it tells: first the pid, in the end how the process ended. */
+export type SpawnerMessage =
+  { readonly pid: number } | { readonly exitCode: number | null; readonly signal: NodeJS.Signals | null };
+
+function start({ stage, files }: SpawnerInput): void {
+  check(unshare(CLONE_NEWPID), 'make a pid namespace');
+  const child = withProtectedNode((node) =>
+    spawn(node, [stage], {
+      argv0: 'lamina',
+      cwd: '/',
+      // Nothing of the user's environment: NODE_OPTIONS could load code into the stage.
+      env: {},
+      // A session of its own: a container must not reach the terminal of its caller (TIOCSTI).
+      detached: true,
+      stdio: [...files],
+    }),
+  );
+  if (child.pid !== undefined) tell({ pid: child.pid });
+  child.once('error', (error) => {
+    throw new Error(`cannot start the first process of the container: ${error.message}`);
+  });
+  child.once('exit', (exitCode, signal) => tell({ exitCode, signal }));
+}
+
+function tell(message: SpawnerMessage): void {
+  parentPort?.postMessage(message);
+}
+
+start(workerData as SpawnerInput);
