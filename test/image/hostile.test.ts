@@ -98,9 +98,14 @@ describe.skipIf(isRoot())(titled('unpackLayer refuses', isRoot()), () => {
 });
 
 describe.skipIf(isRoot())(titled('unpackLayer on any archive', isRoot()), () => {
-  const component = fc.constantFrom('a', 'b', 'c', '.', '..', '', '.wh.a', '.wh..wh..opq', '\xff', 'outside', 'canary');
-  const path = fc.array(component, { minLength: 1, maxLength: 4 }).map((parts) => parts.join('/'));
-  const linkname = fc.oneof(path, fc.constantFrom('../outside', '../canary', '/', '/tmp', '../../..'));
+  // Few names, so that they meet; climbing ones are rare, since one of them ends the unpacking.
+  const component = fc.oneof(
+    { weight: 30, arbitrary: fc.constantFrom('a', 'b', 'canary') },
+    { weight: 4, arbitrary: fc.constantFrom('.', '', '\xff', '.wh.a', '.wh..wh..opq') },
+    { weight: 1, arbitrary: fc.constant('..') },
+  );
+  const path = fc.array(component, { minLength: 1, maxLength: 3 }).map((parts) => parts.join('/'));
+  const linkname = fc.oneof(path, fc.constantFrom('../outside', '../../outside', '..', '../canary', '/tmp'));
   const entry: fc.Arbitrary<ArchiveEntry> = fc.record({
     name: path,
     type: fc.constantFrom('0', '0', '1', '2', '2', '3', '5', '5', '6'),
