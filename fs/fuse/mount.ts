@@ -14,7 +14,7 @@ import {
   O_RDWR,
   AT_FDCWD,
 } from '../sys/constants.ts';
-import { describeErrno, EACCES, ENODEV, ENOENT, ENXIO, EPERM } from '../sys/errno.ts';
+import { describeErrno, errnoName, EACCES, ENODEV, ENOENT, ENXIO, EPERM } from '../sys/errno.ts';
 import { close, openat } from '../sys/file.ts';
 import { mount, umount } from '../sys/mount.ts';
 import { mountByHelper } from './fusermount.ts';
@@ -69,7 +69,7 @@ const CONTAINER_HINT =
 function deviceRefusal(errno: number): Refusal {
   if (errno === ENOENT || errno === ENODEV || errno === ENXIO) {
     return {
-      what: `${DEVICE} is not there (${describeErrno(errno)})`,
+      what: `${DEVICE} is not there (${errnoName(errno)})`,
       hint: `load the module (modprobe fuse); ${CONTAINER_HINT}`,
     };
   }

@@ -1,0 +1,210 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { DIST } from '../support/paths.ts';
+import { firstMissing, has, hasUserNamespaces, titled } from '../support/requirements.ts';
+import { cannotMount, hasEnded, Playground, until } from './playground.ts';
+
+const PROGRAM = [process.execPath, join(DIST, 'cli/fuse-lamina.js')];
+const LAMINA = [process.execPath, join(DIST, 'cli/lamina.js')];
+const OPTIONS = ['-o', 'lowerdir=A:B,upperdir=U,workdir=W'];
+
+describe.skipIf(cannotMount !== undefined)(titled('a mount', cannotMount), () => {
+  let ground: Playground;
+  beforeEach(() => void (ground = new Playground()));
+  afterEach(() => ground.clear());
+
+  /** Mounts on `m`; answers the daemon's process id. */
+  function mount(): number {
+    const { code, stderr } = ground.fuseLamina(...OPTIONS, 'm');
+    expect([code, stderr]).toEqual([0, '']);
+    return ground.daemonOf('m');
+  }
+
+  async function expectNothingLeft(pid: number): Promise<void> {
+    await until('the daemon has ended', () => hasEnded(pid));
+    expect(ground.mounted).toEqual([]);
+    expect(ground.registered()).toEqual([]);
+  }
+
+  describe('served by a daemon ends cleanly, with all that was written in the upper, by', () => {
+    const noHelper = has('fusermount3');
+    const ends: readonly [what: string, end: (pid: number) => void, missing?: string][] = [
+      ['umount', () => expect(ground.run(['umount', 'm'])).toMatchObject({ code: 0, stderr: '' })],
+      ['lamina umount', () => expect(ground.lamina('umount', 'm')).toEqual({ code: 0, stdout: '', stderr: '' })],
+      ['fusermount3 -u', () => expect(ground.run(['fusermount3', '-u', 'm'])).toMatchObject({ code: 0 }), noHelper],
+      ['SIGTERM', (pid) => process.kill(pid, 'SIGTERM')],
+      ['SIGINT', (pid) => process.kill(pid, 'SIGINT')],
+    ];
+    for (const [what, end, missing] of ends) {
+      test.skipIf(missing !== undefined)(titled(what, missing), async () => {
+        const pid = mount();
+        writeFileSync(ground.at('m/new'), 'new');
+        writeFileSync(ground.at('m/bottom'), 'changed');
+        end(pid);
+        await expectNothingLeft(pid);
+        expect(readdirSync(ground.at('U')).sort()).toEqual(['bottom', 'new']);
+        expect(readFileSync(ground.at('U/bottom'), 'utf8')).toBe('changed');
+        expect(readFileSync(ground.at('B/bottom'), 'utf8')).toBe('bottom');
+      });
+    }
+  });
+
+  describe('in the foreground', () => {
+    const start = async (): Promise<ReturnType<Playground['start']>> => {
+      const started = ground.start([...PROGRAM, '-f', ...OPTIONS, 'm']);
+      await until('it is mounted', () => ground.mounted.includes('m'));
+      await until('it answers', () => readdirSync(ground.at('m')).length === 3);
+      return started;
+    };
+
+    test('ends with 0 on umount', async () => {
+      const { end } = await start();
+      ground.run(['umount', 'm']);
+      expect(await end).toEqual({ code: 0, stdout: '', stderr: '' });
+    });
+
+    test.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)('ends with 0 on %s', async (signal) => {
+      const { child, end } = await start();
+      // Signals are heard once the mount is registered.
+      await until('it is registered', () => ground.registered().length === 1);
+      child.kill(signal);
+      expect(await end).toEqual({ code: 0, stdout: '', stderr: '' });
+      expect(ground.mounted).toEqual([]);
+      expect(ground.registered()).toEqual([]);
+    });
+  });
+
+  test('holds none of the descriptors of whoever mounted it', () => {
+    // The shell's descriptor 30 is the pipe that is read to its end: were it inherited, this would wait for the daemon.
+    const script = `exec 30>&1; ${PROGRAM.join(' ')} ${OPTIONS.join(' ')} m`;
+    expect(ground.run(['bash', '-c', script])).toMatchObject({ code: 0, stdout: '' });
+    const pid = ground.daemonOf('m');
+    const described = ground.run(['sh', '-c', `cd /proc/${pid} && readlink cwd fd/0 fd/1 fd/2; grep ^NSsid: status`]);
+    expect(described.stdout).toBe(`/\n/dev/null\n/dev/null\n/dev/null\nNSsid:\t${pid}\n`);
+  });
+
+  test('writes its log where LAMINA_LOG says', () => {
+    const log = ground.at('log');
+    const command = [...PROGRAM, ...OPTIONS, 'm'];
+    expect(ground.run(command, { LAMINA_LOG: log })).toMatchObject({ code: 0, stderr: '' });
+    expect(ground.run(['readlink', `/proc/${ground.daemonOf('m')}/fd/2`]).stdout).toBe(`${log}\n`);
+  });
+
+  test('that others use is detached by SIGTERM, and they are told', async () => {
+    const pid = mount();
+    const user = ground.start(['sh', '-c', 'cd m && echo inside && while cat top; do sleep 0.05; done']);
+    await until('it is used', () => ground.run(['readlink', `/proc/${user.child.pid}/cwd`]).stdout.endsWith('/m\n'));
+    process.kill(pid, 'SIGTERM');
+    await expectNothingLeft(pid);
+    expect((await user.end).stderr).toBe('cat: top: Transport endpoint is not connected\n');
+  });
+
+  test('in use is not unmounted by lamina umount, but by --lazy', async () => {
+    const pid = mount();
+    const user = ground.start(['sh', '-c', 'cd m && exec sleep 60']);
+    await until('it is used', () => ground.run(['readlink', `/proc/${user.child.pid}/cwd`]).stdout.endsWith('/m\n'));
+    const { code, stderr } = ground.lamina('umount', 'm');
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/^lamina: m is in use: .*\n$/)]);
+    expect(readFileSync(ground.at('m/top'), 'utf8')).toBe('top');
+    expect(ground.lamina('umount', '--lazy', 'm')).toEqual({ code: 0, stdout: '', stderr: '' });
+    expect(ground.mounted).toEqual([]);
+    user.child.kill();
+    await user.end;
+    await expectNothingLeft(pid);
+  });
+
+  describe('whose daemon was ended by SIGKILL', () => {
+    test('says so, is cleaned up by lamina umount, and mounts again with all that was fsynced', async () => {
+      const pid = mount();
+      const fsync = "import os; fd = os.open('m/kept', os.O_CREAT | os.O_WRONLY); os.write(fd, b'kept'); os.fsync(fd)";
+      expect(ground.run(['python3', '-c', fsync])).toMatchObject({ code: 0 });
+      process.kill(pid, 'SIGKILL');
+      await until('it has ended', () => hasEnded(pid));
+      // What is under way when the device is closed is ECONNABORTED, and what comes later ENOTCONN.
+      await until('the mount is dead', () => ground.run(['ls', 'm']).stderr.includes('endpoint is not connected'));
+      expect(ground.registered()).toMatchObject([{ alive: false }]);
+      expect(ground.lamina('mounts').stdout).toContain(
+        `${ground.at('m')} (its daemon has died: lamina umount ${ground.at('m')})`,
+      );
+      expect(ground.lamina('stats', 'm').stderr).toContain('has died');
+      expect(ground.fuseLamina(...OPTIONS, 'm').stderr).toBe(
+        'fuse-lamina: mount point m is in use: a FUSE mount whose daemon has died (lamina umount m)\n',
+      );
+      expect(ground.lamina('umount', 'm')).toEqual({ code: 0, stdout: '', stderr: '' });
+      expect(ground.mounted).toEqual([]);
+      expect(ground.registered()).toEqual([]);
+      mount();
+      expect(readFileSync(ground.at('m/kept'), 'utf8')).toBe('kept');
+    });
+
+    test('and that was unmounted by others, is forgotten', async () => {
+      const pid = mount();
+      process.kill(pid, 'SIGKILL');
+      await until('it has ended', () => hasEnded(pid));
+      ground.run(['umount', '--lazy', 'm']);
+      expect(ground.registered()).toEqual([]);
+    });
+  });
+
+  test('unmounted under load loses nothing that a writer was told is written', async () => {
+    const pid = mount();
+    const script = 'i=0; while echo line >> m/log; do i=$((i + 1)); echo $i; done 2>/dev/null';
+    const writers = [
+      ground.start(['sh', '-c', script]),
+      ground.start(['sh', '-c', script.replace('m/log', 'm/dir/log')]),
+    ];
+    await until(
+      'both write',
+      () => readdirSync(ground.at('m')).includes('log') && readdirSync(ground.at('m/dir')).includes('log'),
+    );
+    process.kill(pid, 'SIGTERM');
+    await expectNothingLeft(pid);
+    // The mount point's own directory takes what comes later: it is not in the upper.
+    for (const writer of writers) writer.child.kill('SIGKILL');
+    for (const [index, name] of ['log', 'dir/log'].entries()) {
+      const told = (await writers[index]?.end)?.stdout.trim().split('\n').length ?? 0;
+      const beneath = readFileSync(ground.at('U', name), 'utf8').trim().split('\n');
+      const after = index === 0 && readdirSync(ground.at('m')).includes('log') ? lines(ground.at('m/log')) : 0;
+      expect(beneath.every((line) => line === 'line')).toBe(true);
+      expect(beneath.length + after).toBeGreaterThanOrEqual(told);
+    }
+  });
+
+  test('beside another has its own state, and each ends alone', async () => {
+    const pid = mount();
+    expect(ground.fuseLamina('-o', 'lowerdir=B,upperdir=U2,workdir=W2', 'm2')).toMatchObject({ code: 0 });
+    writeFileSync(ground.at('m/one'), '1');
+    writeFileSync(ground.at('m2/two'), '2');
+    expect([readdirSync(ground.at('U')), readdirSync(ground.at('U2'))]).toEqual([['one'], ['two']]);
+    expect(ground.lamina('umount', 'm')).toMatchObject({ code: 0 });
+    await until('the first has ended', () => hasEnded(pid));
+    expect(ground.registered()).toMatchObject([{ mountpoint: ground.at('m2'), alive: true }]);
+    expect(readFileSync(ground.at('m2/bottom'), 'utf8')).toBe('bottom');
+  });
+
+  const noNamespaces = firstMissing(hasUserNamespaces());
+  test.skipIf(noNamespaces !== undefined)(titled('made inside a user namespace works there', noNamespaces), () => {
+    const script = [
+      `${PROGRAM.join(' ')} ${OPTIONS.join(' ')} m`,
+      'cat m/dir/lower && echo new > m/new',
+      `${LAMINA.join(' ')} mounts`,
+      `${LAMINA.join(' ')} umount m`,
+    ].join(' && ');
+    const { code, stdout, stderr } = ground.run([
+      'unshare',
+      '--user',
+      '--map-root-user',
+      '--mount',
+      'sh',
+      '-c',
+      script,
+    ]);
+    expect([code, stderr]).toEqual([0, '']);
+    expect(stdout).toContain('lower');
+    expect(stdout).toContain(`  ${ground.at('U')}=rw\n  ${ground.at('A')}=ro+wh\n  ${ground.at('B')}=ro+wh\n`);
+    expect(readFileSync(ground.at('U/new'), 'utf8')).toBe('new\n');
+  });
+});
+
+const lines = (path: string): number => readFileSync(path, 'utf8').trim().split('\n').length;

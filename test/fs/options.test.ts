@@ -1,0 +1,138 @@
+import { describe, expect, test } from 'vitest';
+import { OptionError, parseOptions } from '../../fs/options.ts';
+
+const union = { lowers: ['A', 'B'], upper: 'U', work: 'W' };
+const mapping = [{ host: 0, to: 100_000, length: 65_536 }];
+
+describe('parseOptions takes the options of every caller of a mount program', () => {
+  test.each([
+    ['podman run', 'lowerdir=A:B,upperdir=U,workdir=W,,volatile', { ...union, noSync: true }, {}],
+    ['podman diff and commit', 'lowerdir=A:B,upperdir=U,workdir=W,', union, {}],
+    ['podman image mount', 'lowerdir=A:B', { lowers: ['A', 'B'] }, {}],
+    ['podman -v src:/dst:O', 'lowerdir=A:B,upperdir=U,workdir=W,private', union, { propagation: 'private' }],
+    [
+      'podman --uidmap',
+      'lowerdir=A:B,upperdir=U,workdir=W,volatile,uidmapping=:0:100000:65536,gidmapping=:0:100000:65536',
+      { ...union, noSync: true, uidMapping: mapping, gidMapping: mapping },
+      {},
+    ],
+    ['newer podman', 'lowerdir=A:B,upperdir=U,workdir=W,xino=off', union, {}],
+    ['containerd', 'workdir=W,upperdir=U,lowerdir=A:B,dev,suid', union, { dev: true, suid: true }],
+    ['containerd, read-only', 'lowerdir=A:B,ro', { lowers: ['A', 'B'] }, { readOnly: true }],
+  ])('%s', (_caller, text, overlay, fuse) => {
+    expect(parseOptions([text], false)).toEqual({ overlay, fuse, unknown: [] });
+  });
+});
+
+const overlayOf = (text: string, volatileMark = false): unknown =>
+  parseOptions([`lowerdir=A,${text}`], volatileMark).overlay;
+const fuseOf = (text: string): unknown => parseOptions([`lowerdir=A,${text}`], false).fuse;
+
+describe('parseOptions', () => {
+  test('joins several -o', () => {
+    expect(parseOptions(['lowerdir=A:B', 'upperdir=U', 'workdir=W,ro'], false)).toMatchObject({
+      overlay: union,
+      fuse: { readOnly: true },
+    });
+  });
+
+  test('takes escaped colons, commas and backslashes in paths', () => {
+    const { overlay } = parseOptions(['lowerdir=/a\\:b:/c\\,d:/e\\\\f,upperdir=/u\\,v,workdir=/w\\:x'], false);
+    expect(overlay).toEqual({ lowers: ['/a:b', '/c,d', '/e\\f'], upper: '/u,v', work: '/w:x' });
+  });
+
+  test('keeps a path that ends in a backslash', () => {
+    expect(parseOptions(['lowerdir=/a\\'], false).overlay.lowers).toEqual(['/a\\']);
+  });
+
+  test('keeps bytes that are not UTF-8', () => {
+    expect(parseOptions(['lowerdir=/\xff\xfe:/\xe9'], false).overlay.lowers).toEqual(['/\xff\xfe', '/\xe9']);
+  });
+
+  test('takes lowerdir+ one at a time, colons and all', () => {
+    expect(parseOptions(['lowerdir+=/a\\:b,lowerdir+=/c'], false).overlay.lowers).toEqual(['/a:b', '/c']);
+  });
+
+  test('takes 500 layers', () => {
+    const lowers = Array.from({ length: 500 }, (_value, index) => `/layers/${index}`);
+    expect(parseOptions([`lowerdir=${lowers.join(':')}`], false).overlay.lowers).toEqual(lowers);
+  });
+
+  test('names what it does not know, as it was given', () => {
+    expect(parseOptions(['lowerdir=A,foo=3,x-systemd.automount,,bar'], false).unknown).toEqual(['foo=3', 'bar']);
+  });
+
+  test.each([
+    ['timeout=0', { timeout: 0 }],
+    ['timeout=1.5', { timeout: 1.5 }],
+    ['static_nlink', { staticNlink: true }],
+    ['noacl', { noAcl: true }],
+    ['noxattrs=1', { noXattrs: true }],
+    ['noxattrs=0', { noXattrs: false }],
+    ['fsync=0', { noSync: true }],
+    ['fsync=1', { noSync: false }],
+    ['squash_to_root', { squashUid: 0, squashGid: 0 }],
+    ['squash_to_uid=5,squash_to_root', { squashUid: 5, squashGid: 0 }],
+    ['squash_to_gid=6', { squashGid: 6 }],
+    ['uidmapping=0:1:2:10:20:30', { uidMapping: [mapOf(0, 1, 2), mapOf(10, 20, 30)] }],
+    ['workdir=W', {}],
+  ])('%s is for the union', (text, expected) => {
+    expect(overlayOf(text)).toEqual({ lowers: ['A'], ...expected });
+  });
+
+  test.each([
+    ['nosuid', { suid: false }],
+    ['nodev', { dev: false }],
+    ['noexec', { exec: false }],
+    ['exec', { exec: true }],
+    ['atime', { atime: true }],
+    ['nodiratime', { diratime: false }],
+    ['allow_other', { allowOther: true }],
+    ['fsname=my\\,source', { fsname: 'my,source' }],
+    ['rslave', { propagation: 'rslave' }],
+  ])('%s is for the mount', (text, expected) => {
+    expect(fuseOf(text)).toEqual(expected);
+  });
+
+  test('volatile leaves overlayfs’s mark only where that is asked for', () => {
+    expect(overlayOf('volatile')).toEqual({ lowers: ['A'], noSync: true });
+    expect(overlayOf('volatile', true)).toEqual({ lowers: ['A'], volatile: true });
+  });
+
+  const ACCEPTED =
+    'xino=auto,redirect_dir=off,redirect_dir=on,index=on,metacopy=on,uuid=auto,userxattr,context=x,threaded=1,' +
+    'writeback=1,fast_ino=1,ino32_t,allow_root,default_permissions,kernel_cache,max_write=65536,splice_read,' +
+    'no_splice_move,subtype=x,nonempty,rw,xattr_permissions=0,nfs_export=off,verity=off,shared,defaults,_netdev';
+  test.each(ACCEPTED.split(','))('%s is accepted', (text) => {
+    expect(parseOptions([`lowerdir=A,${text}`], false)).toEqual({ overlay: { lowers: ['A'] }, fuse: {}, unknown: [] });
+  });
+
+  test.each([
+    ['upperdir=U', 'upperdir needs workdir: an empty directory on the same filesystem (-o workdir=DIR)'],
+    ['upperdir=', 'upperdir needs a path: upperdir=PATH'],
+    ['lowerdir=B::C', 'lowerdir=B::C has an empty path (data-only layers, after a double colon, are not supported)'],
+    ['lowerdir=:B', 'lowerdir=:B has an empty path'],
+    ['timeout=soon', 'timeout=soon is not a number of seconds'],
+    ['squash_to_uid=-1', 'squash_to_uid=-1 is not a number from 0 to 4294967295'],
+    ['squash_to_uid=4294967296', 'squash_to_uid=4294967296 is not a number from 0 to 4294967295'],
+    ['uidmapping=0:1', 'uidmapping=0:1 is not made of triples host:to:length'],
+    ['gidmapping=', 'gidmapping= is not made of triples host:to:length'],
+    ['gidmapping=a:b:c', 'gidmapping=a is not a number from 0 to 4294967295'],
+    ['noacl=maybe', 'noacl=maybe is neither 0 nor 1'],
+    ['xattr_permissions=2', 'xattr_permissions=2 is not supported: owners and modes are kept in the files themselves'],
+    ['nfs_export=on', 'nfs_export=on is not supported: the union cannot be exported by file handles'],
+    ['verity=require', 'verity=require is not supported: digests of lower files are not checked'],
+    ['datadir+=/d', 'datadir+=/d is not supported: there are no data-only layers'],
+  ])('%s is an error that says why', (text, message) => {
+    expect(() => overlayOf(text)).toThrow(new OptionError(message));
+  });
+
+  test('no lowerdir at all is an error', () => {
+    expect(() => parseOptions(['ro'], false)).toThrow('lowerdir is missing: -o lowerdir=DIR[:DIR...]');
+    expect(() => parseOptions([], false)).toThrow(OptionError);
+  });
+});
+
+function mapOf(host: number, to: number, length: number): unknown {
+  return { host, to, length };
+}
