@@ -27,6 +27,9 @@ export class Layer {
   /** FICLONE from this layer to the upper was refused once. */
   refusesClone = false;
 
+  /** Place among the lower layers, 0 the topmost; -1 for the upper. */
+  index = -1;
+
   /** Opens the directory; throws `SystemError` where that fails. */
   constructor(role: string, path: ByteString, writable: boolean, attr: Attr) {
     this.path = path;

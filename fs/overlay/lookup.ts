@@ -1,17 +1,18 @@
 import { type Attr } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
-import { DT_DIR, S_IFDIR, S_IFMT } from '../sys/constants.ts';
+import { S_IFDIR, S_IFMT } from '../sys/constants.ts';
 import { EIO, ENAMETOOLONG, ENOENT, ENOTDIR, ESTALE } from '../sys/errno.ts';
 import { close, fstat, statat } from '../sys/file.ts';
-import { type Alias, type Inode, NO_LOWERS } from './inode.ts';
+import { type Alias, type Inode } from './inode.ts';
 import { type IndexEntry } from './directory-index.ts';
 import { type Layer } from './layer.ts';
 import { findEntry } from './merge.ts';
 import { COUNTER } from './options.ts';
 import { RealDirectory } from './real-directory.ts';
 import { statReal } from './real-file.ts';
+import { stackLowers } from './stack.ts';
 import { type Union } from './union.ts';
-import { OPACITY, isReservedName, readOpacity } from './whiteout.ts';
+import { isReservedName } from './whiteout.ts';
 
 /** The union has no file of this name. */
 export const ABSENT = 0;
@@ -157,35 +158,22 @@ export function nameAgain(inode: Inode, real: RealDirectory, name: ByteString): 
  */
 function createDirectory(union: Union, parent: Inode, name: ByteString, entry: IndexEntry, topIno: number): Inode {
   const inode = union.inodes.create(S_IFDIR, topIno, parent, name);
-  const lowers = entry.lowerType === DT_DIR ? lowerDirectories(parent, name, entry) : NO_LOWERS;
   if (entry.inUpper && parent.upper !== undefined) {
     inode.upper = new RealDirectory(parent.upper.layer, parent.upper, name);
-    if (lowers.length > 0 && isOpaque(union, inode.upper)) return inode;
   }
-  inode.lowers = cutAtOpaque(union, lowers);
+  inode.lowers = stackLowers(union, parent, name, entry, inode.upper);
   // The number of the topmost lower directory: it stays the same when the upper one comes into being.
-  if (inode.lowers.length > 0) inode.ino = entry.lowerIno;
+  const lower = inode.lowers[0];
+  if (lower !== undefined) inode.ino = isInPlace(lower, parent, name) ? entry.lowerIno : inoOf(union, lower);
   return inode;
 }
 
-function lowerDirectories(parent: Inode, name: ByteString, entry: IndexEntry): readonly RealDirectory[] {
-  const directories: RealDirectory[] = [];
-  for (const position of [entry.lower, ...(entry.more ?? [])]) {
-    const lower = parent.lowers[position - 1];
-    if (lower !== undefined) directories.push(new RealDirectory(lower.layer, lower, name));
-  }
-  return directories;
+/** The lower directory is where its name says, not where a redirect led. */
+function isInPlace(lower: RealDirectory, parent: Inode, name: ByteString): boolean {
+  return lower.name === name && lower.parent !== undefined && parent.lowers.includes(lower.parent);
 }
 
-function cutAtOpaque(union: Union, directories: readonly RealDirectory[]): readonly RealDirectory[] {
-  for (let at = 0; at < directories.length - 1; at++) {
-    const directory = directories[at];
-    if (directory !== undefined && isOpaque(union, directory)) return directories.slice(0, at + 1);
-  }
-  return directories;
-}
-
-function isOpaque(union: Union, directory: RealDirectory): boolean {
-  const fd = union.fds.fd(directory);
-  return fd >= 0 && readOpacity(fd, union.scratch) === OPACITY.opaque;
+function inoOf(union: Union, directory: RealDirectory): number {
+  const stated = fstat(union.fds.fd(directory), union.scratch);
+  return stated < 0 ? 0 : directory.layer.uniqueIno(union.scratch.ino);
 }

@@ -5,18 +5,11 @@ import { ENOENT } from '../sys/errno.ts';
 import { close, statat } from '../sys/file.ts';
 import { DirectoryIndex, IndexEntry, UPPER } from './directory-index.ts';
 import { type Inode } from './inode.ts';
+import { readMarks } from './marks.ts';
 import { openForReading } from './real-file.ts';
 import { type RealDirectory } from './real-directory.ts';
 import { type Union } from './union.ts';
-import {
-  DOT_WHITEOUT,
-  OPACITY,
-  hiddenBy,
-  isReservedName,
-  isWhiteoutDevice,
-  isXattrWhiteout,
-  readOpacity,
-} from './whiteout.ts';
+import { DOT_WHITEOUT, hiddenBy, isReservedName, isWhiteoutDevice, isXattrWhiteout } from './whiteout.ts';
 
 /** The index of a directory whose entries are too many to be kept. */
 const TOO_LARGE = 0;
@@ -68,9 +61,8 @@ export function findEntry(union: Union, directory: Inode, name: ByteString): Ind
 function readLayer(union: Union, directory: RealDirectory, position: number, index: DirectoryIndex): number {
   const dirfd = union.fds.fd(directory);
   if (dirfd < 0) return dirfd;
-  if (position !== UPPER && readOpacity(dirfd, union.scratch) === OPACITY.xattrWhiteouts) {
-    directory.xattrWhiteouts = true;
-  }
+  const marked = position === UPPER ? 0 : readMarks(union, directory);
+  if (marked < 0) return marked;
   const fd = openForReading(directory.layer, dirfd, '.', O_RDONLY | O_DIRECTORY);
   if (fd < 0) return fd;
   const hidden: ByteString[] = [];
@@ -159,7 +151,7 @@ function probeLayer(union: Union, directory: RealDirectory, name: ByteString): n
   return 0;
 }
 
-function hasDotWhiteout(union: Union, directory: RealDirectory, name: ByteString): boolean {
+export function hasDotWhiteout(union: Union, directory: RealDirectory, name: ByteString): boolean {
   const dirfd = union.fds.fd(directory);
   return dirfd >= 0 && statat(dirfd, DOT_WHITEOUT + name, union.scratch) === 0;
 }

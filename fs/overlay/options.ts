@@ -26,6 +26,10 @@ export interface OverlayOptions {
   /** Ids on disk (`host`) to ids in the mount (`to`), as fuse-overlayfs's uidmapping and gidmapping. */
   readonly uidMapping?: readonly IdRange[];
   readonly gidMapping?: readonly IdRange[];
+  /** overlayfs's `redirect_dir`: rename directories by redirects (`on`, the default), or only follow them, or neither. */
+  readonly redirectDir?: 'on' | 'follow' | 'nofollow' | 'off';
+  /** overlayfs's `userxattr`: marks are in `user.overlay.*` even where `trusted.overlay.*` could be had. */
+  readonly userXattr?: boolean;
   /** Write whiteouts as `.wh.NAME` files even where device nodes could be made. */
   readonly dotWhiteouts?: boolean;
   /** Weight limit of the lookup cache: directory entries remembered. Default 262,144. */

@@ -97,9 +97,9 @@ function addPlain(
   if (ino >= 0) sink.add(name, ino, entry.type, next);
 }
 
-/** A directory that may be merged shows its lower part's number; whether it is, only its opaque mark tells. */
+/** A directory that is merged shows its lower part's number; whether it is, only its marks tell. */
 function inoInUpper(union: Union, parent: Inode, entry: IndexEntry, name: ByteString): number {
-  if (entry.upperType !== DT_DIR || entry.lowerType !== DT_DIR) return entry.upperIno;
+  if (entry.upperType !== DT_DIR || union.lowers.length === 0) return entry.upperIno;
   const inode = resolve(union, parent, name, undefined);
   if (typeof inode === 'number') return inode === ABSENT ? -1 : entry.upperIno;
   const { ino } = inode;

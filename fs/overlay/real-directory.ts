@@ -12,6 +12,12 @@ export class RealDirectory {
   name: ByteString;
   /** O_PATH descriptor, or -1 while there is none. */
   fd = -1;
+  /** What follows is known; see `readMarks`. */
+  marksRead = false;
+  /** Nothing below it shows through. */
+  opaque = false;
+  /** Where the layers below have its lower part: a path from their roots, or a name beside its own. */
+  redirect: ByteString | undefined = undefined;
   /** Whether the directory may hold whiteouts in the form of xattrs (`overlay.opaque=x`). */
   xattrWhiteouts = false;
 

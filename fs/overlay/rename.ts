@@ -9,7 +9,14 @@ import { ABSENT, NAME_MAX, resolve } from './lookup.ts';
 import { findEntry } from './merge.ts';
 import { afterRemoval, beforeRemoval, checkEmpty, removeUpper } from './remove.ts';
 import { type Union } from './union.ts';
-import { noteWhiteout, removeDotWhiteout, replaceByWhiteout, writeOpaque, writeWhiteout } from './upper-format.ts';
+import {
+  noteWhiteout,
+  removeDotWhiteout,
+  replaceByWhiteout,
+  writeOpaque,
+  writeRedirect,
+  writeWhiteout,
+} from './upper-format.ts';
 import { isReservedName } from './whiteout.ts';
 
 /** One end of a rename: a name, and what the union knows of it. */
@@ -85,7 +92,7 @@ function move(union: Union, from: End, to: End, flags: number): number {
   }
   const raised = raise(union, from) || raiseParent(union, to);
   if (raised < 0) return raised;
-  const cleared = clearTarget(union, to) || hideBelow(union, moved, to);
+  const cleared = clearTarget(union, to) || keepLower(union, moved, from, to);
   if (cleared < 0) return cleared;
   const kept = target === undefined ? 0 : beforeRemoval(union, target, to.parent, to.name, to.inUpper);
   if (kept < 0) return kept;
@@ -107,8 +114,8 @@ function checkReplace(union: Union, moved: Inode, target: Inode): number {
 function raise(union: Union, end: End): number {
   const { inode } = end;
   if (inode === undefined) return -ENOENT;
-  // A directory with parts in lower layers cannot take them along (overlayfs: redirect_dir=off).
-  if (inode.isDirectory && inode.lowers.length > 0) return -EXDEV;
+  // Without a redirect, a directory with parts in lower layers cannot take them along.
+  if (inode.isDirectory && inode.lowers.length > 0 && !union.makesRedirects) return -EXDEV;
   const raised = ensureUpper(union, inode) || raiseParent(union, end);
   if (raised < 0) return raised;
   if (end.inUpper || inode.isDirectory) return 0;
@@ -138,10 +145,14 @@ function clearTarget(union: Union, to: End): number {
   return to.refresh(union);
 }
 
-/** A directory that arrives where lower layers have one must not be merged with it. */
-function hideBelow(union: Union, moved: Inode, to: End): number {
-  if (!moved.isDirectory || !to.lowerVisible || moved.upper === undefined) return 0;
-  return writeOpaque(union.fds.fd(moved.upper));
+/**
+ * Settles what is below a directory where it is going: its own lower part comes along by a redirect, and it is never
+ * merged with what is there.
+ */
+function keepLower(union: Union, moved: Inode, from: End, to: End): number {
+  if (!moved.isDirectory || moved.upper === undefined) return 0;
+  if (moved.lowers.length > 0) return writeRedirect(union, moved, from.parent === to.parent);
+  return to.lowerVisible ? writeOpaque(union.fds.fd(moved.upper)) : 0;
 }
 
 /** The commit point: one rename, which leaves a whiteout behind where something below would show through. */
@@ -203,7 +214,7 @@ function replaceName(inode: Inode, from: End, to: End): void {
   inode.aliases?.push({ parent: to.parent, name: to.name });
 }
 
-/** RENAME_EXCHANGE of two files, or of directories that are wholly in the upper. */
+/** RENAME_EXCHANGE of any two. */
 function exchange(union: Union, first: End, second: End): number {
   const { inode: one } = first;
   const { inode: other } = second;
@@ -211,7 +222,7 @@ function exchange(union: Union, first: End, second: End): number {
   if (one === other) return 0;
   const raised = raise(union, first) || raise(union, second);
   if (raised < 0) return raised;
-  const hidden = hideBelow(union, one, second) || hideBelow(union, other, first);
+  const hidden = keepLower(union, one, first, second) || keepLower(union, other, second, first);
   if (hidden < 0) return hidden;
   const renamed = renameat2(first.dirfd(union), first.name, second.dirfd(union), second.name, RENAME_EXCHANGE);
   if (renamed < 0) return renamed;

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { Attr } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
 import { fstat } from '../sys/file.ts';
@@ -12,12 +13,17 @@ import { Layer, assignFilesystemIds } from './layer.ts';
 import { COUNTERS, type OverlayOptions } from './options.ts';
 import { type RealDirectory } from './real-directory.ts';
 import { Workdir } from './workdir.ts';
-import { OPACITY, readOpacity } from './whiteout.ts';
+import { readMarks } from './marks.ts';
 
 const DEFAULT_CACHE_ENTRIES = 262_144;
 
 /** Descriptors kept for directories: half of what a modest RLIMIT_NOFILE allows, the rest is for open files. */
 const DIRECTORY_FDS = 512;
+
+/** Whether root here is root: `trusted.*` xattrs are for the initial user namespace alone (user_namespaces(7)). */
+function isInitialUserNamespace(): boolean {
+  return process.geteuid?.() === 0 && /^\s*0\s+0\s+4294967295\s*$/.test(readFileSync('/proc/self/uid_map', 'utf8'));
+}
 
 /** The state that all operations of one mount share. It belongs to one thread. */
 export class Union {
@@ -33,6 +39,11 @@ export class Union {
   readonly handles = new HandleTable();
   /** Whether changes are to survive a power cut. */
   readonly sync: boolean;
+  /** Whether directories are renamed by redirects, and redirects that are found are followed (`redirect_dir`). */
+  readonly makesRedirects: boolean;
+  readonly followsRedirects: boolean;
+  /** In which xattr redirects are: users' own ones count only where the trusted ones cannot be had. */
+  readonly redirectXattr: ByteString;
   /** Scratch for a single function's use between two of its own calls. */
   readonly scratch = new Attr();
 
@@ -41,11 +52,17 @@ export class Union {
     this.counters = options.counters ?? new Int32Array(COUNTERS);
     this.owners = new Owners(options);
     this.sync = options.volatile !== true && options.noSync !== true;
+    const redirectDir = options.redirectDir ?? 'on';
+    this.makesRedirects = redirectDir === 'on';
+    this.followsRedirects = redirectDir === 'on' || redirectDir === 'follow';
     this.indexes = new IndexCache(options.cacheEntries ?? DEFAULT_CACHE_ENTRIES, this.counters);
     this.upper = options.upper === undefined ? undefined : new Layer('upperdir', options.upper, true, this.scratch);
     this.lowers = options.lowers.map((path) => new Layer('lowerdir', path, false, this.scratch));
+    this.lowers.forEach((layer, index) => (layer.index = index));
     assignFilesystemIds(this.upper === undefined ? this.lowers : [this.upper, ...this.lowers]);
     this.workdir = this.#openWorkdir();
+    const trusted = this.workdir?.keepsTrustedXattrs ?? isInitialUserNamespace();
+    this.redirectXattr = trusted && options.userXattr !== true ? 'trusted.overlay.redirect' : 'user.overlay.redirect';
     this.#stackRoot();
   }
 
@@ -92,7 +109,8 @@ export class Union {
     const { root } = this.inodes;
     root.upper = this.upper?.root;
     const stack = this.layers.map((layer) => layer.root);
-    const end = stack.findIndex((directory) => readOpacity(directory.fd, this.scratch) === OPACITY.opaque);
+    for (const directory of stack) readMarks(this, directory);
+    const end = stack.findIndex((directory) => directory.opaque);
     const visible: RealDirectory[] = end < 0 ? stack : stack.slice(0, end + 1);
     root.lowers = visible.filter((directory) => !directory.layer.writable);
     root.nlookup = 1;

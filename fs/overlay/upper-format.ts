@@ -1,6 +1,6 @@
 import { type ByteString } from '../sys/bytes.ts';
 import { O_CLOEXEC, O_CREAT, O_EXCL, O_WRONLY, RENAME_EXCHANGE, S_IFCHR, DT_CHR } from '../sys/constants.ts';
-import { EEXIST, EIO } from '../sys/errno.ts';
+import { EEXIST, EIO, EXDEV } from '../sys/errno.ts';
 import { close, mknodat, openat, renameat2, unlinkat } from '../sys/file.ts';
 import { SELF, setxattrText } from '../sys/xattr.ts';
 import { type Inode } from './inode.ts';
@@ -34,6 +34,35 @@ function touch(dirfd: number, name: ByteString): number {
 export function writeOpaque(dirfd: number): number {
   for (const xattr of OPAQUE_FORMS) if (setxattrText(dirfd, SELF, xattr, 'y') === 0) return 0;
   return touch(dirfd, DOT_OPAQUE);
+}
+
+/**
+ * Tells where the lower part of a directory stays when it is renamed (fs/overlayfs/dir.c, ovl_set_redirect): its name
+ * where it stays in the same directory, else its path from the layers' roots. A redirect that it has already holds on.
+ *
+ * @param sameParent the directory is renamed within its parent.
+ */
+export function writeRedirect(union: Union, directory: Inode, sameParent: boolean): number {
+  const { upper } = directory;
+  if (upper === undefined) return -EIO;
+  const known = upper.redirect;
+  if (known !== undefined && (sameParent || known.startsWith('/'))) return 0;
+  const redirect = sameParent ? directory.name : lowerPathOf(directory);
+  const written = setxattrText(union.fds.fd(upper), SELF, union.redirectXattr, redirect);
+  if (written < 0) return -EXDEV;
+  upper.redirect = redirect;
+  upper.marksRead = true;
+  return 0;
+}
+
+/**
+ * Where the layers below the upper, taken by themselves, have a directory: as ovl_get_redirect, by the redirects above
+ * it, not by the path in the one layer in which it was found, which redirects of layers between may hide.
+ */
+function lowerPathOf(directory: Inode): ByteString {
+  if (directory.parent === undefined) return '';
+  const redirect = directory.upper?.redirect ?? directory.name;
+  return redirect.startsWith('/') ? redirect : `${lowerPathOf(directory.parent)}/${redirect}`;
 }
 
 /** Puts a whiteout where the upper has nothing. */

@@ -1,23 +1,16 @@
 import { type Attr } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
 import { S_IFCHR, S_IFMT } from '../sys/constants.ts';
-import { statat } from '../sys/file.ts';
-import { SELF, getxattrText, listxattr } from '../sys/xattr.ts';
-import { Memory } from '../sys/memory.ts';
+import { getxattrText } from '../sys/xattr.ts';
 
 // Forms on disk. Read: all. Written: what the upper allows; see `UpperFormat`.
 
 /** AUFS's prefix: `.wh.NAME` hides NAME in the layers below. */
 export const DOT_WHITEOUT = '.wh.';
-/** AUFS's own files, `.wh..wh.*`, and its mark of an opaque directory. */
+/** AUFS's own files, `.wh..wh.*`, and, among them, its mark of an opaque directory. */
 const DOT_META = '.wh..wh.';
 export const DOT_OPAQUE = '.wh..wh..opq';
 
-const OPAQUE_XATTRS: readonly ByteString[] = [
-  'trusted.overlay.opaque',
-  'user.overlay.opaque',
-  'user.fuseoverlayfs.opaque',
-];
 const WHITEOUT_XATTRS: readonly ByteString[] = ['trusted.overlay.whiteout', 'user.overlay.whiteout'];
 
 /** Names that are a layer's own and never shown; a user of the mount cannot make one. */
@@ -40,30 +33,6 @@ export function isWhiteoutDevice(attr: Attr): boolean {
 /** An empty regular file with the whiteout xattr: a whiteout where its directory says `overlay.opaque=x`. */
 export function isXattrWhiteout(dirfd: number, name: ByteString): boolean {
   return WHITEOUT_XATTRS.some((xattr) => typeof getxattrText(dirfd, name, xattr) === 'string');
-}
-
-/** What a directory says of the layers below it. */
-export const OPACITY = { none: 0, opaque: 1, xattrWhiteouts: 2 } as const;
-
-const list = new Memory(65536);
-
-/**
- * Reads all forms of the opaque mark. Most directories have no xattr at all, which one call tells.
- *
- * @param fd O_PATH descriptor of the directory.
- */
-export function readOpacity(fd: number, attr: Attr): number {
-  const length = listxattr(fd, SELF, list.address, list.size);
-  if (length > 0) {
-    const names = list.bytes.toString('latin1', 0, length);
-    for (const xattr of OPAQUE_XATTRS) {
-      if (!names.includes(xattr)) continue;
-      const value = getxattrText(fd, SELF, xattr);
-      if (value === 'y') return OPACITY.opaque;
-      if (value === 'x') return OPACITY.xattrWhiteouts;
-    }
-  }
-  return statat(fd, DOT_OPAQUE, attr) === 0 ? OPACITY.opaque : OPACITY.none;
 }
 
 const OWN_XATTRS: readonly ByteString[] = [

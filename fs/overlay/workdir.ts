@@ -3,9 +3,12 @@ import { type ByteString, toText } from '../sys/bytes.ts';
 import { AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY, S_IFCHR } from '../sys/constants.ts';
 import { EAGAIN, EEXIST, SystemError, check } from '../sys/errno.ts';
 import { LOCK_EX, LOCK_NB, close, flock, fstat, mkdirat, mknodat, openat, statat, unlinkat } from '../sys/file.ts';
+import { SELF, removexattr, setxattrText } from '../sys/xattr.ts';
 import { removeContents } from './remove-tree.ts';
 
 const OPEN_DIRECTORY = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+
+const PROBE_XATTR = 'trusted.overlay.probe';
 
 /** How long a mount waits for one that is just ending to let go of the workdir, milliseconds. */
 const LOCK_PATIENCE = 5000;
@@ -20,6 +23,8 @@ export class Workdir {
   readonly fd: number;
   /** Whether the upper's filesystem lets us make character devices 0:0. */
   readonly makesDevices: boolean;
+  /** Whether it lets us keep `trusted.*` xattrs. */
+  readonly keepsTrustedXattrs: boolean;
   readonly #lock: number;
   #counter = 0;
 
@@ -41,6 +46,7 @@ export class Workdir {
       check(removeContents(root, 'work'), `clear ${text}/work`);
       this.fd = check(openat(root, 'work', OPEN_DIRECTORY), `open ${text}/work`);
       this.makesDevices = this.#tryDevice();
+      this.keepsTrustedXattrs = tryTrustedXattr(this.fd);
     } catch (error) {
       close(root);
       throw error;
@@ -72,6 +78,12 @@ export class Workdir {
     if (made === 0) unlinkat(this.fd, name);
     return made === 0;
   }
+}
+
+function tryTrustedXattr(fd: number): boolean {
+  const kept = setxattrText(fd, SELF, PROBE_XATTR, 'y') === 0;
+  if (kept) removexattr(fd, SELF, PROBE_XATTR);
+  return kept;
 }
 
 /** A second mount of the same upper would not see what this one remembers, and the other way round. */

@@ -51,7 +51,8 @@ export function removexattr(dirfd: number, name: ByteString, xattr: ByteString):
   return result(call(pathOf(dirfd, name), secondPath(xattr)));
 }
 
-const shortValue = new Memory(256);
+// A path, as in `overlay.redirect`, is the longest of them.
+const shortValue = new Memory(4096 + 256);
 
 /** Sets a short value given as bytes, for the overlay's own marks. */
 export function setxattrText(dirfd: number, name: ByteString, xattr: ByteString, value: ByteString): number {

@@ -1,0 +1,46 @@
+import { type ByteString } from '../sys/bytes.ts';
+import { statat } from '../sys/file.ts';
+import { Memory } from '../sys/memory.ts';
+import { SELF, getxattrText, listxattr } from '../sys/xattr.ts';
+import { type RealDirectory } from './real-directory.ts';
+import { type Union } from './union.ts';
+import { DOT_OPAQUE } from './whiteout.ts';
+
+const OPAQUE_XATTRS: readonly ByteString[] = [
+  'trusted.overlay.opaque',
+  'user.overlay.opaque',
+  'user.fuseoverlayfs.opaque',
+];
+
+// XATTR_LIST_MAX of linux/limits.h.
+const list = new Memory(65536);
+
+/**
+ * Reads what a directory says of the layers below it, once: opaque in any form, the form of whiteouts in it, and where
+ * its lower part is if not under its own name. Most directories have no xattr at all, which one call tells.
+ *
+ * Answers 0 or a negative errno.
+ */
+export function readMarks(union: Union, directory: RealDirectory): number {
+  if (directory.marksRead) return 0;
+  const fd = union.fds.fd(directory);
+  if (fd < 0) return fd;
+  const length = listxattr(fd, SELF, list.address, list.size);
+  if (length > 0) readXattrMarks(union, directory, fd, list.bytes.toString('latin1', 0, length).split('\0'));
+  directory.opaque ||= statat(fd, DOT_OPAQUE, union.scratch) === 0;
+  directory.marksRead = true;
+  return 0;
+}
+
+function readXattrMarks(union: Union, directory: RealDirectory, fd: number, names: readonly ByteString[]): void {
+  for (const xattr of OPAQUE_XATTRS) {
+    if (!names.includes(xattr)) continue;
+    const value = getxattrText(fd, SELF, xattr);
+    if (value === 'y') directory.opaque = true;
+    // fs/overlayfs/namei.c, ovl_check_xwhiteouts_xattr.
+    if (value === 'x') directory.xattrWhiteouts = true;
+  }
+  if (!union.followsRedirects || !names.includes(union.redirectXattr)) return;
+  const redirect = getxattrText(fd, SELF, union.redirectXattr);
+  if (typeof redirect === 'string') directory.redirect = redirect;
+}

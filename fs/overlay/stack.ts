@@ -1,0 +1,137 @@
+import { type ByteString } from '../sys/bytes.ts';
+import { DT_DIR, S_IFDIR, S_IFMT } from '../sys/constants.ts';
+import { statat } from '../sys/file.ts';
+import { type IndexEntry } from './directory-index.ts';
+import { type Inode, NO_LOWERS } from './inode.ts';
+import { readMarks } from './marks.ts';
+import { hasDotWhiteout } from './merge.ts';
+import { RealDirectory } from './real-directory.ts';
+import { type Union } from './union.ts';
+
+/** A redirect is a path: what is longer is none. */
+const REDIRECT_MAX = 4096;
+
+/**
+ * The lower directories that a directory of the union is made of, top first: those of its name, down to the first that
+ * is opaque; where one has a redirect, the search goes on there in the layers below it (fs/overlayfs/namei.c,
+ * ovl_lookup).
+ */
+export function stackLowers(
+  union: Union,
+  parent: Inode,
+  name: ByteString,
+  entry: IndexEntry,
+  upper: RealDirectory | undefined,
+): readonly RealDirectory[] {
+  const stack: RealDirectory[] = [];
+  if (upper !== undefined && !goesOn(union, parent, upper, stack)) return stack;
+  if (entry.lowerType !== DT_DIR) return stack.length === 0 ? NO_LOWERS : stack;
+  for (const position of [entry.lower, ...(entry.more ?? [])]) {
+    const base = parent.lowers[position - 1];
+    if (base === undefined) break;
+    const directory = new RealDirectory(base.layer, base, name);
+    stack.push(directory);
+    if (!goesOn(union, parent, directory, stack)) break;
+  }
+  return stack;
+}
+
+/**
+ * Whether the layers below `directory` take part under the same name. Where it redirects, those that take part are
+ * added to the stack here.
+ */
+function goesOn(union: Union, parent: Inode, directory: RealDirectory, stack: RealDirectory[]): boolean {
+  if (isBottom(union, directory)) return false;
+  if (readMarks(union, directory) < 0 || directory.opaque) return false;
+  if (directory.redirect === undefined) return true;
+  new Search(union, parent, directory).run(stack);
+  return false;
+}
+
+function isBottom(union: Union, directory: RealDirectory): boolean {
+  return directory.layer.index === union.lowers.length - 1;
+}
+
+/** What a step in one layer came to. */
+const STEP = { found: 0, missing: 1, stop: 2 } as const;
+
+/** Follows a redirect through the layers below the one that has it. */
+class Search {
+  readonly #union: Union;
+  readonly #parent: Inode;
+  /** Components of the path, from the layers' roots, or, with `#relative`, from the parent's lower directories. */
+  #path: readonly ByteString[] = [];
+  #relative = false;
+  /** Layers up to this index are done with. */
+  #below: number;
+  #ended = false;
+
+  constructor(union: Union, parent: Inode, directory: RealDirectory) {
+    this.#union = union;
+    this.#parent = parent;
+    this.#below = directory.layer.index;
+    this.#take(directory.redirect ?? '', []);
+  }
+
+  run(stack: RealDirectory[]): void {
+    while (!this.#ended && this.#below < this.#union.lowers.length - 1) {
+      this.#below++;
+      const base = this.#base();
+      const found = base === undefined ? undefined : this.#walk(base);
+      if (found !== undefined) stack.push(found);
+    }
+  }
+
+  /** Where the walk in the next layer begins. */
+  #base(): RealDirectory | undefined {
+    if (!this.#relative) return this.#union.lowers[this.#below]?.root;
+    return this.#parent.lowers.find((lower) => lower.layer.index === this.#below);
+  }
+
+  /** Takes a redirect: absolute, or a name in the place of the last component before it. */
+  #take(redirect: ByteString, before: readonly ByteString[]): void {
+    const absolute = redirect.startsWith('/');
+    const components = redirect.split('/').filter((component) => component !== '');
+    const hostile = components.some((component) => component === '.' || component === '..');
+    if (redirect.length > REDIRECT_MAX || hostile || components.length === 0 || (!absolute && components.length > 1)) {
+      this.#ended = true;
+      return;
+    }
+    if (absolute) this.#relative = false;
+    else if (before.length === 0 && this.#path.length === 0) this.#relative = true;
+    this.#path = absolute ? components : [...before, ...components];
+  }
+
+  #walk(base: RealDirectory): RealDirectory | undefined {
+    const path = this.#path;
+    let directory = base;
+    for (let at = 0; at < path.length; at++) {
+      const name = path[at] ?? '';
+      const step = this.#step(directory, name);
+      if (step === STEP.stop) this.#ended = true;
+      if (step !== STEP.found) return undefined;
+      directory = new RealDirectory(base.layer, directory, name);
+      if (isBottom(this.#union, directory)) continue;
+      if (readMarks(this.#union, directory) < 0 || directory.opaque) this.#ended = true;
+      // For the layers further down; the walk in this one goes on by the path that led here.
+      else if (directory.redirect !== undefined) this.#redirectFrom(directory.redirect, path, at);
+    }
+    return directory;
+  }
+
+  #redirectFrom(redirect: ByteString, path: readonly ByteString[], at: number): void {
+    this.#take(redirect, path.slice(0, at));
+    if (!this.#ended) this.#path = [...this.#path, ...path.slice(at + 1)];
+  }
+
+  /** A whiteout or a file ends the search for all layers below. */
+  #step(directory: RealDirectory, name: ByteString): number {
+    const union = this.#union;
+    const dirfd = union.fds.fd(directory);
+    if (dirfd < 0) return STEP.stop;
+    if (statat(dirfd, name, union.scratch) === 0) {
+      return (union.scratch.mode & S_IFMT) === S_IFDIR ? STEP.found : STEP.stop;
+    }
+    return hasDotWhiteout(union, directory, name) ? STEP.stop : STEP.missing;
+  }
+}
