@@ -8,7 +8,7 @@ import { close, openat } from '../../fs/sys/file.ts';
 import { type ByteSource, decompress } from './compression.ts';
 import { chainIdsOf, type Digest, digestOf, finishDigest } from './digest.ts';
 import { syncFilesystem } from './durable-file.ts';
-import { type Limits, RATIO_FREE_BYTES } from './limits.ts';
+import { type Limits } from './limits.ts';
 import { type Configuration, MEDIA_TYPE, parseConfiguration } from './manifest.ts';
 import { type NewImage, type NewLayer } from './new-image.ts';
 import { platformError } from './oci-archive.ts';
@@ -171,7 +171,7 @@ async function* hashed(source: ByteSource, hash: Hash): AsyncGenerator<Uint8Arra
 
 /** The uncompressed bytes of the archive at `path`, as long as they stay in proportion. */
 async function* limited(path: string, packed: number, limits: Limits): AsyncGenerator<Uint8Array> {
-  const longest = Math.max(RATIO_FREE_BYTES, packed * limits.ratio);
+  const longest = Math.max(limits.ratioFreeBytes, packed * limits.ratio);
   let bytes = 0;
   for await (const chunk of decompress(createReadStream(path, { highWaterMark: 1 << 18 }))) {
     bytes += chunk.length;

@@ -2,8 +2,10 @@
 export interface Limits {
   /** Bytes of one layer, unpacked. */
   readonly layerBytes: number;
-  /** Unpacked to packed bytes of one layer, looked at once more than `RATIO_FREE_BYTES` are out. */
+  /** Unpacked to packed bytes of one layer. */
   readonly ratio: number;
+  /** Unpacked bytes of one layer up to which its ratio does not matter: a few zeros compress a thousand times. */
+  readonly ratioFreeBytes: number;
   /** Entries of one archive. */
   readonly entries: number;
   /** Directories above an entry. */
@@ -17,14 +19,12 @@ export interface Limits {
 export const DEFAULT_LIMITS: Limits = {
   layerBytes: 128 * 2 ** 30,
   ratio: 250,
+  ratioFreeBytes: 256 * 2 ** 20,
   entries: 1_000_000,
   depth: 256,
   paxBytes: 2 ** 20,
   retainedBytes: 256 * 2 ** 20,
 };
-
-/** A small archive of zeros compresses a thousand times and harms nobody. */
-export const RATIO_FREE_BYTES = 256 * 2 ** 20;
 
 /** Bytes of a manifest, an index or a configuration; registries have the same limit. */
 export const DOCUMENT_BYTES = 4 * 2 ** 20;

@@ -1,5 +1,14 @@
 import { createHash } from 'node:crypto';
-import { lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs';
+import {
+  createReadStream,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
@@ -10,7 +19,7 @@ import { close, openat } from '../../fs/sys/file.ts';
 import { O_DIRECTORY, O_RDONLY } from '../../fs/sys/constants.ts';
 import { DEFAULT_LIMITS, type Limits } from '../../runner/image/limits.ts';
 import { loadArchive, type LoadedImage, type LoadOptions } from '../../runner/image/load.ts';
-import { parsePlatform } from '../../runner/image/platform.ts';
+import { hostPlatform, parsePlatform } from '../../runner/image/platform.ts';
 import { removeIn } from '../../runner/image/scratch.ts';
 import { openStore, type Store } from '../../runner/image/store.ts';
 import { unpackLayer } from '../../runner/image/unpack.ts';
@@ -32,9 +41,17 @@ export async function* inPieces(bytes: Buffer, length = 1000): AsyncGenerator<Ui
   for (let at = 0; at < bytes.length; at += length) yield await Promise.resolve(bytes.subarray(at, at + length));
 }
 
+function loadOptions(): LoadOptions {
+  return { platform: parsePlatform('linux/amd64'), limits: DEFAULT_LIMITS, warnings: new Warnings() };
+}
+
 export function load(store: Store, archive: Buffer, options: Partial<LoadOptions> = {}): Promise<LoadedImage[]> {
-  const all = { platform: parsePlatform('linux/amd64'), limits: DEFAULT_LIMITS, warnings: new Warnings(), ...options };
-  return loadArchive(store, inPieces(archive, 60_000), all);
+  return loadArchive(store, inPieces(archive, 60_000), { ...loadOptions(), ...options });
+}
+
+/** Loads an archive that another program wrote, on this machine and for it. */
+export function loadFile(store: Store, path: string): Promise<LoadedImage[]> {
+  return loadArchive(store, createReadStream(path), { ...loadOptions(), platform: hostPlatform() });
 }
 
 /** Where a hostile archive is unpacked: a target, and files beside it that must stay as they are. */
