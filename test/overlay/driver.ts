@@ -1,4 +1,5 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { lstatSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -170,4 +171,18 @@ export class Driver {
 export function ok(value: number, attempt: string): number {
   if (value < 0) throw new Error(`${errnoName(value)}: ${attempt}`);
   return value;
+}
+
+export function put(root: string, path: string, text: string): void {
+  mkdirSync(join(root, path, '..'), { recursive: true });
+  writeFileSync(join(root, path), text);
+}
+
+export function isWhiteout(path: string): boolean {
+  const stat = lstatSync(path);
+  return stat.isCharacterDevice() && stat.rdev === 0;
+}
+
+export function xattr(path: string, name: string): string {
+  return execFileSync('getfattr', ['-h', '--only-values', '-n', name, path], { encoding: 'utf8' });
 }
