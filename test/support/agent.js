@@ -33,6 +33,8 @@ function become({ uid, gid, groups }) {
 
 const identity = JSON.parse(process.argv[2] ?? 'null');
 if (identity !== null) become(identity);
+// PR_SET_PDEATHSIG: SIGKILL, when the test is gone; a blocking call would not see that its channel closes.
+libc.func('int prctl(int option, unsigned long argument)')(1, 9);
 process.umask(0o022);
 
 process.on('message', ({ id, prototype, parameters, out }) => {

@@ -80,10 +80,13 @@ async function untilMounted(ground: Ground, path: string, daemon: ChildProcess, 
   }
 }
 
+// A test that is killed leaves no daemon behind.
+const WITH_THE_TEST = ['setpriv', '--pdeathsig', 'TERM'];
+
 /** `fuse-lamina -f`, so that its end and its messages are seen. */
 async function mountLamina(ground: Ground, layers: Layers, path: string): Promise<Mounted> {
   const program = join(DIST, 'cli/fuse-lamina.js');
-  const command = [process.execPath, program, '-f', '-o', mountOptions(layers, []), path];
+  const command = [...WITH_THE_TEST, process.execPath, program, '-f', '-o', mountOptions(layers, []), path];
   const daemon = ground.spawn(command, layers.cwd);
   const end = ended(daemon);
   await untilMounted(ground, path, daemon, end);
