@@ -1,0 +1,160 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { constants, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type ImageRecipe, type Layer, buildArchive, programLayer } from '../../runner/demo/image.ts';
+import { DIST } from '../support/paths.ts';
+
+/** An ordinary user of this machine. */
+export interface User {
+  readonly name: string;
+  readonly uid: number;
+}
+
+export interface Outcome {
+  /** 128 + n where a signal ended it. */
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface Invocation {
+  readonly input?: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+const SIGNAL = 128;
+
+// A /dev/fuse that everybody may open, in a mount namespace of its own: the machine's stays as it is.
+const OPEN_FUSE = [
+  'unshare',
+  '--mount',
+  'sh',
+  '-c',
+  'mount -t tmpfs none /mnt && mknod -m 666 /mnt/fuse c 10 229 && mount --bind /mnt/fuse /dev/fuse && umount -l /mnt && exec "$@"',
+  'sh',
+];
+
+/** The program, with a store of its own, as root or as an ordinary user. */
+export class Lamina {
+  readonly root: string;
+  readonly #user: User | undefined;
+  readonly #directory: string;
+
+  constructor(user?: User) {
+    this.#user = user;
+    this.#directory = mkdtempSync(join(tmpdir(), 'lamina-container-'));
+    chmodSync(this.#directory, 0o755);
+    this.root = join(this.#directory, 'store');
+    mkdirSync(this.root, { mode: 0o700 });
+    if (user !== undefined) chownSync(this.root, user.uid, user.uid);
+  }
+
+  start(args: readonly string[], { env = {} }: Invocation = {}): ChildProcess {
+    const command = [process.execPath, join(DIST, 'cli/lamina.js'), ...args];
+    const user = this.#user;
+    const become =
+      user === undefined
+        ? []
+        : [...OPEN_FUSE, 'setpriv', `--reuid=${user.name}`, `--regid=${user.uid}`, '--init-groups'];
+    const [program = '', ...rest] = [...become, ...command];
+    const home = user === undefined ? {} : { HOME: `/home/${user.name}`, USER: user.name, XDG_RUNTIME_DIR: '' };
+    return spawn(program, rest, { cwd: '/', env: { ...process.env, ...home, LAMINA_ROOT: this.root, ...env } });
+  }
+
+  async call(args: readonly string[], invocation: Invocation = {}): Promise<Outcome> {
+    const child = this.start(args, invocation);
+    child.stdin?.on('error', () => undefined);
+    child.stdin?.end(invocation.input ?? '');
+    return ended(child);
+  }
+
+  /** A command in a new container that is removed; throws where it fails. */
+  async output(image: string, ...command: string[]): Promise<string> {
+    const { code, stdout, stderr } = await this.call(['run', '--rm', image, ...command]);
+    if (code !== 0) throw new Error(`exit code ${code}: ${stderr}`);
+    return stdout;
+  }
+
+  async load(recipe: ImageRecipe): Promise<void> {
+    const path = join(this.#directory, 'image.tar');
+    writeFileSync(path, await buildArchive(recipe), { mode: 0o644 });
+    const { code, stderr } = await this.call(['load', '-i', path]);
+    if (code !== 0) throw new Error(`load: ${stderr}`);
+  }
+
+  /** Kills what still runs and removes the store. */
+  async close(): Promise<void> {
+    const { stdout } = await this.call(['ps', '-aq']);
+    const ids = stdout.split('\n').filter((id) => id !== '');
+    if (ids.length > 0) await this.call(['rm', '-f', ...ids]);
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+}
+
+/** What a process wrote, and how it ended. */
+export async function ended(child: ChildProcess): Promise<Outcome> {
+  const [stdout, stderr] = [collect(child.stdout), collect(child.stderr)];
+  const code = await new Promise<number>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (status, signal) =>
+      resolve(status ?? SIGNAL + (signal === null ? 0 : constants.signals[signal])),
+    );
+  });
+  return { code, stdout: stdout(), stderr: stderr() };
+}
+
+function collect(stream: ChildProcess['stdout']): () => string {
+  const chunks: Buffer[] = [];
+  stream?.on('data', (chunk: Buffer) => chunks.push(chunk));
+  return () => Buffer.concat(chunks).toString('utf8');
+}
+
+/** Resolves when the process has written a line that contains `text`. */
+export function wrote(child: ChildProcess, text: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let all = '';
+    child.stdout?.on('data', (chunk: Buffer) => {
+      all += chunk.toString('utf8');
+      if (all.includes(text)) resolve();
+    });
+    child.once('close', () => reject(new Error(`it ended before it wrote ${JSON.stringify(text)}: ${all}`)));
+  });
+}
+
+/** An image of the machine's own programs, with layers on top. */
+export function recipe(name: string, layers: readonly Layer[] = [], config: ImageRecipe['config'] = {}): ImageRecipe {
+  return { name, layers: [programLayer(), ...layers], config: { Env: ['PATH=/bin'], Cmd: ['/bin/sh'], ...config } };
+}
+
+/** Makes an ordinary user without subordinate ids, or with a range. */
+export function makeUser(name: string, range?: { readonly start: number; readonly count: number }): User {
+  execFileSync('useradd', ['--create-home', '--shell', '/bin/sh', name], { stdio: 'ignore' });
+  dropRanges(name);
+  if (range !== undefined) {
+    const ids = `${range.start}-${range.start + range.count - 1}`;
+    execFileSync('usermod', ['--add-subuids', ids, '--add-subgids', ids, name]);
+  }
+  return { name, uid: Number(execFileSync('id', ['-u', name], { encoding: 'utf8' })) };
+}
+
+// useradd gives a range by itself where /etc/subuid is there.
+function dropRanges(name: string): void {
+  for (const [table, flag] of [
+    ['/etc/subuid', '--del-subuids'],
+    ['/etc/subgid', '--del-subgids'],
+  ] as const) {
+    const text =
+      statSync(table, { throwIfNoEntry: false }) === undefined
+        ? ''
+        : execFileSync('cat', [table], { encoding: 'utf8' });
+    for (const line of text.split('\n').filter((entry) => entry.startsWith(`${name}:`))) {
+      const [, start = '0', count = '0'] = line.split(':');
+      execFileSync('usermod', [flag, `${start}-${Number(start) + Number(count) - 1}`, name]);
+    }
+  }
+}
+
+export function removeUser(name: string): void {
+  execFileSync('userdel', ['--remove', name], { stdio: 'ignore' });
+}
