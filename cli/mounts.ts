@@ -15,8 +15,8 @@ function toJson(mount: RegisteredMount): object {
   return { mountpoint: toText(mount.mountpoint), device, pid, alive, readOnly, branches };
 }
 
-function run(flags: { readonly json?: true }): void {
-  const mounts = listMounts();
+async function run(flags: { readonly json?: true }): Promise<void> {
+  const mounts = await listMounts();
   const text = flags.json === true ? `${JSON.stringify(mounts.map(toJson), null, 2)}\n` : mounts.map(describe).join('');
   process.stdout.write(text);
 }

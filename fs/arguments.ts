@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { type ByteString, toBytes, toText } from './sys/bytes.ts';
+import { type ByteString, toBytes, toText } from './sys/text.ts';
 
 /**
  * The arguments behind the script's name, byte for byte. Node decodes them as UTF-8 and puts U+FFFD where they are not;

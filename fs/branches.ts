@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { realPath } from './mountpoint.ts';
-import { type OverlayOptions } from './overlay/options.ts';
-import { type ByteString } from './sys/bytes.ts';
+import type { OverlayOptions } from './overlay/options.ts';
+import type { ByteString } from './sys/text.ts';
 
 /** A layer of a mount, as AUFS names it. */
 export interface Branch {

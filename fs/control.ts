@@ -1,6 +1,6 @@
 import { unlinkSync } from 'node:fs';
 import { createConnection, createServer, type Server } from 'node:net';
-import { type MountStats } from './stats.ts';
+import type { MountStats } from './stats.ts';
 
 // The control socket of a mount: whoever connects is sent the counters as JSON. The directory is closed to others.
 

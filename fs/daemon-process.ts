@@ -1,8 +1,8 @@
 import { closeSync, readSync, writeSync } from 'node:fs';
-import { CHANNEL } from './daemon.ts';
+import { CHANNEL } from './daemon-channel.ts';
 import { mount, type MountOptions } from './mount.ts';
 import { serveUntilEnd } from './serve.ts';
-import { toText } from './sys/bytes.ts';
+import { toText } from './sys/text.ts';
 
 // The process that `spawnDaemon` starts.
 

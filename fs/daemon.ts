@@ -1,14 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { openSync } from 'node:fs';
-import { type Duplex } from 'node:stream';
+import { openSync, readdirSync, readFileSync } from 'node:fs';
+import type { Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { type MountOptions } from './mount.ts';
-import { CLOSE_RANGE_CLOEXEC, closeRange } from './sys/process.ts';
-
-/** The descriptor on which a daemon gets its options and tells how it went. */
-export const CHANNEL = 3;
+import { CHANNEL } from './daemon-channel.ts';
+import type { MountOptions } from './mount.ts';
 
 const PROGRAM = fileURLToPath(new URL('./daemon-process.js', import.meta.url));
+
+const O_CLOEXEC = 0o2000000;
 
 /** The daemon's standard error: a file where LAMINA_LOG names one. */
 function logTarget(): number | 'ignore' {
@@ -18,13 +17,32 @@ function logTarget(): number | 'ignore' {
 }
 
 /**
+ * The daemon must not hold the pipes of whoever started us: they would wait for its end. Node marks those that it finds
+ * when it starts, up to the first gap; others are looked for, since the call to mark them needs native code.
+ */
+async function closeOnExec(): Promise<void> {
+  const inherited = readdirSync('/proc/self/fd').filter((fd) => Number(fd) >= CHANNEL && !isCloseOnExec(fd));
+  if (inherited.length === 0) return;
+  const { CLOSE_RANGE_CLOEXEC, closeRange } = await import('./sys/process.ts');
+  closeRange(CHANNEL, CLOSE_RANGE_CLOEXEC);
+}
+
+function isCloseOnExec(fd: string): boolean {
+  try {
+    const flags = /^flags:\s*([0-7]+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[1] ?? '0';
+    return (parseInt(flags, 8) & O_CLOEXEC) !== 0;
+  } catch {
+    // The one that the directory was read through.
+    return true;
+  }
+}
+
+/**
  * Mounts in a process of its own, which serves until the mount ends. Resolves once the mount answers; rejects with the
  * daemon's reason.
  */
 export async function spawnDaemon(options: MountOptions): Promise<void> {
-  // The daemon must not hold the pipes of whoever started us: they would wait for its end. Node marks those that it
-  // finds, up to the first gap.
-  closeRange(CHANNEL, CLOSE_RANGE_CLOEXEC);
+  await closeOnExec();
   const daemon = spawn(process.execPath, [PROGRAM], {
     detached: true,
     stdio: ['ignore', 'ignore', logTarget(), 'pipe'],

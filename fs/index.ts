@@ -1,14 +1,57 @@
+import type { Mount, MountOptions } from './mount.ts';
+import type { RegisteredMount } from './registry.ts';
+import type { MountStats } from './stats.ts';
+import type { ByteString } from './sys/text.ts';
+
+// What the rest of the program, and other programs, import. What takes time to load is loaded when it is called: a start
+// of fuse-lamina parses its arguments and hands over to a daemon.
+
 export { argumentBytes, rawArguments } from './arguments.ts';
-export { type Branch } from './branches.ts';
-export { spawnDaemon } from './daemon.ts';
-export { type FuseOptions } from './fuse/options.ts';
-export { mount, type Mount, type MountOptions } from './mount.ts';
-export { listMounts, statsAt } from './mounts.ts';
-export { OptionError, parseOptions, type ParsedOptions } from './options.ts';
-export { type OverlayOptions } from './overlay/options.ts';
-export { type RegisteredMount } from './registry.ts';
-export { serveUntilEnd } from './serve.ts';
-export { type MountStats } from './stats.ts';
-export { type ByteString, toBytes, toText } from './sys/bytes.ts';
-export { exitNow } from './sys/thread.ts';
-export { unmountAt } from './unmount.ts';
+export type { Branch } from './branches.ts';
+export type { FuseOptions } from './fuse/options.ts';
+export type { Mount, MountOptions } from './mount.ts';
+export { OptionError, type ParsedOptions, parseOptions } from './options.ts';
+export type { OverlayOptions } from './overlay/options.ts';
+export type { RegisteredMount } from './registry.ts';
+export type { MountStats } from './stats.ts';
+export { exitNow } from './sys/exit.ts';
+export { type ByteString, toBytes, toText } from './sys/text.ts';
+
+/**
+ * Mounts a union and serves it from a thread of this process. Resolves once the mount answers; rejects, with nothing
+ * mounted, where a layer, the mount point or FUSE does not allow it.
+ */
+export async function mount(options: MountOptions): Promise<Mount> {
+  return (await import('./mount.ts')).mount(options);
+}
+
+/** Serves a mount until it is unmounted, or SIGTERM, SIGINT or SIGHUP asks for its end. */
+export async function serveUntilEnd(mounted: Mount): Promise<void> {
+  return (await import('./serve.ts')).serveUntilEnd(mounted);
+}
+
+/**
+ * Mounts in a process of its own, which serves until the mount ends. Resolves once the mount answers; rejects with the
+ * daemon's reason.
+ */
+export async function spawnDaemon(options: MountOptions): Promise<void> {
+  return (await import('./daemon.ts')).spawnDaemon(options);
+}
+
+/** This user's mounts, those included whose daemon has died and that are still there. */
+export async function listMounts(): Promise<RegisteredMount[]> {
+  return (await import('./mounts.ts')).listMounts();
+}
+
+/** The counters of the mount on `path`. */
+export async function statsAt(path: ByteString): Promise<MountStats> {
+  return (await import('./mounts.ts')).statsAt(path);
+}
+
+/**
+ * Unmounts the lamina mount on `path`, and cleans up after a daemon that has died.
+ * @param lazy detach it though it is in use.
+ */
+export async function unmountAt(path: ByteString, lazy = false): Promise<void> {
+  return (await import('./unmount.ts')).unmountAt(path, lazy);
+}

@@ -1,18 +1,15 @@
 import { stat } from 'node:fs/promises';
-import { type Server } from 'node:net';
 import { Worker } from 'node:worker_threads';
 import { type Branch, branchesOf } from './branches.ts';
-import { serveStats } from './control.ts';
-import { type FuseOptions } from './fuse/options.ts';
+import type { FuseOptions } from './fuse/options.ts';
 import { checkMountpoint } from './mountpoint.ts';
-import { type OverlayOptions } from './overlay/options.ts';
-import { Registration } from './registry.ts';
+import type { OverlayOptions } from './overlay/options.ts';
+import type { Publication } from './publication.ts';
 import { createCounters, type MountStats, readCounters, type SharedCounters } from './stats.ts';
-import { type ByteString, toText } from './sys/bytes.ts';
+import { type ByteString, toText } from './sys/text.ts';
 import { log } from './sys/log.ts';
 import { mountAt } from './sys/mountinfo.ts';
-import { detach } from './unmount.ts';
-import { type WorkerInput, type WorkerMessage } from './worker.ts';
+import type { WorkerInput, WorkerMessage } from './worker.ts';
 
 /** What to mount, where, and how. */
 export interface MountOptions {
@@ -45,8 +42,7 @@ class ServedMount implements Mount {
   readonly #counters: SharedCounters;
   /** `major:minor`, to tell our mount from one that lies over it. */
   readonly #device: string | undefined;
-  #registration: Registration | undefined;
-  #server: Server | undefined;
+  #publication: Publication | undefined;
   #ended = false;
 
   constructor(mountpoint: ByteString, branches: readonly Branch[], counters: SharedCounters, ended: Promise<void>) {
@@ -60,27 +56,25 @@ class ServedMount implements Mount {
     });
   }
 
-  /** State file and control socket, as long as the mount lives. The mount does not depend on them. */
-  async register(readOnly: boolean): Promise<void> {
+  /** Makes the mount known to `lamina mounts` and `lamina stats`. It does not depend on that. */
+  async publish(readOnly: boolean, loading: Promise<typeof import('./publication.ts')>): Promise<void> {
     const { mountpoint, branches } = this;
     const device = this.#device;
     if (device === undefined) return;
+    const state = { mountpoint, device, pid: process.pid, branches, readOnly };
     try {
-      this.#registration = Registration.create({ mountpoint, device, pid: process.pid, branches, readOnly });
-      const socket = this.#registration?.state.socket;
-      if (socket !== undefined) this.#server = await serveStats(socket, () => this.stats());
-      this.#server?.unref();
+      const { Publication } = await loading;
+      this.#publication = await Publication.create(state, () => this.stats());
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       log(`lamina mounts will not show ${toText(mountpoint)}: ${reason}`);
     }
+    if (this.#ended) this.forget();
   }
 
   forget(): void {
-    this.#server?.close();
-    this.#registration?.remove();
-    this.#server = undefined;
-    this.#registration = undefined;
+    this.#publication?.withdraw();
+    this.#publication = undefined;
   }
 
   async unmount(): Promise<void> {
@@ -90,6 +84,7 @@ class ServedMount implements Mount {
     if (mount.device !== this.#device) {
       throw new Error(`cannot unmount ${toText(this.mountpoint)}: ${mount.type} is mounted over it`);
     }
+    const { detach } = await import('./unmount.ts');
     if ((await detach(this.mountpoint, false)) === 'busy') await detach(this.mountpoint, true);
   }
 
@@ -125,6 +120,7 @@ function startWorker(input: WorkerInput): Worker {
  */
 export async function mount(options: MountOptions): Promise<Mount> {
   const mountpoint = checkMountpoint(options.mountpoint);
+  // Before the mount can hide them.
   const branches = branchesOf(options.overlay);
   const counters = createCounters();
   const overlay = { ...options.overlay, counters: counters.overlay };
@@ -132,7 +128,10 @@ export async function mount(options: MountOptions): Promise<Mount> {
   const readOnly = options.overlay.upper === undefined || fuse.readOnly === true;
   const worker = startWorker({ mountpoint, overlay, fuse: { ...fuse, readOnly }, requests: counters.requests });
   const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
-  await untilMounted(worker);
+  const mounted = untilMounted(worker);
+  // While the worker starts.
+  const loading = import('./publication.ts');
+  await mounted;
   const served = new ServedMount(mountpoint, branches, counters, ended);
   try {
     await stat(Buffer.from(mountpoint, 'latin1'));
@@ -140,6 +139,6 @@ export async function mount(options: MountOptions): Promise<Mount> {
     await served.unmount();
     throw new Error(`the mount on ${toText(mountpoint)} does not answer`, { cause: error });
   }
-  await served.register(readOnly);
+  await served.publish(readOnly, loading);
   return served;
 }

@@ -1,7 +1,7 @@
 import { readlinkSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
-import { MOUNT_TYPE } from './fuse/mount.ts';
-import { type ByteString, toText } from './sys/bytes.ts';
+import { MOUNT_TYPE } from './fuse/options.ts';
+import { type ByteString, toText } from './sys/text.ts';
 import { mountAt } from './sys/mountinfo.ts';
 
 const toBuffer = (path: ByteString): Buffer => Buffer.from(path, 'latin1');

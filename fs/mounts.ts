@@ -1,9 +1,9 @@
 import { requestStats } from './control.ts';
-import { MOUNT_TYPE } from './fuse/mount.ts';
+import { MOUNT_TYPE } from './fuse/options.ts';
 import { resolveMounted } from './mountpoint.ts';
 import { forgetMount, readRegistry, type RegisteredMount } from './registry.ts';
-import { type MountStats } from './stats.ts';
-import { type ByteString, toText } from './sys/bytes.ts';
+import type { MountStats } from './stats.ts';
+import { type ByteString, toText } from './sys/text.ts';
 import { readMounts } from './sys/mountinfo.ts';
 
 /**

@@ -1,6 +1,6 @@
-import { type FuseOptions } from './fuse/options.ts';
-import { type IdRange, type OverlayOptions } from './overlay/options.ts';
-import { type ByteString, toText } from './sys/bytes.ts';
+import type { FuseOptions } from './fuse/options.ts';
+import type { IdRange, OverlayOptions } from './overlay/options.ts';
+import { type ByteString, toText } from './sys/text.ts';
 
 /** A mount option whose value cannot be used, or that is needed and not there. */
 export class OptionError extends Error {

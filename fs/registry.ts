@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, renameSync, unlinkSync } from 'node:fs';
-import { type Branch } from './branches.ts';
+import type { Branch } from './branches.ts';
 import { runtimeDirectories, runtimeDirectory } from './runtime-directory.ts';
-import { type ByteString, toBytes } from './sys/bytes.ts';
+import { type ByteString, toBytes } from './sys/text.ts';
 import { AT_FDCWD, O_CLOEXEC, O_CREAT, O_NOFOLLOW, O_RDWR, O_TRUNC } from './sys/constants.ts';
 import { check } from './sys/errno.ts';
 import { close, flock, LOCK_EX, LOCK_NB, openat, write } from './sys/file.ts';

@@ -1,6 +1,6 @@
-import { type Mount } from './mount.ts';
+import type { Mount } from './mount.ts';
 import { log } from './sys/log.ts';
-import { exitNow } from './sys/thread.ts';
+import { exitNow } from './sys/exit.ts';
 
 // How long others may hold a mount that was detached, before we end it for them.
 const GRACE_MILLISECONDS = 2000;

@@ -1,5 +1,4 @@
-import { OPCODE } from './fuse/constants.ts';
-import { REQUEST_COUNTERS } from './fuse/session.ts';
+import { OPCODE, REQUEST_COUNTERS } from './fuse/constants.ts';
 import { COUNTER, COUNTERS } from './overlay/options.ts';
 
 /** What a mount has done since it began. */

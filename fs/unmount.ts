@@ -1,8 +1,8 @@
 import { unmountByHelper } from './fuse/fusermount.ts';
-import { MOUNT_TYPE } from './fuse/mount.ts';
+import { MOUNT_TYPE } from './fuse/options.ts';
 import { resolveMounted } from './mountpoint.ts';
 import { forgetMount, readRegistry, type RegisteredMount } from './registry.ts';
-import { type ByteString, toText } from './sys/bytes.ts';
+import { type ByteString, toText } from './sys/text.ts';
 import { MNT_DETACH, UMOUNT_NOFOLLOW } from './sys/constants.ts';
 import { describeErrno, EBUSY, EINVAL, EPERM } from './sys/errno.ts';
 import { umountAsync } from './sys/mount.ts';

@@ -1,11 +1,11 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { FuseDevice } from './fuse/device.ts';
 import { mountFuse, undoMount } from './fuse/mount.ts';
-import { type FuseOptions } from './fuse/options.ts';
+import type { FuseOptions } from './fuse/options.ts';
 import { Session } from './fuse/session.ts';
 import { createOverlay } from './overlay/index.ts';
-import { type OverlayOptions } from './overlay/options.ts';
-import { type ByteString } from './sys/bytes.ts';
+import type { OverlayOptions } from './overlay/options.ts';
+import type { ByteString } from './sys/text.ts';
 import { check } from './sys/errno.ts';
 import { close } from './sys/file.ts';
 import { log } from './sys/log.ts';

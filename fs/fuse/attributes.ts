@@ -1,6 +1,6 @@
-import { type Entry } from '../filesystem.ts';
+import type { Entry } from '../filesystem.ts';
 import { type Attr, encodeDevice, STATX } from '../sys/attr.ts';
-import { type Connection } from './connection.ts';
+import type { Connection } from './connection.ts';
 import { ABI } from './structs.ts';
 
 const { fuse_attr: ATTR, fuse_entry_out: ENTRY } = ABI;

@@ -1,4 +1,4 @@
-import { type FileSystem, type Notifier } from '../filesystem.ts';
+import type { FileSystem, Notifier } from '../filesystem.ts';
 
 /** What holds for all requests of one mount, once INIT has settled it. */
 export interface Connection {

@@ -62,6 +62,9 @@ export const OPCODE = {
 
 export type OpcodeName = keyof typeof OPCODE;
 
+/** Counters of requests by opcode; 0 is for opcodes beyond the table. */
+export const REQUEST_COUNTERS = 64;
+
 /** INIT flags, bits 0 to 31. */
 export const INIT = {
   ASYNC_READ: 1 << 0,

@@ -1,7 +1,7 @@
-import { type DirectorySink, type Entry } from '../filesystem.ts';
-import { type ByteString } from '../sys/bytes.ts';
+import type { DirectorySink, Entry } from '../filesystem.ts';
+import type { ByteString } from '../sys/bytes.ts';
 import { putEntry } from './attributes.ts';
-import { type Connection } from './connection.ts';
+import type { Connection } from './connection.ts';
 import { ABI } from './structs.ts';
 
 const { fuse_out_header: OUT, fuse_entry_out: ENTRY, fuse_dirent: DIRENT } = ABI;

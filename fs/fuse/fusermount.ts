@@ -3,7 +3,7 @@ import { type ByteString, toText } from '../sys/bytes.ts';
 import { EINTR, describeErrno } from '../sys/errno.ts';
 import { close } from '../sys/file.ts';
 import { receiveDescriptor, socketpair } from '../sys/socket.ts';
-import { type FuseOptions } from './options.ts';
+import type { FuseOptions } from './options.ts';
 import { MAX_WRITE } from './slot.ts';
 
 // fusermount3 is setuid root: it mounts for users, within what /etc/fuse.conf allows, and hands the device over.

@@ -18,12 +18,10 @@ import { describeErrno, errnoName, EACCES, ENODEV, ENOENT, ENXIO, EPERM } from '
 import { close, openat } from '../sys/file.ts';
 import { mount, umount } from '../sys/mount.ts';
 import { mountByHelper } from './fusermount.ts';
-import { type FuseOptions } from './options.ts';
+import { type FuseOptions, MOUNT_TYPE } from './options.ts';
 import { MAX_WRITE } from './slot.ts';
 
 const DEVICE = '/dev/fuse';
-/** The type that /proc/mounts shows. */
-export const MOUNT_TYPE = 'fuse.lamina';
 
 const PROPAGATION: Readonly<Record<NonNullable<FuseOptions['propagation']>, number>> = {
   private: MS_PRIVATE,
@@ -83,7 +81,7 @@ function deviceRefusal(errno: number): Refusal {
 function mountRefusal(errno: number): Refusal {
   const hint =
     errno === EPERM
-      ? `run as root or in a user namespace of your own (unshare -Urm), or install fuse3; ${CONTAINER_HINT}`
+      ? `run as root or in a user namespace of your own (unshare -Urm); ${CONTAINER_HINT}`
       : 'see the kernel log (dmesg)';
   return { what: `mount(2): ${describeErrno(errno)}`, hint };
 }

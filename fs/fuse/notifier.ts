@@ -1,8 +1,8 @@
-import { type Notifier } from '../filesystem.ts';
-import { type ByteString } from '../sys/bytes.ts';
+import type { Notifier } from '../filesystem.ts';
+import type { ByteString } from '../sys/bytes.ts';
 import { Memory } from '../sys/memory.ts';
 import { NOTIFY } from './constants.ts';
-import { type Device } from './device.ts';
+import type { Device } from './device.ts';
 import { ABI } from './structs.ts';
 
 const {

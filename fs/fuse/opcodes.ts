@@ -1,7 +1,7 @@
 import { OPCODE, type OpcodeName } from './constants.ts';
 import * as directories from './handlers/directories.ts';
 import * as files from './handlers/files.ts';
-import { type Handler } from './handlers/handler.ts';
+import type { Handler } from './handlers/handler.ts';
 import * as names from './handlers/names.ts';
 import * as nodes from './handlers/nodes.ts';
 import * as xattrs from './handlers/xattrs.ts';

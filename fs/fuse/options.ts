@@ -1,4 +1,4 @@
-import { type ByteString } from '../sys/bytes.ts';
+import type { ByteString } from '../sys/bytes.ts';
 
 /** How the kernel is to mount. What is undefined has its default: noatime, and the rest as mount(8) has it. */
 export interface FuseOptions {
@@ -14,3 +14,6 @@ export interface FuseOptions {
   readonly allowOther?: boolean;
   readonly propagation?: 'private' | 'rprivate' | 'slave' | 'rslave';
 }
+
+/** The type that /proc/mounts shows. */
+export const MOUNT_TYPE = 'fuse.lamina';

@@ -1,15 +1,12 @@
-import { type FileSystem } from '../filesystem.ts';
+import type { FileSystem } from '../filesystem.ts';
 import { EAGAIN, ECONNABORTED, EINTR, EINVAL, EIO, ENODEV, ENOENT, ENOSYS, errnoName } from '../sys/errno.ts';
-import { type Connection } from './connection.ts';
-import { MINIMUM_MINOR_VERSION } from './constants.ts';
-import { type Device } from './device.ts';
+import type { Connection } from './connection.ts';
+import { MINIMUM_MINOR_VERSION, REQUEST_COUNTERS } from './constants.ts';
+import type { Device } from './device.ts';
 import { NO_REPLY } from './handlers/handler.ts';
 import { DeviceNotifier } from './notifier.ts';
 import { BODIES, HANDLERS, SILENT } from './opcodes.ts';
 import { BODY, Slot } from './slot.ts';
-
-/** Requests by opcode; 0 is for opcodes beyond the table. */
-export const REQUEST_COUNTERS = 64;
 
 export interface SessionOptions {
   /** Of `REQUEST_COUNTERS` elements. */

@@ -1,9 +1,9 @@
-import { type AttrChange, type Caller, type Entry, type Opened } from '../filesystem.ts';
+import type { AttrChange, Caller, Entry, Opened } from '../filesystem.ts';
 import { Attr } from '../sys/attr.ts';
-import { type ByteString } from '../sys/bytes.ts';
+import type { ByteString } from '../sys/bytes.ts';
 import { Memory } from '../sys/memory.ts';
 import { Times } from '../sys/metadata.ts';
-import { type Connection } from './connection.ts';
+import type { Connection } from './connection.ts';
 import { ReplyDirectory } from './directory.ts';
 import { ABI } from './structs.ts';
 

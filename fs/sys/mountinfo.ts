@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { type ByteString } from './bytes.ts';
+import type { ByteString } from './text.ts';
 
 /** A line of /proc/self/mountinfo. */
 export interface MountInfo {

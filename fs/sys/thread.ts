@@ -3,7 +3,6 @@ import { bind, result } from './libc.ts';
 
 const nativeUnshare = bind('int unshare(int flags)');
 const nativeChdir = bind('int chdir(uintptr_t path)');
-const nativeExit = bind('void _exit(int status)');
 const nativePageSize = bind('int getpagesize()');
 
 const CLONE_FS = 0x200;
@@ -16,14 +15,6 @@ export function leaveSharedDirectory(): number {
 /** chdir(2): of the calling thread alone after `leaveSharedDirectory`. */
 export function chdir(path: ByteString): number {
   return result(nativeChdir(firstPath(path)));
-}
-
-/**
- * Ends the process at once, whatever its threads are doing: Node's own exit waits for a worker that is blocked in a
- * system call.
- */
-export function exitNow(status: number): void {
-  nativeExit(status);
 }
 
 export function pageSize(): number {

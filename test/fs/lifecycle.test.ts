@@ -29,7 +29,7 @@ describe.skipIf(cannotMount !== undefined)(titled('a mount', cannotMount), () =>
 
   describe('served by a daemon ends cleanly, with all that was written in the upper, by', () => {
     const noHelper = has('fusermount3');
-    const ends: readonly [what: string, end: (pid: number) => void, missing?: string][] = [
+    const ends: readonly [what: string, end: (pid: number) => void, missing?: string | undefined][] = [
       ['umount', () => expect(ground.run(['umount', 'm'])).toMatchObject({ code: 0, stderr: '' })],
       ['lamina umount', () => expect(ground.lamina('umount', 'm')).toEqual({ code: 0, stdout: '', stderr: '' })],
       ['fusermount3 -u', () => expect(ground.run(['fusermount3', '-u', 'm'])).toMatchObject({ code: 0 }), noHelper],

@@ -1,5 +1,6 @@
 import { type Device } from '../../fs/fuse/device.ts';
-import { REQUEST_COUNTERS, Session } from '../../fs/fuse/session.ts';
+import { REQUEST_COUNTERS } from '../../fs/fuse/constants.ts';
+import { Session } from '../../fs/fuse/session.ts';
 import { type AttrChange, type Caller, type FileSystem } from '../../fs/filesystem.ts';
 import { type Attr } from '../../fs/sys/attr.ts';
 import { ENODEV, ENOSYS } from '../../fs/sys/errno.ts';

@@ -1,5 +1,5 @@
 import { FOPEN, FSYNC_FDATASYNC } from '../constants.ts';
-import { type Slot } from '../slot.ts';
+import type { Slot } from '../slot.ts';
 import { ABI } from '../structs.ts';
 
 const { fuse_open_out: OPEN_OUT, fuse_read_in: READ_IN, fuse_release_in: RELEASE_IN, fuse_fsync_in: FSYNC_IN } = ABI;

@@ -1,4 +1,4 @@
-import { type Slot } from '../slot.ts';
+import type { Slot } from '../slot.ts';
 
 /** Answers the length of the reply's payload, a negative errno, or `NO_REPLY`. */
 export type Handler = (slot: Slot) => number;

@@ -1,6 +1,6 @@
 import { RENAME_EXCHANGE, RENAME_NOREPLACE } from '../../sys/constants.ts';
 import { EINVAL } from '../../sys/errno.ts';
-import { type Slot } from '../slot.ts';
+import type { Slot } from '../slot.ts';
 import { ABI } from '../structs.ts';
 import { replyEntry } from './nodes.ts';
 
