@@ -8,7 +8,7 @@ import { type Limits } from './limits.ts';
 import { type PaxRecords, parsePaxNumber, parsePaxTime, type Timestamp } from './pax.ts';
 import { type Frame, TarFrames } from './tar-frames.ts';
 
-export type EntryType = 'file' | 'directory' | 'link' | 'symlink' | 'character-device' | 'block-device' | 'fifo';
+type EntryType = 'file' | 'directory' | 'link' | 'symlink' | 'character-device' | 'block-device' | 'fifo';
 
 /** One entry of an archive: names are bytes, numbers are checked, nothing of it is to be trusted. */
 export interface TarEntry {
