@@ -110,10 +110,12 @@ async function startHolder(): Promise<Holder> {
   const holder = spawn(unshare, ['--user', '--mount', 'cat'], { stdio: ['pipe', 'pipe', 'pipe'] });
   holder.stdin.on('error', () => undefined);
   holder.stdin.write('\n');
+  const complaints: Buffer[] = [];
+  holder.stderr.on('data', (chunk: Buffer) => complaints.push(chunk));
   const echoed = once(holder.stdout, 'data').then(() => true);
   const ended = once(holder, 'close').then(() => false);
   if (await Promise.race([echoed, ended])) return holder;
-  throw new Error(explainRefusal(String(holder.stderr.read() ?? 'unshare(1) failed').trim()));
+  throw new Error(explainRefusal(Buffer.concat(complaints).toString('utf8').trim() || 'unshare(1) failed'));
 }
 
 function mapIds(holder: Holder, ids: SubordinateIds): void {

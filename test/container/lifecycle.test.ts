@@ -221,8 +221,10 @@ describe.skipIf(missing)(titled('containers of root, one after another and toget
   });
 
   test('an image whose container is there is not removed', async () => {
-    await lamina.call(['run', '--name', 'holder', 'tiny', 'true']);
-    expect(readdirSync(join(lamina.root, 'holds')).length).toBeGreaterThan(0);
+    await lamina.load(recipe('held', [{ title: 'its own', entries: [{ type: 'file', name: 'own', content: 'x' }] }]));
+    await lamina.call(['run', '--name', 'holder', 'held', 'true']);
+    expect((await lamina.call(['image', 'rm', 'held'])).stderr).toContain('uses it');
     await lamina.call(['rm', 'holder']);
+    expect((await lamina.call(['image', 'rm', 'held'])).code).toBe(0);
   });
 });

@@ -57,8 +57,9 @@ function dropBoundingSet(): void {
 function changeIds({ uid, gid, groups }: Account): void {
   const grouped = setgroups(groups);
   // A single id's namespace denies setgroups(2) for good: there the groups are the user's own, which it may not drop.
-  if (grouped < 0 && !(grouped === -EPERM && groups.length === 0))
-    throw unmapped('supplementary groups', groups.join(), grouped);
+  if (grouped < 0 && !(grouped === -EPERM && groups.length === 0)) {
+    throw unmapped('a member of groups', groups.join(), grouped);
+  }
   const changedGroup = setresgid(gid);
   if (changedGroup < 0) throw unmapped('group', String(gid), changedGroup);
   const changedUser = setresuid(uid);
@@ -66,6 +67,6 @@ function changeIds({ uid, gid, groups }: Account): void {
 }
 
 function unmapped(kind: string, id: string, errno: number): RunError {
-  const why = errno === -EINVAL || errno === -EPERM ? `: it is not mapped in the container's user namespace` : '';
+  const why = errno === -EINVAL || errno === -EPERM ? ': the user namespace of the container does not map it' : '';
   return new RunError(`${new SystemError(`become ${kind} ${id}`, errno).message}${why}`, EXIT.cannotInvoke);
 }

@@ -1,0 +1,216 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { readFileSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Layer } from '../../runner/demo/image.ts';
+import { DIST } from '../support/paths.ts';
+import { firstMissing, has, hasFuseDevice, hasUserNamespaces, isRoot, titled } from '../support/requirements.ts';
+import { Lamina, type User, ended, makeUser, recipe, removeUser, wrote } from './lamina.ts';
+
+// Root, so that ordinary users can be made and become.
+const missing = firstMissing(isRoot(), hasFuseDevice(), hasUserNamespaces(), has('useradd'), has('setpriv'));
+
+const FILES: Layer = {
+  title: 'files',
+  entries: [
+    { type: 'file', name: 'data/a', content: 'a\n' },
+    { type: 'file', name: 'data/b', content: 'b\n' },
+  ],
+};
+
+const CHANGE = 'echo x > /data/new; rm /data/a; mv /data/b /data/c; mkdir /own; cat /data/c';
+const CHANGES = 'C /data\nD /data/a\nD /data/b\nA /data/c\nA /data/new\nA /own\n';
+const START = 700_000_000;
+const COUNT = 65_536;
+
+const withRange = firstMissing(missing, has('newuidmap'));
+
+describe.skipIf(withRange)(titled('containers of an ordinary user with subordinate ids', withRange), () => {
+  let user: User;
+  let lamina: Lamina;
+
+  beforeAll(async () => {
+    user = makeUser('lamina-range', { start: START, count: COUNT });
+    lamina = new Lamina(user);
+    await lamina.load(recipe('tiny', [FILES]));
+  });
+
+  afterAll(async () => {
+    await lamina.close();
+    removeUser(user.name);
+  });
+
+  test('root inside is the user, and the range follows', async () => {
+    const map = await lamina.output('tiny', 'sh', '-c', 'cat /proc/self/uid_map; cat /proc/self/gid_map');
+    const rows = map
+      .trim()
+      .split('\n')
+      .map((line) => line.trim().split(/\s+/).map(Number));
+    const expected = [
+      [0, user.uid, 1],
+      [1, START, COUNT],
+    ];
+    expect(rows).toEqual([...expected, ...expected]);
+  });
+
+  test('files of other owners can be made, belong to subordinate ids outside, and can be removed', async () => {
+    const script =
+      'touch /data/mine; chown 1000:50 /data/mine; mkdir -m 700 /data/closed; touch /data/closed/x; chown -R 42 /data/closed; stat -c %u:%g /data/mine';
+    const outcome = await lamina.call(['run', '--name', 'owners', 'tiny', 'sh', '-c', script]);
+    expect(outcome).toEqual({ code: 0, stdout: '1000:50\n', stderr: '' });
+    const [id = ''] = readdirSync(join(lamina.root, 'containers')).filter((name) => !name.startsWith('.'));
+    const { uid, gid } = statSync(join(lamina.root, 'containers', id, 'upper/data/mine'));
+    expect([uid, gid]).toEqual([START + 999, START + 49]);
+    expect(await lamina.call(['rm', 'owners'])).toEqual({ code: 0, stdout: 'owners\n', stderr: '' });
+    expect(readdirSync(join(lamina.root, 'containers')).filter((name) => !name.startsWith('.'))).toEqual([]);
+  });
+
+  test('--user becomes a mapped id with its groups', async () => {
+    const { stdout } = await lamina.call([
+      'run',
+      '--rm',
+      '--user',
+      'guest',
+      'tiny',
+      'sh',
+      '-c',
+      'id; cat /proc/self/status',
+    ]);
+    expect(stdout).toContain('uid=1000(guest) gid=1000(guest) groups=1000(guest),50(staff)');
+    expect(stdout).toMatch(/CapEff:\s+0000000000000000/);
+  });
+
+  test('changes land in the upper and diff shows them', async () => {
+    expect(await lamina.call(['run', '--name', 'changes', 'tiny', 'sh', '-c', CHANGE])).toMatchObject({
+      code: 0,
+      stdout: 'b\n',
+    });
+    expect((await lamina.call(['diff', 'changes'])).stdout).toBe(CHANGES);
+  });
+
+  test('capabilities are docker’s, devices work, masks hold, nothing else of the host is mounted', async () => {
+    const script =
+      'grep() { while read l; do case $l in *$1*) echo $l;; esac; done; }; grep CapBnd < /proc/self/status; echo x > /dev/null && head -c 2 /dev/zero | wc -c; head -c 1 /proc/keys | wc -c; ls /sys/firmware | wc -l; mkdir /sys/x 2>/dev/null || echo read-only; ls /proc/1/fd | wc -l; mknod /x c 1 3 2>/dev/null || echo no devices';
+    expect(await lamina.output('tiny', 'sh', '-c', script)).toMatch(
+      /^CapBnd:\s+00000000a80425fb\n2\n0\n0\nread-only\n3\nno devices\n$/,
+    );
+  });
+
+  test('exit codes and signals are those of the command', async () => {
+    expect((await lamina.call(['run', '--rm', 'tiny', 'sh', '-c', 'exit 42'])).code).toBe(42);
+    expect((await lamina.call(['run', '--rm', 'tiny', 'missing'])).code).toBe(127);
+    expect((await lamina.call(['run', '--bogus'])).code).toBe(125);
+    const child = lamina.start([
+      'run',
+      '--rm',
+      'tiny',
+      'sh',
+      '-c',
+      "trap 'exit 9' TERM; echo ready; while :; do sleep 0.1; done",
+    ]);
+    await wrote(child, 'ready');
+    child.kill('SIGTERM');
+    expect((await ended(child)).code).toBe(9);
+  });
+
+  test('rm -f ends a running container of another namespace; a killed client’s is dead and removable', async () => {
+    const first = lamina.start(['run', '--name', 'first', 'tiny', 'sh', '-c', 'echo ready; exec sleep 5432']);
+    const firstEnd = ended(first);
+    await wrote(first, 'ready');
+    expect((await lamina.call(['rm', '-f', 'first'])).code).toBe(0);
+    expect((await firstEnd).code).toBe(137);
+    const second = lamina.start([
+      'run',
+      '--name',
+      'second',
+      '--user',
+      'guest',
+      'tiny',
+      'sh',
+      '-c',
+      'echo ready; exec sleep 5432',
+    ]);
+    const secondEnd = ended(second);
+    await wrote(second, 'ready');
+    second.kill('SIGKILL');
+    await secondEnd;
+    await expect.poll(() => execFileSync('ps', ['-eo', 'args'], { encoding: 'utf8' })).not.toContain('sleep 5432');
+    expect((await lamina.call(['ps', '-a'])).stdout).toMatch(/Dead +second/);
+    expect((await lamina.call(['rm', 'second'])).code).toBe(0);
+  });
+
+  test('nobody else may enter the store', () => {
+    expect(statSync(lamina.root).mode & 0o777).toBe(0o700);
+  });
+});
+
+describe.skipIf(missing)(titled('containers of an ordinary user with a single id', missing), () => {
+  const NOTE =
+    'lamina: no subordinate ids for lamina-single in /etc/subuid: running with a single id, so files of other owners and --user do not work\n';
+  let user: User;
+  let lamina: Lamina;
+
+  beforeAll(async () => {
+    user = makeUser('lamina-single');
+    lamina = new Lamina(user);
+    await lamina.load(recipe('tiny', [FILES]));
+  });
+
+  afterAll(async () => {
+    await lamina.close();
+    removeUser(user.name);
+  });
+
+  test('a run says so in one line and works', async () => {
+    const outcome = await lamina.call(['run', '--name', 'changes', 'tiny', 'sh', '-c', CHANGE]);
+    expect(outcome).toEqual({ code: 0, stdout: 'b\n', stderr: NOTE });
+    expect(await lamina.call(['diff', 'changes'])).toEqual({ code: 0, stdout: CHANGES, stderr: '' });
+    expect(await lamina.call(['rm', 'changes'])).toEqual({ code: 0, stdout: 'changes\n', stderr: '' });
+  });
+
+  test('only the user is mapped, as root', async () => {
+    const map = await lamina.output('tiny', 'cat', '/proc/self/uid_map');
+    expect(map.trim().split(/\s+/).map(Number)).toEqual([0, user.uid, 1]);
+  });
+
+  test('--user of another id is refused as what cannot be invoked', async () => {
+    const outcome = await lamina.call(['run', '--rm', '--user', '1234', 'tiny', 'true']);
+    expect(outcome.code).toBe(126);
+    expect(outcome.stderr).toContain('does not map it');
+  });
+
+  test('a closed /dev/fuse is told with its cure', async () => {
+    const environment = { ...process.env, HOME: `/home/${user.name}`, LAMINA_ROOT: lamina.root };
+    const close =
+      'mount -t tmpfs none /mnt && mknod -m 600 /mnt/fuse c 10 229 && mount --bind /mnt/fuse /dev/fuse && exec "$@"';
+    const become = ['setpriv', `--reuid=${user.name}`, `--regid=${user.uid}`, '--init-groups'];
+    const command = [process.execPath, join(DIST, 'cli/lamina.js'), 'run', '--rm', 'tiny', 'true'];
+    const child = spawn('unshare', ['--mount', 'sh', '-c', close, 'sh', ...become, ...command], {
+      cwd: '/',
+      env: environment,
+    });
+    const outcome = await ended(child);
+    expect(outcome.code).toBe(125);
+    expect(outcome.stderr).toMatch(/\/dev\/fuse.*chmod 0666 \/dev\/fuse/);
+  });
+});
+
+const noNamespaces = firstMissing(isRoot(), hasUserNamespaces(), has('setpriv'));
+
+describe.skipIf(noNamespaces)(titled('where no user namespace can be made', noNamespaces), () => {
+  test('the message says what to do, and the exit code is 125', async () => {
+    // A root without capabilities, in a namespace that may hold no other.
+    const script = 'echo 0 > /proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-all "$@"';
+    const command = [process.execPath, join(DIST, 'cli/lamina.js'), 'run', '--rm', 'any', 'true'];
+    const child = spawn('unshare', ['--user', '--map-root-user', 'sh', '-c', script, 'sh', ...command], { cwd: '/' });
+    const { code, stderr } = await ended(child);
+    expect(code).toBe(125);
+    expect(stderr.trim().split('\n').at(-1)).toMatch(
+      /needs a user namespace.*No space left on device.*sysctl -w user.max_user_namespaces/,
+    );
+  });
+});
+
+test('no mount is left', () => {
+  expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain('lamina-container-');
+});

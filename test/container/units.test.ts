@@ -1,0 +1,149 @@
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { diffLayers } from '../../runner/container/diff.ts';
+import { resolveInLayers } from '../../runner/container/layer-view.ts';
+import { describeAge } from '../../runner/container/listing.ts';
+import { checkName, randomName } from '../../runner/container/names.ts';
+import { parseVolume } from '../../runner/container/options.ts';
+import { identify, isAlive } from '../../runner/container/process-identity.ts';
+import { parseSubordinateIds } from '../../runner/container/subordinate-ids.ts';
+import { isRoot, titled } from '../support/requirements.ts';
+
+test('parseSubordinateIds takes the ranges of a name and of its number, in order', () => {
+  const text = 'other:1:2\nme:100000:65536\n1000:300000:10\nme:x:5\nme:5:0\nme:4294967290:100\n# me:1:1\n\n';
+  expect(parseSubordinateIds(text, { name: 'me', uid: 1000 })).toEqual([
+    { start: 100_000, count: 65_536 },
+    { start: 300_000, count: 10 },
+  ]);
+});
+
+test.each([
+  [0, 'Less than a second'],
+  [999, 'Less than a second'],
+  [1_000, '1 second'],
+  [59_000, '59 seconds'],
+  [60_000, 'About a minute'],
+  [120_000, '2 minutes'],
+  [3_600_000, 'About an hour'],
+  [7_200_000, '2 hours'],
+  [48 * 3_600_000, '2 days'],
+  [15 * 86_400_000, '2 weeks'],
+  [Number.NaN, 'Less than a second'],
+])('describeAge tells %d milliseconds as docker does', (milliseconds, text) => {
+  expect(describeAge(milliseconds)).toBe(text);
+});
+
+test('checkName refuses what is no name, and takes those that are made up', () => {
+  for (const name of ['', '.', '..', '-x', '_x', 'a/b', 'a b', 'a\n', 'x'.repeat(129)])
+    expect(() => checkName(name), name).toThrow('not valid');
+  for (let count = 0; count < 50; count += 1) expect(checkName(randomName())).toMatch(/^[a-z]+_[a-z]+$/);
+});
+
+test('parseVolume takes a path of the host and one inside', () => {
+  expect(parseVolume('/etc:/inside')).toEqual({ source: '/etc', destination: '/inside', readOnly: false });
+  expect(parseVolume('/etc/../etc:/a//b/../c/:ro')).toEqual({ source: '/etc', destination: '/a/c', readOnly: true });
+  for (const wrong of [
+    '/etc',
+    ':/x',
+    '/etc:',
+    '/etc:x',
+    '/etc:/x:rx',
+    '/etc:/x:ro:z',
+    'named:/x',
+    '/etc:/',
+    '/etc:/proc',
+    '/etc:/x/../proc/y',
+    '/no/such:/x',
+  ]) {
+    expect(() => parseVolume(wrong), wrong).toThrow();
+  }
+});
+
+test('identify tells a process from a later one of its number', () => {
+  const own = identify(process.pid);
+  expect(own).toBeDefined();
+  if (own === undefined) return;
+  expect(isAlive(own)).toBe(true);
+  expect(isAlive({ ...own, startTime: own.startTime + 1 })).toBe(false);
+  expect(isAlive({ ...own, boot: 'another' })).toBe(false);
+  expect(identify(2 ** 22 + 1)).toBeUndefined();
+});
+
+describe('layers read without a mount', () => {
+  let directory: string;
+  const layer = (name: string): string => join(directory, name);
+  const put = (path: string, content = ''): void => {
+    mkdirSync(join(directory, path, '..'), { recursive: true });
+    writeFileSync(join(directory, path), content);
+  };
+
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'lamina-layers-'));
+    for (const name of ['top', 'middle', 'bottom']) mkdirSync(layer(name));
+  });
+
+  afterEach(() => rmSync(directory, { recursive: true }));
+
+  const layers = (): string[] => [layer('top'), layer('bottom')];
+
+  test('resolveInLayers follows symlinks inside the union alone', () => {
+    put('bottom/real/deep/file');
+    symlinkSync('../../../../real', layer('top/link'));
+    symlinkSync('/link/deep', layer('bottom/absolute'));
+    symlinkSync('loop', layer('top/loop'));
+    expect(resolveInLayers(layers(), '/link/deep/file')).toEqual({ path: ['real', 'deep', 'file'], kind: 'other' });
+    expect(resolveInLayers(layers(), '/absolute')).toEqual({ path: ['real', 'deep'], kind: 'directory' });
+    expect(resolveInLayers(layers(), '/absolute/../../x/y')).toEqual({ path: ['x', 'y'], kind: 'absent' });
+    expect(resolveInLayers(layers(), '/loop')).toBeUndefined();
+    expect(resolveInLayers(layers(), '/real/deep/file/x')).toBeUndefined();
+    expect(resolveInLayers(layers(), '/../..')).toEqual({ path: [], kind: 'directory' });
+  });
+
+  test('resolveInLayers sees no lower file behind a whiteout or an opaque directory', () => {
+    put('bottom/gone/x');
+    put('top/.wh.gone');
+    put('bottom/anew/old');
+    put('top/anew/.wh..wh..opq');
+    expect(resolveInLayers(layers(), '/gone/x')?.kind).toBe('absent');
+    expect(resolveInLayers(layers(), '/anew')?.kind).toBe('directory');
+    expect(resolveInLayers(layers(), '/anew/old')?.kind).toBe('absent');
+  });
+
+  test('diffLayers reads whiteouts and opaque marks in AUFS’s form', () => {
+    put('bottom/a/one');
+    put('bottom/a/two');
+    put('bottom/b');
+    put('middle/a/three');
+    put('top/a/.wh..wh..opq');
+    put('top/a/two', 'new');
+    put('top/a/four');
+    put('top/.wh.b');
+    put('top/.wh.never');
+    expect(lines()).toEqual(['C /a', 'A /a/four', 'D /a/one', 'D /a/three', 'C /a/two', 'D /b']);
+  });
+
+  const missing = isRoot();
+
+  test.skipIf(missing)(titled('diffLayers reads whiteouts and opaque marks in overlayfs’s form', missing), () => {
+    put('bottom/a/one');
+    put('bottom/b');
+    put('bottom/c/inner');
+    mkdirSync(layer('top/a'));
+    execFileSync('setfattr', ['-n', 'trusted.overlay.opaque', '-v', 'y', layer('top/a')]);
+    execFileSync('mknod', [layer('top/b'), 'c', '0', '0']);
+    put('top/c', 'a file in place of a directory');
+    expect(lines()).toEqual(['C /a', 'D /a/one', 'D /b', 'C /c']);
+  });
+
+  test('diffLayers names bytes that are not UTF-8 as they are', () => {
+    writeFileSync(Buffer.concat([Buffer.from(`${layer('top')}/`), Buffer.from([0xff, 0x80])]), '');
+    expect(lines()).toEqual(['A /\xff\x80']);
+  });
+
+  function lines(): string[] {
+    return diffLayers(layer('top'), [layer('middle'), layer('bottom')]).map(({ kind, path }) => `${kind} ${path}`);
+  }
+});
