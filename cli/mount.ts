@@ -16,6 +16,7 @@ interface Flags {
   readonly lower: readonly string[];
   readonly upper?: string;
   readonly work?: string;
+  readonly backend?: string;
   readonly foreground?: true;
 }
 
@@ -31,6 +32,7 @@ function optionStrings(flags: Flags): ByteString[] {
   for (const lower of flags.lower) strings.push(option('lowerdir+', lower));
   if (flags.upper !== undefined) strings.push(option('upperdir', flags.upper));
   if (flags.work !== undefined) strings.push(option('workdir', flags.work));
+  if (flags.backend !== undefined) strings.push(option('backend', flags.backend));
   return strings;
 }
 
@@ -64,6 +66,7 @@ export function createCommand(): Command {
     .option('--lower <dir>', 'a read-only layer; the first is the topmost (repeatable)', collect, [])
     .option('--upper <dir>', 'the layer that takes the changes; without it the mount is read-only')
     .option('--work <dir>', "an empty directory on the upper's filesystem")
+    .option('--backend <name>', 'device (default): speak FUSE by ourselves; fuse-native: through libfuse 2.9')
     .option('-f, --foreground', 'serve in the foreground, with the log on standard error')
     .addHelpText('after', HELP)
     .action(run);

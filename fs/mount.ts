@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
+import { backendOf } from './backend.ts';
 import { type Branch, branchesOf } from './branches.ts';
 import type { FuseOptions } from './fuse/options.ts';
 import { checkMountpoint } from './mountpoint.ts';
@@ -107,16 +108,29 @@ function untilMounted(worker: Worker): Promise<void> {
   });
 }
 
-function startWorker(input: WorkerInput): Worker {
+/** A session that has begun, and when it will have ended. */
+interface Serving {
+  readonly ended: Promise<void>;
+}
+
+async function serveByWorker(input: WorkerInput): Promise<Serving> {
   // The compiled file: a worker cannot run TypeScript on every Node that we support.
   const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: input });
   worker.on('error', (error) => log(`the session's thread failed: ${error.message}`));
-  return worker;
+  const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+  await untilMounted(worker);
+  return { ended };
+}
+
+async function serve(input: WorkerInput): Promise<Serving> {
+  if (backendOf(input.fuse) === 'device') return serveByWorker(input);
+  return (await import('./native-backend.ts')).serveNatively(input);
 }
 
 /**
  * Mounts a union and serves it from a thread of this process. Resolves once the mount answers; rejects, with nothing
- * mounted, where a layer, the mount point or FUSE does not allow it.
+ * mounted, where a layer, the mount point or FUSE does not allow it. With the backend fuse-native it is the main thread
+ * that serves: this process must not touch the mount by synchronous calls then.
  */
 export async function mount(options: MountOptions): Promise<Mount> {
   const mountpoint = checkMountpoint(options.mountpoint);
@@ -126,12 +140,10 @@ export async function mount(options: MountOptions): Promise<Mount> {
   const overlay = { ...options.overlay, counters: counters.overlay };
   const fuse = options.fuse ?? {};
   const readOnly = options.overlay.upper === undefined || fuse.readOnly === true;
-  const worker = startWorker({ mountpoint, overlay, fuse: { ...fuse, readOnly }, requests: counters.requests });
-  const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
-  const mounted = untilMounted(worker);
+  const serving = serve({ mountpoint, overlay, fuse: { ...fuse, readOnly }, requests: counters.requests });
   // While the worker starts.
   const loading = import('./publication.ts');
-  await mounted;
+  const { ended } = await serving;
   const served = new ServedMount(mountpoint, branches, counters, ended);
   try {
     await stat(Buffer.from(mountpoint, 'latin1'));

@@ -1,4 +1,4 @@
-import type { FuseOptions } from './fuse/options.ts';
+import { type Backend, BACKENDS, type FuseOptions } from './fuse/options.ts';
 import type { IdRange, OverlayOptions } from './overlay/options.ts';
 import { type ByteString, toText } from './sys/text.ts';
 
@@ -156,12 +156,19 @@ const ACCEPTED = [
   ],
 ];
 
+function parseBackend(value: ByteString): Backend {
+  const backend = BACKENDS.find((name) => name === value);
+  if (backend === undefined) throw new OptionError(`backend=${toText(value)} is not one of ${BACKENDS.join(', ')}`);
+  return backend;
+}
+
 const setFuse =
   (change: (fuse: Mutable<FuseOptions>) => void): Apply =>
   (draft) =>
     change(draft.fuse);
 
 const FUSE: Readonly<Record<string, Apply>> = {
+  backend: (draft, value) => void (draft.fuse.backend = parseBackend(value)),
   fsname: (draft, value, name) => void (draft.fuse.fsname = parsePath(value, name)),
   ro: setFuse((fuse) => (fuse.readOnly = true)),
   suid: setFuse((fuse) => (fuse.suid = true)),

@@ -13,7 +13,12 @@ export interface FuseOptions {
   /** Other users may use the mount. By default where we may mount by ourselves. */
   readonly allowOther?: boolean;
   readonly propagation?: 'private' | 'rprivate' | 'slave' | 'rslave';
+  /** Who speaks to the kernel: we ourselves (the default), or libfuse in the npm package fuse-native. */
+  readonly backend?: Backend;
 }
+
+export const BACKENDS = ['device', 'fuse-native'] as const;
+export type Backend = (typeof BACKENDS)[number];
 
 /** The type that /proc/mounts shows. */
 export const MOUNT_TYPE = 'fuse.lamina';

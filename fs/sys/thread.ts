@@ -1,5 +1,5 @@
 import { type ByteString, firstPath } from './bytes.ts';
-import { bind, result } from './libc.ts';
+import { bind, bindAsync, result } from './libc.ts';
 
 const nativeUnshare = bind('int unshare(int flags)');
 const nativeChdir = bind('int chdir(uintptr_t path)');
@@ -15,6 +15,13 @@ export function leaveSharedDirectory(): number {
 /** chdir(2): of the calling thread alone after `leaveSharedDirectory`. */
 export function chdir(path: ByteString): number {
   return result(nativeChdir(firstPath(path)));
+}
+
+const joinOnPool = bindAsync('int pthread_join(uintptr_t thread, uintptr_t value)');
+
+/** pthread_join(3) on a thread of libuv's pool: resolves when another library's thread has ended. */
+export async function joinThread(thread: number): Promise<void> {
+  await joinOnPool(thread, 0);
 }
 
 export function pageSize(): number {

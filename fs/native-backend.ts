@@ -1,0 +1,77 @@
+import { OPCODE } from './fuse/constants.ts';
+import { type FuseOptions, MOUNT_TYPE } from './fuse/options.ts';
+import { loadBinding } from './libfuse/package.ts';
+import { LibfuseSession, type OperationName } from './libfuse/session.ts';
+import { createOverlay } from './overlay/index.ts';
+import { type OverlayOptions } from './overlay/options.ts';
+import { type ByteString } from './sys/bytes.ts';
+import { check } from './sys/errno.ts';
+import { log } from './sys/log.ts';
+import { umask } from './sys/metadata.ts';
+import { leaveSharedDirectory } from './sys/thread.ts';
+
+/** The kernel's request behind each of libfuse's operations: what the counters are by. */
+const REQUESTS: Readonly<Record<OperationName, number>> = {
+  getattr: OPCODE.GETATTR,
+  fgetattr: OPCODE.GETATTR,
+  chmod: OPCODE.SETATTR,
+  chown: OPCODE.SETATTR,
+  truncate: OPCODE.SETATTR,
+  ftruncate: OPCODE.SETATTR,
+  utimens: OPCODE.SETATTR,
+  readlink: OPCODE.READLINK,
+  mknod: OPCODE.MKNOD,
+  mkdir: OPCODE.MKDIR,
+  symlink: OPCODE.SYMLINK,
+  link: OPCODE.LINK,
+  unlink: OPCODE.UNLINK,
+  rmdir: OPCODE.RMDIR,
+  rename: OPCODE.RENAME,
+  open: OPCODE.OPEN,
+  create: OPCODE.CREATE,
+  read: OPCODE.READ,
+  write: OPCODE.WRITE,
+  fsync: OPCODE.FSYNC,
+  release: OPCODE.RELEASE,
+  opendir: OPCODE.OPENDIR,
+  readdir: OPCODE.READDIR,
+  fsyncdir: OPCODE.FSYNCDIR,
+  releasedir: OPCODE.RELEASEDIR,
+  getxattr: OPCODE.GETXATTR,
+  listxattr: OPCODE.LISTXATTR,
+  setxattr: OPCODE.SETXATTR,
+  removexattr: OPCODE.REMOVEXATTR,
+  statfs: OPCODE.STATFS,
+};
+
+/** What to serve, where. */
+export interface NativeInput {
+  readonly mountpoint: ByteString;
+  readonly overlay: OverlayOptions;
+  readonly fuse: FuseOptions;
+  readonly requests: Float64Array;
+}
+
+/**
+ * Mounts through fuse-native and serves from this thread, which must be the main one. Resolves when the kernel has begun;
+ * what it resolves with has a promise for the end.
+ */
+export async function serveNatively(input: NativeInput): Promise<{ readonly ended: Promise<void> }> {
+  const { mountpoint, fuse, requests } = input;
+  const binding = loadBinding();
+  // The union sets the umask for each file that it makes; threads of libuv's pool keep theirs.
+  check(leaveSharedDirectory(), 'separate the main thread from the umask of other threads');
+  umask(0);
+  const overlay = createOverlay(input.overlay);
+  const count = (operation: OperationName): void => {
+    const opcode = REQUESTS[operation];
+    requests[opcode] = (requests[opcode] ?? 0) + 1;
+  };
+  const type = MOUNT_TYPE.slice('fuse.'.length);
+  try {
+    return await new LibfuseSession(binding, overlay, { mount: fuse, type, count, log }).mount(mountpoint);
+  } catch (error) {
+    overlay.destroy();
+    throw error;
+  }
+}
