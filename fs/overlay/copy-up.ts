@@ -34,12 +34,17 @@ import {
   unlinkat,
 } from '../sys/file.ts';
 import { Memory } from '../sys/memory.ts';
+import { setxattrText } from '../sys/xattr.ts';
 import { copyData } from './copy-data.ts';
 import { copyMetadata, copyTimes } from './copy-metadata.ts';
 import { type Inode } from './inode.ts';
 import { COUNTER } from './options.ts';
 import { RealDirectory } from './real-directory.ts';
+import { encodeHandle } from './file-handle.ts';
+import { addToIndex, indexNameOf } from './link-index.ts';
+import { registerLinks } from './lookup.ts';
 import { openForReading, openReal, statReal } from './real-file.ts';
+import { linkLowerName, markImpure } from './upper-names.ts';
 import { type Union } from './union.ts';
 import { type Workdir } from './workdir.ts';
 
@@ -67,7 +72,7 @@ export function ensureUpper(union: Union, inode: Inode, limit = ALL): number {
   if (raised < 0) return raised;
   const temporary = workdir.temporaryName();
   const copied = copyTo(union, workdir, inode, temporary, limit);
-  const placed = copied < 0 ? copied : putInPlace(union, workdir, inode, inode.parent, temporary);
+  const placed = copied < 0 ? copied : place(union, workdir, inode, inode.parent, temporary);
   if (placed < 0) unlinkat(workdir.fd, temporary, inode.isDirectory ? AT_REMOVEDIR : 0);
   return placed;
 }
@@ -83,7 +88,26 @@ function copyTo(union: Union, workdir: Workdir, inode: Inode, temporary: ByteStr
     inode.type === S_IFREG
       ? copyRegular(union, workdir, inode, temporary, limit)
       : makeSpecial(workdir, dirfd, name, temporary);
-  return made < 0 ? made : copyMetadata(dirfd, name, source, workdir.fd, temporary);
+  if (made < 0) return made;
+  const copied = copyMetadata(dirfd, name, source, workdir.fd, temporary);
+  if (copied === 0 && !inode.isDirectory) writeOrigin(union, workdir, inode, dirfd, name, temporary);
+  return copied;
+}
+
+/** Tells where the copy came from, for its inode number; where that cannot be kept, the copy is right all the same. */
+function writeOrigin(
+  union: Union,
+  workdir: Workdir,
+  inode: Inode,
+  dirfd: number,
+  name: ByteString,
+  temporary: ByteString,
+): void {
+  const layer = union.layerOf(inode);
+  const handle = layer === undefined ? undefined : encodeHandle(layer, dirfd, name);
+  if (handle === undefined) return;
+  setxattrText(workdir.fd, temporary, union.originXattr, handle);
+  inode.hasOrigin = true;
 }
 
 function copyRegular(union: Union, workdir: Workdir, inode: Inode, temporary: ByteString, limit: number): number {
@@ -121,17 +145,58 @@ function makeSpecial(workdir: Workdir, dirfd: number, name: ByteString, temporar
   }
 }
 
+function place(union: Union, workdir: Workdir, inode: Inode, parent: Inode, temporary: ByteString): number {
+  const indexed = source.nlink > 1 && !inode.isDirectory ? putInIndex(union, workdir, inode, temporary) : NOT_INDEXED;
+  if (indexed < 0) return indexed;
+  if (indexed === NOT_INDEXED) return putInPlace(union, workdir, inode, parent, temporary);
+  return keepTimes(union, parent, () => linkLowerName(union, inode, parent, inode.name));
+}
+
+const NOT_INDEXED = 1;
+
+/** The commit of a file of several names: it goes into the index, where all of them lead. */
+function putInIndex(union: Union, workdir: Workdir, inode: Inode, temporary: ByteString): number {
+  const { index } = union;
+  const lower = inode.real;
+  if (index === undefined || lower === undefined) return NOT_INDEXED;
+  const name = indexNameOf(union, lower.layer, union.dirfdOf(inode), union.nameOf(inode), inode.type);
+  if (name === undefined) return NOT_INDEXED;
+  keepLinks(inode, 1);
+  const added = addToIndex(union, index, inode, workdir.fd, temporary, name);
+  if (added < 0) {
+    inode.lowerLinks = 0;
+    return added;
+  }
+  inode.real = index;
+  inode.realName = name;
+  inode.indexName = name;
+  if (statat(union.fds.fd(index), name, union.scratch) === 0) registerLinks(inode, index.layer, union.scratch.ino);
+  reopenHandles(union, inode);
+  return 0;
+}
+
 /** The commit: renames the copy into the upper, without a trace in the parent's times. */
 function putInPlace(union: Union, workdir: Workdir, inode: Inode, parent: Inode, temporary: ByteString): number {
-  if (parent.upper === undefined) return -EIO;
-  const dirfd = union.fds.fd(parent.upper);
+  const { upper } = parent;
+  if (upper === undefined) return -EIO;
+  return keepTimes(union, parent, (dirfd) => {
+    const renamed = renameat2(workdir.fd, temporary, dirfd, inode.name);
+    if (renamed === 0) moveToUpper(union, inode, parent, upper, dirfd);
+    return renamed;
+  });
+}
+
+/** Runs a copy-up's change of a directory, which is not a change for users: its times stay. */
+function keepTimes(union: Union, parent: Inode, change: (dirfd: number) => number): number {
+  const { upper } = parent;
+  if (upper === undefined) return -EIO;
+  markImpure(union, upper);
+  const dirfd = union.fds.fd(upper);
   const stated = fstat(dirfd, parentAttr);
   if (stated < 0) return stated;
-  const renamed = renameat2(workdir.fd, temporary, dirfd, inode.name);
-  if (renamed < 0) return renamed;
+  const changed = change(dirfd);
   copyTimes(parentAttr, dirfd, '');
-  moveToUpper(union, inode, parent, parent.upper, dirfd);
-  return 0;
+  return changed;
 }
 
 /** Points the inode at its copy. */
@@ -176,10 +241,14 @@ function reopenHandles(union: Union, inode: Inode): void {
   }
 }
 
-/** An open file whose lower name was deleted is changed: the copy has no name either. */
+/** An open file whose known lower names were deleted is changed: the copy has no name either, unless in the index. */
 function copyUpNameless(union: Union, workdir: Workdir, inode: Inode, limit: number): number {
   const temporary = workdir.temporaryName();
   const copied = copyTo(union, workdir, inode, temporary, limit);
+  if (copied === 0 && source.nlink > 1 && !inode.unlinked) {
+    const indexed = putInIndex(union, workdir, inode, temporary);
+    if (indexed !== NOT_INDEXED) return indexed;
+  }
   const fd = copied < 0 ? copied : openat(workdir.fd, temporary, O_PATH | O_NOFOLLOW | O_CLOEXEC);
   unlinkat(workdir.fd, temporary);
   if (fd < 0) return fd;

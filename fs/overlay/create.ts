@@ -27,13 +27,14 @@ import { SELF } from '../sys/xattr.ts';
 import { ensureUpper } from './copy-up.ts';
 import { DirectoryIndex, type IndexEntry } from './directory-index.ts';
 import { type Inode } from './inode.ts';
-import { ABSENT, NAME_MAX, addAlias, nameAgain, present, registerLinks, resolve, statInode } from './lookup.ts';
+import { ABSENT, NAME_MAX, addAlias, present, registerLinks, resolve, statInode } from './lookup.ts';
 import { findEntry } from './merge.ts';
 import { RealDirectory } from './real-directory.ts';
 import { chmodReal, chownReal, linkReal, statReal } from './real-file.ts';
 import { openInode } from './open.ts';
 import { makeStaging } from './staging.ts';
 import { type Union } from './union.ts';
+import { linkLowerName, markImpure, noteUpper } from './upper-names.ts';
 import { removeDotWhiteout, writeOpaque } from './upper-format.ts';
 import { isReservedName } from './whiteout.ts';
 
@@ -227,14 +228,6 @@ function adopt(union: Union, parent: Inode, name: ByteString, attr: Attr): Inode
   return inode;
 }
 
-/** Keeps the parent's index right: the upper now has a file under `name`. */
-export function noteUpper(union: Union, parent: Inode, name: ByteString, type: number, ino: number): void {
-  const entry = union.indexes.peek(parent)?.edit(name);
-  if (entry === undefined) return;
-  entry.addUpper(type >> 12, ino, false);
-  entry.dotWhiteout = false;
-}
-
 /** Hands an inode to the kernel. */
 export function grant(entry: Entry, inode: Inode): void {
   inode.nlookup++;
@@ -347,6 +340,7 @@ export function linkInode(union: Union, inode: Inode, parent: Inode, name: ByteS
   const { upper } = parent;
   if (upper === undefined) return -EIO;
   addAlias(inode, parent, name, upper);
+  if (inode.hasOrigin) markImpure(union, upper);
   noteUpper(union, parent, name, inode.type, inode.ino);
   const stated = statReal(union.dirfdOf(inode), union.nameOf(inode), entry.attr);
   if (stated < 0) return stated;
@@ -378,12 +372,5 @@ function linkInto(union: Union, inode: Inode, parent: Inode, name: ByteString): 
  */
 export function materialize(union: Union, inode: Inode, parent: Inode, name: ByteString): number {
   const raised = ensureUpper(union, parent);
-  if (raised < 0) return raised;
-  if (parent.upper === undefined) return -EIO;
-  const linked = linkReal(union.dirfdOf(inode), union.nameOf(inode), union.fds.fd(parent.upper), name);
-  if (linked < 0) return linked === -EEXIST ? 0 : linked;
-  inode.lowerLinks--;
-  noteUpper(union, parent, name, inode.type, inode.ino);
-  if (inode.real === undefined) nameAgain(inode, parent.upper, name);
-  return 0;
+  return raised < 0 ? raised : linkLowerName(union, inode, parent, name);
 }

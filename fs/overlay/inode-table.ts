@@ -68,7 +68,7 @@ export class InodeTable {
       inode.id !== ROOT_NODE &&
       inode.handles === undefined &&
       (inode.children === undefined || inode.children.size === 0) &&
-      inode.lowerLinks === 0 &&
+      (inode.lowerLinks === 0 || inode.indexName !== '') &&
       (inode.lostLinks === 0 || inode.unlinked) &&
       this.#inodes[inode.id] === inode
     );

@@ -53,7 +53,11 @@ export class Inode {
   /** st_nlink in its lower layer, and how many of those names whiteouts have hidden since. */
   lowerNlink = 0;
   lostLinks = 0;
-  /** Names that a copied-up file still has in the lower layers: they count in st_nlink. */
+  /** Its name in the index of hard links, where it is reached then; see link-index.ts. */
+  indexName: ByteString = '';
+  /** It was copied up, and shows its origin's inode number. */
+  hasOrigin = false;
+  /** Links that users see beyond those that the upper's file has: names still in the lower layers. */
   lowerLinks = 0;
 
   /** O_PATH descriptor of a file whose last name is gone, or -1. */

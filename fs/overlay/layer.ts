@@ -27,6 +27,9 @@ export class Layer {
   /** FICLONE from this layer to the upper was refused once. */
   refusesClone = false;
 
+  /** UUID of its filesystem, or zeros where that is not known. */
+  uuid: ByteString = '';
+
   /** Place among the lower layers, 0 the topmost; -1 for the upper. */
   index = -1;
 

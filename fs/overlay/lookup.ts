@@ -1,11 +1,13 @@
-import { type Attr } from '../sys/attr.ts';
+import { Attr as AttrBuffer, type Attr } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
 import { S_IFDIR, S_IFMT } from '../sys/constants.ts';
 import { EIO, ENAMETOOLONG, ENOENT, ENOTDIR, ESTALE } from '../sys/errno.ts';
 import { close, fstat, statat } from '../sys/file.ts';
 import { type Alias, type Inode } from './inode.ts';
 import { type IndexEntry } from './directory-index.ts';
+import { hexOf, originIno, readOrigin } from './file-handle.ts';
 import { type Layer } from './layer.ts';
+import { indexNameOf, readLowerLinks } from './link-index.ts';
 import { findEntry } from './merge.ts';
 import { COUNTER } from './options.ts';
 import { RealDirectory } from './real-directory.ts';
@@ -62,7 +64,7 @@ export function statOpen(union: Union, inode: Inode, fd: number, attr: Attr): nu
 export function present(union: Union, inode: Inode, attr: Attr): void {
   attr.ino = inode.ino;
   if (inode.isDirectory) presentDirectoryLinks(union, inode, attr);
-  else if (inode.lowerLinks > 0) attr.nlink += inode.lowerLinks;
+  else if (inode.lowerLinks !== 0) attr.nlink += inode.lowerLinks;
   else if (inode.lostLinks > 0 && !inode.isUpper) attr.nlink = Math.max(0, attr.nlink - inode.lostLinks);
   else if (inode.unlinked && !inode.isUpper) attr.nlink = 0;
   if (!union.owners.identity) {
@@ -113,13 +115,67 @@ function createFile(
     const known = layer.linked.get(attr.ino);
     if (known !== undefined) return addAlias(known, parent, name, real);
   }
+  if (attr.nlink > 1 && !layer.writable) {
+    const indexed = findIndexed(union, parent, name, real, attr, type);
+    if (indexed !== undefined) return indexed;
+  }
   const inode = union.inodes.create(type, layer.uniqueIno(attr.ino), parent, name);
   inode.real = real;
   inode.realName = name;
   if (!layer.writable) inode.lowerNlink = attr.nlink;
+  else if (real.impure) takeOrigin(union, inode, real, attr);
   if (attr.nlink > 1) registerLinks(inode, layer, attr.ino);
   else if (layer.keptInos.has(attr.ino)) inode.realIno = attr.ino;
   return inode;
+}
+
+/** The inode of a lower file of several names that was copied up under another of them. */
+function findIndexed(
+  union: Union,
+  parent: Inode,
+  name: ByteString,
+  real: RealDirectory,
+  attr: Attr,
+  type: number,
+): Inode | undefined {
+  const { index } = union;
+  const entryName = indexNameOf(union, real.layer, union.fds.fd(real), name, type);
+  if (index === undefined || entryName === undefined) return undefined;
+  if (statat(union.fds.fd(index), entryName, indexed) < 0) return undefined;
+  const known = index.layer.linked.get(indexed.ino);
+  const inode =
+    known === undefined
+      ? union.inodes.create(type, real.layer.uniqueIno(attr.ino), parent, name)
+      : addAlias(known, parent, name, real);
+  if (known === undefined) reachByIndex(union, inode, index, entryName, indexed.ino);
+  inode.origin = real.layer;
+  inode.originIno = attr.ino;
+  real.layer.linked.set(attr.ino, inode);
+  return inode;
+}
+
+const indexed = new AttrBuffer();
+
+function reachByIndex(union: Union, inode: Inode, index: RealDirectory, entryName: ByteString, ino: number): void {
+  inode.real = index;
+  inode.realName = entryName;
+  inode.indexName = entryName;
+  inode.hasOrigin = true;
+  inode.lowerLinks = readLowerLinks(union, union.fds.fd(index), entryName);
+  registerLinks(inode, index.layer, ino);
+}
+
+/** A file that was copied up keeps its number; one of several names is reached by the index. */
+function takeOrigin(union: Union, inode: Inode, real: RealDirectory, attr: Attr): void {
+  const origin = readOrigin(union, union.fds.fd(real), inode.name);
+  if (origin === undefined) return;
+  inode.hasOrigin = true;
+  inode.ino = originIno(union, origin) || inode.ino;
+  const { index } = union;
+  if (attr.nlink <= 1 || index === undefined) return;
+  const entryName = hexOf(origin);
+  if (statat(union.fds.fd(index), entryName, indexed) < 0 || indexed.ino !== attr.ino) return;
+  reachByIndex(union, inode, index, entryName, attr.ino);
 }
 
 /** Makes all names of a file with hard links lead to `inode`. */
@@ -134,7 +190,8 @@ export function addAlias(inode: Inode, parent: Inode, name: ByteString, real: Re
   if (inode.parent === undefined) {
     inode.parent = parent;
     inode.name = name;
-    if (real.layer.writable) nameAgain(inode, real, name);
+    if (inode.indexName !== '') inode.unlinked = false;
+    else if (real.layer.writable) nameAgain(inode, real, name);
     return inode;
   }
   inode.aliases ??= [];

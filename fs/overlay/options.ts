@@ -28,6 +28,8 @@ export interface OverlayOptions {
   readonly gidMapping?: readonly IdRange[];
   /** overlayfs's `redirect_dir`: rename directories by redirects (`on`, the default), or only follow them, or neither. */
   readonly redirectDir?: 'on' | 'follow' | 'nofollow' | 'off';
+  /** overlayfs's `index`: hard links of lower files hold over copy-up and remount. Default true. */
+  readonly index?: boolean;
   /** overlayfs's `userxattr`: marks are in `user.overlay.*` even where `trusted.overlay.*` could be had. */
   readonly userXattr?: boolean;
   /** Write whiteouts as `.wh.NAME` files even where device nodes could be made. */

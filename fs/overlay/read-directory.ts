@@ -97,9 +97,9 @@ function addPlain(
   if (ino >= 0) sink.add(name, ino, entry.type, next);
 }
 
-/** A directory that is merged shows its lower part's number; whether it is, only its marks tell. */
+/** A directory that is merged and a file that was copied up show their lower part's number: their xattrs tell. */
 function inoInUpper(union: Union, parent: Inode, entry: IndexEntry, name: ByteString): number {
-  if (entry.upperType !== DT_DIR || union.lowers.length === 0) return entry.upperIno;
+  if (entry.upperType !== DT_DIR && parent.upper?.impure !== true) return entry.upperIno;
   const inode = resolve(union, parent, name, undefined);
   if (typeof inode === 'number') return inode === ABSENT ? -1 : entry.upperIno;
   const { ino } = inode;

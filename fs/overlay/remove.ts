@@ -5,6 +5,7 @@ import { openat, renameat2, statat, unlinkat } from '../sys/file.ts';
 import { materialize } from './create.ts';
 import { ensureUpper } from './copy-up.ts';
 import { type Alias, type Inode } from './inode.ts';
+import { noteLowerLinks, releaseEntry } from './link-index.ts';
 import { ABSENT, resolve } from './lookup.ts';
 import { findEntry, readIndex } from './merge.ts';
 import { removeTree } from './remove-tree.ts';
@@ -132,9 +133,14 @@ function findUpperName(union: Union, inode: Inode, parent: Inode, name: ByteStri
 /** After a name went: the inode loses it, and, with the last one, its place. */
 export function afterRemoval(union: Union, inode: Inode, parent: Inode, name: ByteString, inUpper: boolean): void {
   if (parent.children?.get(name) === inode) parent.children.delete(name);
-  if (!inUpper) loseLowerName(inode);
+  if (!inUpper) loseLowerName(union, inode);
   inode.aliases = inode.aliases?.filter((alias) => !isName(alias, parent, name));
   if (inode.parent === parent && inode.name === name) promoteAlias(inode);
+  if (inode.indexName !== '') {
+    releaseEntry(union, inode);
+    inode.unlinked = inode.indexName === '';
+    return;
+  }
   if (inode.parent !== undefined) return;
   inode.unlinked = inode.isUpper || inode.lostLinks >= inode.lowerNlink;
   if (inode.isDirectory) forgetDirectory(union, inode);
@@ -145,9 +151,10 @@ export function afterRemoval(union: Union, inode: Inode, parent: Inode, name: By
   }
 }
 
-function loseLowerName(inode: Inode): void {
-  if (inode.isUpper) inode.lowerLinks = Math.max(0, inode.lowerLinks - 1);
-  else inode.lostLinks++;
+function loseLowerName(union: Union, inode: Inode): void {
+  if (!inode.isUpper) inode.lostLinks++;
+  else if (inode.indexName !== '' || inode.lowerLinks > 0) inode.lowerLinks--;
+  noteLowerLinks(union, inode);
 }
 
 function promoteAlias(inode: Inode): void {

@@ -3,12 +3,13 @@ import { RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT } from '../sys/const
 import { EBUSY, EEXIST, EINVAL, EIO, EISDIR, ENAMETOOLONG, ENOENT, ENOTDIR, EROFS, EXDEV } from '../sys/errno.ts';
 import { renameat2, unlinkat } from '../sys/file.ts';
 import { ensureUpper } from './copy-up.ts';
-import { materialize, noteUpper } from './create.ts';
+import { materialize } from './create.ts';
 import { type Alias, type Inode } from './inode.ts';
 import { ABSENT, NAME_MAX, resolve } from './lookup.ts';
 import { findEntry } from './merge.ts';
 import { afterRemoval, beforeRemoval, checkEmpty, removeUpper } from './remove.ts';
 import { type Union } from './union.ts';
+import { markImpure, noteUpper } from './upper-names.ts';
 import {
   noteWhiteout,
   removeDotWhiteout,
@@ -191,7 +192,13 @@ function rename(union: Union, inode: Inode, from: End, to: End): void {
   if (from.parent.children?.get(from.name) === inode) from.parent.children.delete(from.name);
   to.parent.addChild(to.name, inode);
   replaceName(inode, from, to);
+  carryOrigin(union, inode, to);
   noteUpper(union, to.parent, to.name, inode.type, inode.ino);
+}
+
+function carryOrigin(union: Union, inode: Inode, to: End): void {
+  if (to.parent.upper === undefined) return;
+  if (inode.hasOrigin || inode.lowers.length > 0) markImpure(union, to.parent.upper);
 }
 
 function replaceName(inode: Inode, from: End, to: End): void {
@@ -228,6 +235,8 @@ function exchange(union: Union, first: End, second: End): number {
   if (renamed < 0) return renamed;
   replaceName(one, first, second);
   replaceName(other, second, first);
+  carryOrigin(union, one, second);
+  carryOrigin(union, other, first);
   second.parent.addChild(second.name, one);
   first.parent.addChild(first.name, other);
   noteUpper(union, second.parent, second.name, one.type, one.ino);

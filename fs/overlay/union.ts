@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Attr } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
-import { fstat } from '../sys/file.ts';
+import { close, fstat } from '../sys/file.ts';
 import { SELF } from '../sys/xattr.ts';
 import { DirectoryFds } from './directory-fds.ts';
 import { HandleTable } from './handle.ts';
@@ -11,8 +11,9 @@ import { type Inode } from './inode.ts';
 import { InodeTable } from './inode-table.ts';
 import { Layer, assignFilesystemIds } from './layer.ts';
 import { COUNTERS, type OverlayOptions } from './options.ts';
-import { type RealDirectory } from './real-directory.ts';
+import { RealDirectory } from './real-directory.ts';
 import { Workdir } from './workdir.ts';
+import { readUuid } from './file-handle.ts';
 import { readMarks } from './marks.ts';
 
 const DEFAULT_CACHE_ENTRIES = 262_144;
@@ -42,8 +43,14 @@ export class Union {
   /** Whether directories are renamed by redirects, and redirects that are found are followed (`redirect_dir`). */
   readonly makesRedirects: boolean;
   readonly followsRedirects: boolean;
-  /** In which xattr redirects are: users' own ones count only where the trusted ones cannot be had. */
+  /** Our marks are in `trusted.overlay.*`; else, where that cannot be had, in `user.overlay.*`. */
+  readonly keepsTrustedXattrs: boolean;
   readonly redirectXattr: ByteString;
+  readonly originXattr: ByteString;
+  readonly nlinkXattr: ByteString;
+  readonly impureXattr: ByteString;
+  /** `workdir/index`, the upper files that lower ones of several names were copied up to. */
+  readonly index: RealDirectory | undefined;
   /** Scratch for a single function's use between two of its own calls. */
   readonly scratch = new Attr();
 
@@ -62,7 +69,14 @@ export class Union {
     assignFilesystemIds(this.upper === undefined ? this.lowers : [this.upper, ...this.lowers]);
     this.workdir = this.#openWorkdir();
     const trusted = this.workdir?.keepsTrustedXattrs ?? isInitialUserNamespace();
-    this.redirectXattr = trusted && options.userXattr !== true ? 'trusted.overlay.redirect' : 'user.overlay.redirect';
+    this.keepsTrustedXattrs = trusted && options.userXattr !== true;
+    const prefix = this.keepsTrustedXattrs ? 'trusted.overlay.' : 'user.overlay.';
+    this.redirectXattr = `${prefix}redirect`;
+    this.originXattr = `${prefix}origin`;
+    this.nlinkXattr = `${prefix}nlink`;
+    this.impureXattr = `${prefix}impure`;
+    this.index = this.#openIndex();
+    for (const layer of this.lowers) layer.uuid = readUuid(layer);
     this.#stackRoot();
   }
 
@@ -93,6 +107,7 @@ export class Union {
   close(): void {
     this.fds.clear();
     for (const layer of this.layers) layer.close();
+    if (this.index !== undefined) close(this.index.fd);
     this.workdir?.close();
   }
 
@@ -103,6 +118,13 @@ export class Union {
     const workdir = new Workdir(work, this.upper.dev, this.scratch);
     if (this.options.volatile === true) workdir.markVolatile();
     return workdir;
+  }
+
+  #openIndex(): RealDirectory | undefined {
+    if (this.upper === undefined || this.workdir === undefined || this.options.index === false) return undefined;
+    const index = new RealDirectory(this.upper, undefined, 'index');
+    index.fd = this.workdir.openIndex();
+    return index;
   }
 
   #stackRoot(): void {

@@ -59,6 +59,13 @@ export class Workdir {
     return `#${this.#counter.toString(16)}`;
   }
 
+  /** Opens `workdir/index`, made where it is not there. */
+  openIndex(): number {
+    const made = mkdirat(this.#lock, 'index', 0o700);
+    if (made !== -EEXIST) check(made, 'create the index of hard links in workdir');
+    return check(openat(this.#lock, 'index', OPEN_DIRECTORY), 'open the index of hard links in workdir');
+  }
+
   /** Leaves overlayfs's marker: an upper whose last mount did not sync must not be mounted again unawares. */
   markVolatile(): void {
     const made = mkdirat(this.fd, 'incompat', 0o700);

@@ -2,7 +2,6 @@ import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   existsSync,
-  linkSync,
   lstatSync,
   mkdirSync,
   readFileSync,
@@ -220,36 +219,6 @@ describe.skipIf(!isRoot)('union of two lower layers and an upper (needs root)', 
     union.close();
     mount();
     expect(union.list('d')).toEqual([]);
-  });
-
-  test('lower hard links stay one file over copy-up', () => {
-    put(low, 'a', 'one');
-    linkSync(join(low, 'a'), join(low, 'b'));
-    mount();
-    expect(union.node('a')).toBe(union.node('b'));
-    union.write('b', 'two', 0o1001);
-    expect(union.read('a')).toBe('two');
-    expect(union.stat('a').nlink).toBe(2);
-    union.unlink('b');
-    expect(union.read('a')).toBe('two');
-    expect(union.stat('a').nlink).toBe(1);
-    union.close();
-    mount();
-    expect(union.read('a')).toBe('two');
-    expect(union.list('')).toEqual(['a']);
-  });
-
-  test('st_ino stays over copy-up and equals d_ino', () => {
-    put(low, 'd/f', 'x');
-    mount();
-    const before = union.stat('d/f').ino;
-    const directory = union.stat('d').ino;
-    union.write('d/f', 'y');
-    expect(union.stat('d/f').ino).toBe(before);
-    expect(union.stat('d').ino).toBe(directory);
-    expect(union.entries('d')[0]?.ino).toBe(before);
-    expect(union.entries('')[0]?.ino).toBe(directory);
-    expect(union.entries('', true)[0]?.ino).toBe(directory);
   });
 
   test('new files belong to the caller, with the umask applied', () => {

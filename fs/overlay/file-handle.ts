@@ -1,0 +1,81 @@
+import { type ByteString } from '../sys/bytes.ts';
+import { O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../sys/constants.ts';
+import { close, ioctl, openat } from '../sys/file.ts';
+import { nameToHandle } from '../sys/handle.ts';
+import { Memory } from '../sys/memory.ts';
+import { getxattrText } from '../sys/xattr.ts';
+import { type Layer } from './layer.ts';
+import { type Union } from './union.ts';
+
+// The on-disk form of a lower file's identity, `struct ovl_fb` (fs/overlayfs/overlayfs.h): version 0, magic, length,
+// flags, type of the handle, UUID of the filesystem, and the handle. It is the value of `overlay.origin` and, in hex,
+// the name of an index entry.
+const MAGIC = 0xfb;
+const LENGTH = 2;
+const TYPE = 4;
+const UUID = 5;
+const UUID_SIZE = 16;
+const HANDLE = UUID + UUID_SIZE;
+const NO_UUID: ByteString = '\0'.repeat(UUID_SIZE);
+
+// Handle types of linux/exportfs.h whose inode number can be read off.
+const INO32_GENERATION = 1;
+const INO32_GENERATION_PARENT = 2;
+const INO64_GENERATION = 0x81;
+const BTRFS = 0x4d;
+
+const FS_IOC_GETFSUUID = 0x80111500;
+const uuid = new Memory(17);
+
+/** UUID of a layer's filesystem (Linux 6.9), or zeros; the kernel then does not recognise what we write. */
+export function readUuid(layer: Layer): ByteString {
+  const fd = openat(layer.root.fd, '.', O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const known = fd >= 0 && ioctl(fd, FS_IOC_GETFSUUID, uuid.address) === 0 && uuid.bytes[0] === UUID_SIZE;
+  if (fd >= 0) close(fd);
+  return known ? uuid.bytes.toString('latin1', 1, 1 + UUID_SIZE) : NO_UUID;
+}
+
+/** Identity of a lower file, or undefined where its filesystem has no handles. */
+export function encodeHandle(layer: Layer, dirfd: number, name: ByteString): ByteString | undefined {
+  const handle = nameToHandle(dirfd, name);
+  if (typeof handle === 'number') return undefined;
+  const header = String.fromCharCode(0, MAGIC, HANDLE + handle.bytes.length, 0, handle.type & 0xff);
+  return header + layer.uuid + handle.bytes;
+}
+
+export function hexOf(bytes: ByteString): ByteString {
+  return Buffer.from(bytes, 'latin1').toString('hex');
+}
+
+/** The identity of the lower file that an upper one was copied from. */
+export function readOrigin(union: Union, dirfd: number, name: ByteString): ByteString | undefined {
+  const origin = getxattrText(dirfd, name, union.originXattr);
+  if (typeof origin !== 'string' || origin.length < HANDLE) return undefined;
+  return origin.charCodeAt(1) === MAGIC && origin.charCodeAt(LENGTH) === origin.length ? origin : undefined;
+}
+
+/**
+ * st_ino that an upper file had as a lower one, read off its origin, or 0: so it stays the same over copy-up and
+ * remount. Nothing is opened by the handle, for which an ordinary user lacks the right.
+ */
+export function originIno(union: Union, origin: ByteString): number {
+  const id = origin.slice(UUID, HANDLE);
+  const layer = union.lowers.find((lower) => lower.uuid === id);
+  const ino = inoOfHandle(origin.charCodeAt(TYPE), Buffer.from(origin.slice(HANDLE), 'latin1'));
+  return layer === undefined || ino === 0 ? 0 : layer.uniqueIno(ino);
+}
+
+function inoOfHandle(type: number, handle: Buffer): number {
+  switch (type) {
+    case INO32_GENERATION:
+    case INO32_GENERATION_PARENT:
+      // tmpfs (mm/shmem.c) has generation, then the number's low and high word under the same type.
+      if (handle.length === 12) return handle.readUInt32LE(8) * 0x100000000 + handle.readUInt32LE(4);
+      return handle.length >= 8 ? handle.readUInt32LE(0) : 0;
+    case INO64_GENERATION:
+    case BTRFS:
+      return handle.length >= 8 ? handle.readUInt32LE(4) * 0x100000000 + handle.readUInt32LE(0) : 0;
+    default:
+      return 0;
+  }
+}
