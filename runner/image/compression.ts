@@ -21,6 +21,12 @@ export function detectCompression(head: Uint8Array): Compression {
   if (first !== undefined && (first & 0xf0) === 0x50 && second === 0x2a && third === 0x4d && fourth === 0x18) {
     return 'zstd';
   }
+  const other = Buffer.from(head).toString('latin1');
+  if (other.startsWith('\xfd7zX'))
+    throw new Error('it is compressed with xz, which is not supported; decompress it first: xz -d');
+  if (other.startsWith('BZh')) {
+    throw new Error('it is compressed with bzip2, which is not supported; decompress it first: bzip2 -d');
+  }
   return 'none';
 }
 

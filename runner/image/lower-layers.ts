@@ -15,6 +15,12 @@ export type LowerFile =
   | { readonly kind: 'other' }
   | { readonly kind: 'directory'; readonly metadata: Metadata };
 
+/** Where a path led: the topmost file's kind, and for a directory all that merge there, the topmost first. */
+interface Located {
+  readonly kind: LowerFile['kind'];
+  readonly directories: readonly number[];
+}
+
 const attr = new Attr();
 
 /**
@@ -23,6 +29,8 @@ const attr = new Attr();
  */
 export class LowerLayers {
   readonly #roots: readonly number[];
+  #parentKey: ByteString | undefined;
+  #parent: readonly number[] = [];
 
   /** @param layers absolute paths, the topmost first. */
   constructor(layers: readonly ByteString[]) {
@@ -42,24 +50,39 @@ export class LowerLayers {
   }
 
   find(path: readonly ByteString[]): LowerFile {
+    const name = path.at(-1);
+    if (name === undefined) return describe(this.#whole());
+    const found = this.#step(this.#directoriesOf(path.slice(0, -1)), name);
+    try {
+      return describe(found);
+    } finally {
+      found.directories.forEach(close);
+    }
+  }
+
+  #whole(): Located {
+    return { kind: this.isEmpty ? 'absent' : 'directory', directories: this.#roots };
+  }
+
+  /** The directories that merge at `path`, kept open for the next one: names of one directory are asked for in a row. */
+  #directoriesOf(path: readonly ByteString[]): readonly number[] {
+    if (path.length === 0) return this.#roots;
+    const key = path.join('/');
+    if (key === this.#parentKey) return this.#parent;
     let directories = this.#roots;
-    let kind: LowerFile['kind'] = directories.length === 0 ? 'absent' : 'directory';
     for (const name of path) {
       const next = this.#step(directories, name);
       if (directories !== this.#roots) directories.forEach(close);
       directories = next.directories;
-      kind = next.kind;
     }
-    try {
-      const top = directories[0];
-      return top === undefined || kind !== 'directory' ? { kind: kind as 'absent' | 'other' } : directoryOf(top);
-    } finally {
-      if (directories !== this.#roots) directories.forEach(close);
-    }
+    this.#parent.forEach(close);
+    this.#parent = directories;
+    this.#parentKey = key;
+    return directories;
   }
 
   /** One component further: the directories of that name that merge, the topmost first. */
-  #step(directories: readonly number[], name: ByteString): { kind: LowerFile['kind']; directories: number[] } {
+  #step(directories: readonly number[], name: ByteString): Located {
     const merged: number[] = [];
     for (const directory of directories) {
       if (isThere(directory, `.wh.${name}`)) break;
@@ -79,8 +102,16 @@ export class LowerLayers {
   }
 
   close(): void {
+    this.#parent.forEach(close);
+    this.#parent = [];
+    this.#parentKey = undefined;
     this.#roots.forEach(close);
   }
+}
+
+function describe({ kind, directories: [top] }: Located): LowerFile {
+  if (kind === 'directory' && top !== undefined) return directoryOf(top);
+  return { kind: kind === 'directory' ? 'absent' : kind };
 }
 
 function isThere(directory: number, name: ByteString): boolean {

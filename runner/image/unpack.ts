@@ -14,7 +14,7 @@ import {
   S_IFIFO,
   S_IFMT,
 } from '../../fs/sys/constants.ts';
-import { check, ENOENT, EPERM } from '../../fs/sys/errno.ts';
+import { check, ENOENT, EPERM, SystemError } from '../../fs/sys/errno.ts';
 import { close, linkat, mkdirat, mknodat, openat, statat, symlinkat } from '../../fs/sys/file.ts';
 import { SELF } from '../../fs/sys/xattr.ts';
 import { type ByteSource } from './compression.ts';
@@ -87,7 +87,7 @@ class LayerUnpacker {
   readonly #walker: DirectoryWalker;
   /** For the targets of hard links, so that the other one's place is not lost. */
   readonly #targets: DirectoryWalker;
-  /** Directories of this layer, with what they are to look like in the end. */
+  /** Directories of this layer, and such as were, with what they are to look like in the end. */
   readonly #directories = new Map<ByteString, Metadata>();
   // Marks hide what is in lower layers, never this layer's own files, wherever in the archive they stand: so they are
   // made when all files are there.
@@ -173,7 +173,7 @@ class LayerUnpacker {
       this.#addLink(entry, path, parent, name);
       return;
     }
-    this.#clear(parent, path, name);
+    this.#clear(parent, name);
     if (entry.type === 'file') await this.#addRegular(entry, parent, name);
     else this.#addSpecial(entry, path, parent, name);
   }
@@ -194,7 +194,7 @@ class LayerUnpacker {
       const parent = this.#openParent(path);
       if (!isDirectory(parent, name)) {
         // What took the name before it in this layer hid the lower directory as well.
-        if (this.#clear(parent, path, name)) this.#retain(this.#whiteouts, keyOf(path));
+        if (this.#clear(parent, name)) this.#retain(this.#whiteouts, keyOf(path));
         check(mkdirat(parent, name, UNFINISHED), 'make the directory');
       }
     }
@@ -202,22 +202,13 @@ class LayerUnpacker {
   }
 
   /** What is there gives way, a directory with all in it: the later entry wins, as in docker. False: nothing was. */
-  #clear(parent: number, path: Path, name: ByteString): boolean {
+  #clear(parent: number, name: ByteString): boolean {
     const status = statat(parent, name, attr);
     if (status === -ENOENT) return false;
     check(status, 'look at what it replaces');
-    const wasDirectory = (attr.mode & S_IFMT) === S_IFDIR;
-    if (wasDirectory) this.#targets.close();
+    if ((attr.mode & S_IFMT) === S_IFDIR) this.#targets.close();
     removeTree(parent, name);
-    if (wasDirectory) this.#forget(keyOf(path));
     return true;
-  }
-
-  #forget(key: ByteString): void {
-    const below = `${key}/`;
-    for (const directory of this.#directories.keys()) {
-      if (directory === key || directory.startsWith(below)) this.#directories.delete(directory);
-    }
   }
 
   async #addRegular(entry: TarEntry, parent: number, name: ByteString): Promise<void> {
@@ -239,7 +230,7 @@ class LayerUnpacker {
     const shown = JSON.stringify(toText(entry.linkname));
     const last = target.at(-1);
     if (last === undefined || keyOf(target) === keyOf(path)) throw new Error(`it is a hard link to ${shown}`);
-    this.#clear(parent, path, name);
+    this.#clear(parent, name);
     const status = this.#link(target.slice(0, -1), last, parent, name);
     if (status === -ENOENT) throw new Error(`it is a hard link to ${shown}, which is not in the layer`);
     check(status, `link it to ${shown}`);
@@ -271,11 +262,11 @@ class LayerUnpacker {
   /** Makes the marks, then gives directories their own metadata, the deepest first. */
   finish(): void {
     if (!this.#lowers.isEmpty) {
-      for (const key of this.#opaques) ignoreObstructed(() => this.#finishOpaque(pathOf(key)));
-      for (const key of this.#whiteouts) ignoreObstructed(() => this.#finishWhiteout(pathOf(key)));
+      for (const key of this.#opaques) ifStillThere(() => this.#finishOpaque(pathOf(key)));
+      for (const key of this.#whiteouts) ifStillThere(() => this.#finishWhiteout(pathOf(key)));
     }
     for (const [key, metadata] of [...this.#directories].sort(deepestFirst)) {
-      this.#finishDirectory(pathOf(key), metadata);
+      ifStillThere(() => this.#finishDirectory(pathOf(key), metadata));
     }
   }
 
@@ -296,18 +287,19 @@ class LayerUnpacker {
   }
 
   #finishDirectory(path: Path, metadata: Metadata): void {
-    const name = path.at(-1) ?? SELF;
-    const target = { dirfd: this.#walker.open(path.slice(0, -1)), name, isSymlink: false };
+    const target = { dirfd: this.#walker.open(path), name: SELF, isSymlink: false };
     applyMetadata(target, metadata, this.#options.warnings);
   }
 }
 
-// Where a file took a directory's place, umoci writes whiteouts of what was in the directory too: all is hidden anyway.
-function ignoreObstructed(work: () => void): void {
+// Where a later entry took a directory's place, what was kept for it is void. And umoci writes whiteouts of all that
+// was in a directory whose place a file took: hidden as it is.
+function ifStillThere(work: () => void): void {
   try {
     work();
   } catch (error) {
-    if (!(error instanceof ObstructedPathError)) throw error;
+    const isGone = error instanceof SystemError && error.errno === ENOENT;
+    if (!isGone && !(error instanceof ObstructedPathError)) throw error;
   }
 }
 

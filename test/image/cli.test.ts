@@ -8,7 +8,7 @@ import { describe, expect, test } from 'vitest';
 import { DIST } from '../support/paths.ts';
 import { firstMissing, hasUserNamespaces, isRoot, titled } from '../support/requirements.ts';
 import { type ArchiveEntry, dockerArchive, ociArchive, sha256, tar } from './archives.ts';
-import { snapshot, temporary } from './ground.ts';
+import { run, snapshot, temporary } from './ground.ts';
 
 const PROGRAM = join(DIST, 'cli/lamina.js');
 const BOTTOM = tar({ name: 'd/', type: '5', mode: 0o700 }, { name: 'd/f', data: 'x' }, { name: 'null' });
@@ -186,8 +186,7 @@ describe.skipIf(isRoot())(titled('lamina load, interrupted', isRoot()), () => {
   test('keeps nothing where the disk is full', () => {
     const line = new CommandLine();
     mkdirSync(line.root);
-    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'none', line.root], { encoding: 'utf8' });
-    expect(mounted.stderr).toBe('');
+    run('mount', '-t', 'tmpfs', '-o', 'size=1m', 'none', line.root);
     try {
       const layer = tar({ name: 'big', data: Buffer.alloc(700_000, 'x') });
       // The archive itself fits; what is unpacked of it does not.
@@ -198,7 +197,7 @@ describe.skipIf(isRoot())(titled('lamina load, interrupted', isRoot()), () => {
       expect(readdirSync(join(line.root, 'tmp'))).toEqual([]);
       line.output(['load'], dockerArchive({ layers: [BOTTOM], names: ['small'], architecture: machine }));
     } finally {
-      spawnSync('umount', [line.root]);
+      run('umount', line.root);
     }
   });
 });

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   createReadStream,
@@ -24,6 +25,14 @@ import { removeIn } from '../../runner/image/scratch.ts';
 import { openStore, type Store } from '../../runner/image/store.ts';
 import { unpackLayer } from '../../runner/image/unpack.ts';
 import { Warnings } from '../../runner/image/warnings.ts';
+
+/** Standard output of a program; throws where it fails. */
+export function run(...command: readonly [string, ...string[]]): string {
+  const [file, ...parameters] = command;
+  const done = spawnSync(file, parameters, { encoding: 'utf8', maxBuffer: 2 ** 26 });
+  if (done.status !== 0) throw new Error(`${command.join(' ')} failed: ${done.stderr}`);
+  return done.stdout;
+}
 
 /** A directory of its own for one test, gone after it. */
 export function temporary(): string {

@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, linkSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -6,14 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { type Store } from '../../runner/image/store.ts';
 import { firstMissing, has, hasKernelOverlay, isRoot, titled } from '../support/requirements.ts';
 import { dockerArchive, sha256, tar } from './archives.ts';
-import { load, loadFile, newStore, snapshot, temporary } from './ground.ts';
-
-function run(...command: readonly [string, ...string[]]): string {
-  const [file, ...parameters] = command;
-  const done = spawnSync(file, parameters, { encoding: 'utf8', maxBuffer: 2 ** 26 });
-  if (done.status !== 0) throw new Error(`${command.join(' ')} failed: ${done.stderr}`);
-  return done.stdout;
-}
+import { load, loadFile, newStore, run, snapshot, temporary } from './ground.ts';
 
 /** The image as the kernel's own union shows it. */
 function merged(store: Store, name: string): string[] {

@@ -96,6 +96,18 @@ describe.skipIf(isRoot())(titled('loadArchive', isRoot()), () => {
     expect(store.resolve('x').layers).toHaveLength(2);
   });
 
+  test('loads what docker 25 and later save: both forms in one, full names in its own', async () => {
+    const store = newStore();
+    const blobs = new OciBlobs();
+    const manifest = blobs.addImage(IMAGE, (layer) => layer);
+    const blob = (digest: string): string => `blobs/sha256/${digest.slice('sha256:'.length)}`;
+    const config = blobs.entries[0]?.name ?? '';
+    const archive = blobs.archive([named(manifest, '12')]).subarray(0, -1024);
+    const own = JSON.stringify([{ Config: config, RepoTags: ['debian:12'], Layers: DIFF_IDS.map(blob) }]);
+    await load(store, Buffer.concat([archive, tar({ name: 'manifest.json', data: own })]));
+    expect(store.list()).toMatchObject([{ names: ['docker.io/library/debian:12'], diffIds: DIFF_IDS }]);
+  });
+
   test('gives a name to an image, and takes it from the one that had it', async () => {
     const store = newStore();
     const [first] = await load(store, dockerArchive({ layers: [BOTTOM], names: ['old', 'both'] }));
@@ -182,6 +194,7 @@ describe.skipIf(isRoot())(titled('loadArchive refuses', isRoot()), () => {
   const cases: readonly (readonly [string, Buffer, RegExp])[] = [
     ['nothing', Buffer.alloc(0), /archive is empty/],
     ['what is no archive', Buffer.alloc(5000, 'x'), /no tar archive/],
+    ['what xz compressed', Buffer.from('\xfd7zXZ\0', 'latin1'), /compressed with xz, .* xz -d/],
     ['an archive that is no image', tar({ name: 'readme' }), /neither manifest.json nor oci-layout.*readme/],
     ['an archive of an old docker', tar({ name: 'repositories' }), /older than 1.10/],
     [

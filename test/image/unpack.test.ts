@@ -101,6 +101,26 @@ describe.skipIf(isRoot())(titled('unpackLayer', isRoot()), () => {
     expect(lstatSync(join(target.path, 'two')).size).toBe(1);
   });
 
+  test('keeps nothing of a directory whose place was taken', async () => {
+    const target = new Target();
+    await target.unpack(
+      tar(
+        { name: 'd/sub/', type: '5', mode: 0o700, uid: 9 },
+        { name: 'd/gone/', type: '5', mode: 0o700, uid: 9 },
+        { name: 'd', data: '' },
+        { name: 'd/', type: '5' },
+        { name: 'd/sub', data: '', uid: 4 },
+        { name: 'e/f/', type: '5', mode: 0o700 },
+        { name: 'e', type: '2', linkname: 'd' },
+      ),
+    );
+    expect(lines(target.path).slice(1)).toEqual([
+      'd 40755 0:0',
+      `d/sub 100644 4:0 0 ${EMPTY_SHA}`,
+      'e 120777 0:0 -> d',
+    ]);
+  });
+
   test('strips leading slashes and dots', async () => {
     const target = new Target();
     await target.unpack(tar({ name: '/absolute' }, { name: './dotted//name' }, { name: '././x' }));
