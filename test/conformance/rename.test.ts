@@ -282,12 +282,9 @@ const directories: readonly Row[] = [
   },
 ];
 
-const LATER = { lamina: 'EXDEV until redirects are built' } as const;
-
 const redirected: readonly Row[] = [
   {
     name: 'rename of a lower directory, with what is in it, after a remount too',
-    differs: LATER,
     lowers: [{ d: { a: 'a', e: { f: 'f' } }, to: {} }, { d: { b: 'b' } }],
     async run({ root, at, remount }) {
       await root.rename(at('d'), at('to/moved'));
@@ -300,7 +297,6 @@ const redirected: readonly Row[] = [
   },
   {
     name: 'rename of a merged directory that was changed',
-    differs: LATER,
     lowers: [{ d: { a: 'a', b: 'b' } }],
     async run({ root, at, remount }) {
       await root.unlink(at('d/a'));
@@ -311,8 +307,75 @@ const redirected: readonly Row[] = [
     },
   },
   {
+    name: 'rename of a lower directory onto an empty lower directory, and of another into its old place',
+    lowers: [{ d: { a: 'a' }, empty: {}, other: { o: 'o' } }],
+    async run({ root, at, remount }) {
+      await root.rename(at('d'), at('empty'));
+      await root.rename(at('other'), at('d'));
+      await remount();
+      expect(await root.names(at())).toEqual(['d', 'empty']);
+      expect(await root.names(at('empty'))).toEqual(['a']);
+      expect(await root.names(at('d'))).toEqual(['o']);
+    },
+  },
+  {
+    name: 'rename of a lower directory twice, and of one in it, then back',
+    lowers: [{ d: { sub: { x: 'x' } } }, { d: { sub: { y: 'y' } } }],
+    async run({ root, at, remount }) {
+      await root.rename(at('d'), at('e'));
+      await root.rename(at('e/sub'), at('sub'));
+      await root.rename(at('e'), at('sub/e'));
+      await remount();
+      expect(await root.names(at('sub'))).toEqual(['e', 'x', 'y']);
+      expect(await root.names(at('sub/e'))).toEqual([]);
+      await root.rename(at('sub/e'), at('d'));
+      await root.rename(at('sub'), at('d/sub'));
+      await remount();
+      expect(await root.names(at())).toEqual(['d']);
+      expect(await root.text(at('d/sub/y'))).toBe('y');
+    },
+  },
+  {
+    name: 'a directory made where a renamed one was is empty',
+    lowers: [{ d: { a: 'a' } }],
+    async run({ root, at, remount }) {
+      await root.rename(at('d'), at('moved'));
+      await root.mkdir(at('d'));
+      expect(await root.names(at('d'))).toEqual([]);
+      await remount();
+      expect(await root.names(at('d'))).toEqual([]);
+      expect(await root.names(at('moved'))).toEqual(['a']);
+    },
+  },
+  {
+    name: 'RENAME_EXCHANGE of two lower directories, and of a directory with a file',
+    lowers: [{ d: { a: 'a' }, e: { b: 'b' }, f: 'file' }],
+    async run({ root, at, remount }) {
+      await root.rename(at('d'), at('e'), RENAME_EXCHANGE);
+      await root.rename(at('d'), at('f'), RENAME_EXCHANGE);
+      await remount();
+      expect(await root.names(at('e'))).toEqual(['a']);
+      expect(await root.names(at('f'))).toEqual(['b']);
+      expect(await root.text(at('d'))).toBe('file');
+    },
+  },
+  {
+    name: 'a renamed lower directory keeps its number, and shows no redirect to its users',
+    lowers: [{ d: { a: 'a' } }],
+    async run({ root, at, remount }) {
+      const { ino } = await root.stat(at('d'));
+      await root.rename(at('d'), at('moved'));
+      expect((await root.stat(at('moved'))).ino).toBe(ino);
+      await remount();
+      expect((await root.stat(at('moved'))).ino).toBe(ino);
+      expect(await root.listxattr(at('moved'))).toEqual([]);
+    },
+  },
+];
+
+const withoutRedirects: readonly Row[] = [
+  {
     name: 'rename of a lower or merged directory is EXDEV, which mv answers with a copy, and changes nothing',
-    differs: { kernel: 'overlayfs with redirect_dir=on renames it' },
     lowers: [{ low: { a: 'a' }, both: { b: 'b' } }],
     upper: { both: { u: 'u' } },
     async run({ root, at }) {
@@ -322,6 +385,20 @@ const redirected: readonly Row[] = [
       expect(await root.names(at('low'))).toEqual(['a']);
     },
   },
+  {
+    name: 'rename of a directory that only the upper has goes on',
+    lowers: [{ to: {} }],
+    async run({ root, at }) {
+      await root.mkdir(at('n'));
+      await root.put(at('n/f'), 'x');
+      await root.rename(at('n'), at('to/m'));
+      expect(await root.text(at('to/m/f'))).toBe('x');
+    },
+  },
 ];
 
 conformance('rename', [...files, ...directories, ...redirected]);
+
+conformance('rename with redirect_dir=off', withoutRedirects, {
+  options: { kernel: ['redirect_dir=off', 'metacopy=off'], lamina: ['redirect_dir=off'] },
+});

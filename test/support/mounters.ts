@@ -41,9 +41,15 @@ export interface Mounter {
 }
 
 function mountOptions(layers: Layers, own: readonly string[]): string {
+  const given = layers.options ?? [];
+  const names = given.map(nameOf);
   const parts = [`lowerdir=${layers.lowers.join(':')}`];
   if (layers.upper !== undefined) parts.push(`upperdir=${layers.upper}`, `workdir=${layers.work}`);
-  return [...parts, ...own, ...(layers.options ?? [])].join(',');
+  return [...parts, ...own.filter((option) => !names.includes(nameOf(option))), ...given].join(',');
+}
+
+function nameOf(option: string): string {
+  return option.replace(/=.*/s, '');
 }
 
 /** The reference: kernel overlayfs with everything on. */
