@@ -102,6 +102,11 @@ function parseTimeout(value: ByteString): number {
   return seconds;
 }
 
+function parseRedirect(value: ByteString, name: ByteString): 'on' | 'follow' | 'nofollow' | 'off' {
+  if (value === 'on' || value === 'follow' || value === 'nofollow' || value === 'off') return value;
+  throw new OptionError(`${name}=${toText(value)} is none of on, follow, nofollow and off`);
+}
+
 /** An option that we have one way of: other values are refused rather than ignored. */
 function only(values: readonly string[], why: string): Apply {
   return (_draft, value, name) => {
@@ -127,6 +132,9 @@ const UNION: Readonly<Record<string, Apply>> = {
   squash_to_gid: (draft, value, name) => void (draft.squashGid = parseNumber(value, name)),
   uidmapping: (draft, value, name) => void (draft.overlay.uidMapping = parseMapping(value, name)),
   gidmapping: (draft, value, name) => void (draft.overlay.gidMapping = parseMapping(value, name)),
+  redirect_dir: (draft, value, name) => void (draft.overlay.redirectDir = parseRedirect(value, name)),
+  index: (draft, value, name) => void (draft.overlay.index = parseBoolean(value, name)),
+  userxattr: (draft, value, name) => void (draft.overlay.userXattr = parseBoolean(value, name)),
   xattr_permissions: only(['', '0'], 'owners and modes are kept in the files themselves'),
   'datadir+': only([], 'there are no data-only layers'),
   verity: only(['', 'off'], 'digests of lower files are not checked'),
@@ -135,7 +143,7 @@ const UNION: Readonly<Record<string, Apply>> = {
 
 // What the union does anyway, or what has no effect on what a user sees.
 const ACCEPTED = [
-  ...['xino', 'redirect_dir', 'index', 'metacopy', 'uuid', 'userxattr'],
+  ...['xino', 'metacopy', 'uuid'],
   ...['threaded', 'writeback', 'fast_ino', 'ino32_t', 'context', 'fscontext', 'defcontext', 'rootcontext'],
   ...['allow_root', 'default_permissions', 'kernel_cache', 'auto_cache', 'max_write', 'max_read', 'max_background'],
   ...['splice_read', 'splice_write', 'splice_move', 'no_splice_read', 'no_splice_write', 'no_splice_move'],
