@@ -62,6 +62,11 @@ export class Ground {
     return this.kind === 'root' ? [...target, '--'] : [...target, '--user', '--'];
   }
 
+  /** The path by which a process outside, if it is root, reaches what is mounted in here. */
+  fromOutside(path: string): string {
+    return `/proc/${this.#holder.pid}/root${path}`;
+  }
+
   /** System calls made by root (the default) or another user; one process each, kept until the end. */
   async system(identity?: Identity): Promise<System> {
     const key = JSON.stringify(identity ?? null);
