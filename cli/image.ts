@@ -25,7 +25,7 @@ async function inspect(references: readonly string[]): Promise<void> {
   await enterUserNamespace(true);
   const store = openStore();
   const described = references.map((reference) => {
-    const image = store.resolve(reference);
+    const image = store.describe(reference);
     return inspectImage(image, store.sizeOf(image));
   });
   process.stdout.write(`${JSON.stringify(described, null, 4)}\n`);

@@ -9,7 +9,7 @@ import { openStore, type Store } from '../runner/image/store.ts';
 interface Options {
   readonly quiet?: boolean;
   readonly json?: boolean;
-  readonly noTrunc?: boolean;
+  readonly trunc: boolean;
 }
 
 /** @param name `images`, or `ls` below `image`. */
@@ -19,10 +19,10 @@ export function createCommand(name = 'images'): Command {
     .option('-q, --quiet', 'print image ids alone')
     .option('--json', 'print a JSON array')
     .option('--no-trunc', 'print whole image ids')
-    .action((_: unknown, command: Command) => listImages(command.opts<Options & { readonly trunc: boolean }>()));
+    .action((_: unknown, command: Command) => listImages(command.opts<Options>()));
 }
 
-async function listImages({ quiet, json, trunc }: Options & { readonly trunc: boolean }): Promise<void> {
+async function listImages({ quiet, json, trunc }: Options): Promise<void> {
   await enterUserNamespace(true);
   const store = openStore();
   const images = store.list().sort((one, other) => (other.created ?? '').localeCompare(one.created ?? ''));
@@ -43,8 +43,8 @@ function print(line: string): void {
 }
 
 function toJson(store: Store, image: Image): unknown {
-  const { id, manifest, names, platform, created } = image;
-  return { id, manifest, names, platform, created, size: store.sizeOf(image), layers: image.diffIds.length };
+  const { id, manifests, names, platform, created } = image;
+  return { id, manifests, names, platform, created, size: store.sizeOf(image), layers: image.diffIds.length };
 }
 
 function shownId({ id }: Image, trunc: boolean): string {

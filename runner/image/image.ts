@@ -32,7 +32,8 @@ export interface HistoryEntry {
 export interface Image {
   /** Digest of the configuration: what docker calls the image id. */
   readonly id: Digest;
-  readonly manifest: Digest;
+  /** Those that have this configuration: one, or several where the layers were packed differently. */
+  readonly manifests: readonly Digest[];
   /** Full names (`docker.io/library/debian:latest`); none for an image whose name another one took. */
   readonly names: readonly string[];
   readonly platform: Platform;

@@ -37,32 +37,22 @@ export async function ingest(
 ): Promise<Digest[]> {
   const lock = store.lockContent();
   try {
-    const entries: NewEntry[] = [];
-    const ids: Digest[] = [];
     const layers = new LayerIngester(store, scratch, options);
-    for (const image of images) {
-      entries.push(await ingestImage(store, scratch, image, layers, options));
-      ids.push(digestOf(image.config));
-    }
+    for (const image of images) await layers.ingest(image.layers, checkImage(image, options.platform).diffIds);
+    // Only now: until the last layer is unpacked, archives that images share are read from where they are.
+    const entries = images.map((image) => keepBlobs(store, scratch, image));
     syncFilesystem(store.root);
     store.enter(entries);
-    return ids;
+    return images.map(({ config }) => digestOf(config));
   } finally {
     lock.release();
   }
 }
 
-async function ingestImage(
-  store: Store,
-  scratch: Scratch,
-  image: NewImage,
-  layers: LayerIngester,
-  options: IngestOptions,
-): Promise<NewEntry> {
-  const id = digestOf(image.config);
+function checkImage(image: NewImage, platform: Platform): Configuration {
   const configuration = parseConfiguration(image.config, `configuration of ${image.title}`);
-  if (!platformMatches(options.platform, configuration.platform)) {
-    throw platformError(image.title, [configuration.platform], options.platform);
+  if (!platformMatches(platform, configuration.platform)) {
+    throw platformError(image.title, [configuration.platform], platform);
   }
   if (configuration.diffIds.length !== image.layers.length) {
     throw new Error(
@@ -70,21 +60,19 @@ async function ingestImage(
     );
   }
   if (image.layers.length === 0) throw new Error(`image ${image.title} has no layers`);
-  await layers.ingest(image.layers, configuration.diffIds);
-  for (const { file } of image.layers) store.layout.adopt(file.path, file.digest);
-  store.layout.put(image.config, scratch);
-  const manifest = image.manifest ?? { bytes: createManifest(image, id), mediaType: MEDIA_TYPE.manifest };
-  const digest = store.layout.put(manifest.bytes, scratch);
-  const json = describeManifest(digest, manifest.bytes.length, manifest.mediaType, configuration);
-  return { manifest: digest, names: image.names, json };
+  return configuration;
 }
 
-function describeManifest(
-  digest: Digest,
-  size: number,
-  mediaType: string,
-  { platform }: Configuration,
-): NewEntry['json'] {
+function keepBlobs(store: Store, scratch: Scratch, image: NewImage): NewEntry {
+  for (const { file } of image.layers) store.layout.adopt(file.path, file.digest);
+  const id = store.layout.put(image.config, scratch);
+  const manifest = image.manifest ?? { bytes: createManifest(image, id), mediaType: MEDIA_TYPE.manifest };
+  const digest = store.layout.put(manifest.bytes, scratch);
+  const { platform } = parseConfiguration(image.config, `configuration of ${image.title}`);
+  return { names: image.names, json: describeManifest(digest, manifest.bytes.length, manifest.mediaType, platform) };
+}
+
+function describeManifest(digest: Digest, size: number, mediaType: string, platform: Platform): NewEntry['json'] {
   const { os, architecture, variant } = platform;
   return { mediaType, digest, size, platform: { os, architecture, ...(variant === '' ? {} : { variant }) } };
 }

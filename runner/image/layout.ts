@@ -73,14 +73,17 @@ export class ImageLayout {
     return bytes;
   }
 
-  /** Makes the file at `path` the blob `digest`; the caller has checked that it is. */
+  /**
+   * Makes the file at `path` the blob `digest`; the caller has checked that it is. One that is there already is
+   * replaced: the same content, or a damaged one.
+   */
   adopt(path: string, digest: Digest): void {
-    if (!this.has(digest)) renameSync(path, this.#blob(digest));
+    if (existsSync(path)) renameSync(path, this.#blob(digest));
   }
 
   put(bytes: Uint8Array, scratch: Scratch): Digest {
     const digest = finishDigest(createHash('sha256').update(bytes));
-    if (!this.has(digest)) writeDurably(this.#blob(digest), bytes, scratch.next());
+    writeDurably(this.#blob(digest), bytes, scratch.next());
     return digest;
   }
 

@@ -1,3 +1,4 @@
+import { REF_NAME } from './catalog.ts';
 import { hexOf } from './digest.ts';
 import { asObject, parseJson } from './json.ts';
 import {
@@ -12,7 +13,6 @@ import { checkFile, type NewImage } from './new-image.ts';
 import { describePlatform, type Platform, platformMatches } from './platform.ts';
 import { fullName, parseReference } from './reference.ts';
 import { type Spool, type SpooledFile } from './spool.ts';
-import { REF_NAME } from './store.ts';
 
 /** The file that makes an archive an OCI image layout. */
 export const OCI_LAYOUT = 'oci-layout';

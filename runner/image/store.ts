@@ -1,8 +1,8 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { toBytes } from '../../fs/sys/bytes.ts';
-import { chainIdsOf, type Digest, hexOf, isDigest } from './digest.ts';
+import { Catalog, REF_NAME } from './catalog.ts';
+import { chainIdsOf, type Digest } from './digest.ts';
 import { Holds } from './holds.ts';
 import { type Image } from './image.ts';
 import { type JsonObject } from './json.ts';
@@ -10,16 +10,12 @@ import { LayerDirectory } from './layer-directory.ts';
 import { ImageLayout, type IndexEntry } from './layout.ts';
 import { type Lock, lockShared, tryLock, withLock } from './lock.ts';
 import { isManifestType, parseConfiguration, parseManifest } from './manifest.ts';
-import { familiarName, fullName, parseReference, type Reference, repositoryOf } from './reference.ts';
+import { familiarName, fullName, parseReference } from './reference.ts';
 import { removeLeftovers, Scratch } from './scratch.ts';
 import { prepareRoot, storeRoot } from './store-root.ts';
 
-/** Annotation under which an OCI layout's index keeps a manifest's name. */
-export const REF_NAME = 'org.opencontainers.image.ref.name';
-
 /** A manifest for the index, with the names that it is to take. */
 export interface NewEntry {
-  readonly manifest: Digest;
   readonly names: readonly string[];
   /** The descriptor, without a name. */
   readonly json: JsonObject;
@@ -33,12 +29,14 @@ export class Store {
   readonly root: string;
   readonly layout: ImageLayout;
   readonly layers: LayerDirectory;
+  readonly #catalog: Catalog;
   readonly #holds: Holds;
 
   constructor(root: string) {
     this.root = root;
     this.layout = new ImageLayout(root);
     this.layers = new LayerDirectory(root);
+    this.#catalog = new Catalog(this.layout, this.layers);
     this.#holds = new Holds(root);
     prepareRoot(root);
     mkdirSync(this.#tmp, { recursive: true, mode: 0o700 });
@@ -71,74 +69,19 @@ export class Store {
     return lockShared(this.#collectLock);
   }
 
-  /** All images whose layers are unpacked, named or not; what others put into the layout is not theirs to run. */
+  /** All images that can be run, named or not. */
   list(): Image[] {
-    const byManifest = new Map<Digest, string[]>();
-    for (const { descriptor } of this.layout.readIndex()) {
-      if (!isManifestType(descriptor.mediaType)) continue;
-      const names = byManifest.get(descriptor.digest) ?? [];
-      byManifest.set(descriptor.digest, names);
-      const name = descriptor.annotations[REF_NAME];
-      if (name !== undefined) names.push(name);
-    }
-    return [...byManifest].flatMap(([manifest, names]) => this.#open(manifest, names) ?? []);
-  }
-
-  #open(manifest: Digest, names: readonly string[]): Image | undefined {
-    if (!this.layout.has(manifest)) return undefined;
-    const { config: descriptor } = parseManifest(this.layout.readDocument(manifest), `manifest ${manifest}`);
-    if (!this.layout.has(descriptor.digest)) return undefined;
-    const where = `configuration ${descriptor.digest}`;
-    const configuration = parseConfiguration(this.layout.readDocument(descriptor.digest), where);
-    const chainIds = chainIdsOf(configuration.diffIds);
-    if (!chainIds.every((chainId) => this.layers.has(chainId))) return undefined;
-    const layers = this.layers.stack(chainIds).map(toBytes);
-    return { id: descriptor.digest, manifest, names, chainIds, layers, ...configuration };
+    return this.#catalog.list();
   }
 
   /** Finds an image by name, by id or by the first digits of its id. */
   resolve(reference: string): Image {
-    const image = this.#resolveDigest(reference) ?? this.#resolveName(reference) ?? this.#resolvePrefix(reference);
-    if (image !== undefined) return image;
-    throw new Error(
-      `image ${JSON.stringify(reference)} is not in the store; "lamina images" lists what is there, "lamina load -i FILE" adds more`,
-    );
+    return this.#catalog.resolve(reference);
   }
 
-  #resolveDigest(text: string): Image | undefined {
-    const digest = /^[0-9a-f]{64}$/.test(text) ? `sha256:${text}` : text;
-    if (!isDigest(digest)) return undefined;
-    return this.list().find((image) => image.id === digest || image.manifest === digest);
-  }
-
-  #resolveName(text: string): Image | undefined {
-    // Digits of an id with their algorithm are no name: `sha256:0123abc` would be the tag 0123abc of "sha256".
-    if (/^sha256:[0-9a-f]*$/.test(text)) return undefined;
-    const reference = parseReference(text);
-    const entries = this.layout.readIndex();
-    const entry = entries.find((candidate) => isNamed(candidate, reference));
-    if (entry === undefined) return undefined;
-    const { digest } = entry.descriptor;
-    const names = entries
-      .filter(({ descriptor }) => descriptor.digest === digest)
-      .flatMap(({ descriptor }) => descriptor.annotations[REF_NAME] ?? []);
-    const image = this.#open(digest, names);
-    if (image === undefined) {
-      throw new Error(
-        `image ${familiarName(fullName(reference))} was put into the store without its layers; load it again`,
-      );
-    }
-    return image;
-  }
-
-  #resolvePrefix(text: string): Image | undefined {
-    const prefix = text.replace(/^sha256:/, '');
-    if (!/^[0-9a-f]{2,63}$/.test(prefix)) return undefined;
-    const found = this.list().filter((image) => hexOf(image.id).startsWith(prefix));
-    const ids = new Set(found.map(({ id }) => id));
-    if (ids.size > 1)
-      throw new Error(`image id ${JSON.stringify(text)} is the beginning of ${ids.size} ids; give more digits`);
-    return found[0];
+  /** As `resolve`, with the names of all manifests that the image has: for those who show or remove it. */
+  describe(reference: string): Image {
+    return this.#catalog.complete(this.resolve(reference));
   }
 
   /** Bytes of all files of the image's layers. */
@@ -189,7 +132,7 @@ export class Store {
    * @returns what went: names, and the id where the image itself did.
    */
   remove(reference: string): string[] {
-    const image = this.resolve(reference);
+    const image = this.describe(reference);
     const named = /^(?:sha256:)?[0-9a-f]+$/.test(reference) ? undefined : fullName(parseReference(reference));
     const going = named !== undefined && image.names.includes(named) ? [named] : image.names;
     const isLast = going.length === image.names.length;
@@ -200,7 +143,7 @@ export class Store {
     this.#change((scratch) => {
       const kept = this.layout.readIndex().filter(({ descriptor }) => {
         const name = descriptor.annotations[REF_NAME];
-        return descriptor.digest !== image.manifest || (name === undefined ? !isLast : !going.includes(name));
+        return !image.manifests.includes(descriptor.digest) || (name === undefined ? !isLast : !going.includes(name));
       });
       this.layout.writeIndex(
         kept.map(({ json }) => json),
@@ -245,13 +188,6 @@ export class Store {
       chainIds.add(chainId);
     }
   }
-}
-
-function isNamed({ descriptor }: IndexEntry, reference: Reference): boolean {
-  const name = descriptor.annotations[REF_NAME];
-  if (name === undefined || !isManifestType(descriptor.mediaType)) return false;
-  if (reference.digest === undefined) return name === fullName(reference);
-  return descriptor.digest === reference.digest && name.startsWith(`${repositoryOf(reference)}:`);
 }
 
 function unnamed({ descriptor, json }: IndexEntry): JsonObject {

@@ -52,7 +52,7 @@ describe.skipIf(isRoot())(titled('loadArchive', isRoot()), () => {
     const blobs = new OciBlobs();
     const manifest = blobs.addImage(IMAGE);
     await load(store, blobs.archive([named(manifest, 'debian:12')]));
-    expect(store.resolve('debian:12')).toMatchObject({ manifest: manifest.digest, diffIds: DIFF_IDS });
+    expect(store.resolve('debian:12')).toMatchObject({ manifests: [manifest.digest], diffIds: DIFF_IDS });
   });
 
   test('loads what is compressed as a whole', async () => {
@@ -71,6 +71,13 @@ describe.skipIf(isRoot())(titled('loadArchive', isRoot()), () => {
     expect(store.resolve(loaded[0]?.id ?? '').names).toEqual([]);
     expect(store.resolve('two:2').id).toBe(store.resolve('one').id);
     expect(readdirSync(join(store.root, 'layers')).filter((name) => !name.endsWith('.json'))).toHaveLength(2);
+  });
+
+  test('loads images that share a layer at different heights', async () => {
+    const store = newStore();
+    await load(store, dockerArchive({ layers: [BOTTOM, TOP], names: ['a'] }, { layers: [TOP, BOTTOM], names: ['b'] }));
+    expect(store.resolve('b').diffIds).toEqual(DIFF_IDS.toReversed());
+    expect(snapshot(store.resolve('b').layers[1] ?? '', false)).not.toContain('gone 20000 0:0 device 0');
   });
 
   test('follows links in a docker-archive, whose layers may be one', async () => {

@@ -6,7 +6,7 @@ import { addImage } from '../../runner/image/add-image.ts';
 import { tryLock } from '../../runner/image/lock.ts';
 import { openStore } from '../../runner/image/store.ts';
 import { isRoot, titled } from '../support/requirements.ts';
-import { dockerArchive, tar } from './archives.ts';
+import { dockerArchive, ociArchive, tar } from './archives.ts';
 import { inPieces, load, newStore, temporary } from './ground.ts';
 
 const LAYER = tar({ name: 'f', data: 'x' });
@@ -65,7 +65,7 @@ describe.skipIf(isRoot())(titled('Store.resolve', isRoot()), () => {
       id.slice(0, 15),
     ];
     for (const reference of references) expect(store.resolve(reference).id).toBe(id);
-    expect(store.resolve(`debian@${store.resolve(id).manifest}`).id).toBe(id);
+    expect(store.resolve(`debian@${store.resolve(id).manifests[0] ?? ''}`).id).toBe(id);
   });
 
   test('says what is not there, and what is not clear', async () => {
@@ -88,7 +88,7 @@ describe.skipIf(isRoot())(titled('Store.resolve', isRoot()), () => {
     await load(store, dockerArchive({ layers: [LAYER], names: ['x'] }));
     store.layers.collect(new Set());
     expect(store.list()).toEqual([]);
-    expect(() => store.resolve('x')).toThrow(/without its layers/);
+    expect(() => store.resolve('x')).toThrow(/without its unpacked layers/);
   });
 
   test('ends the layers at an opaque root', async () => {
@@ -98,6 +98,35 @@ describe.skipIf(isRoot())(titled('Store.resolve', isRoot()), () => {
     const { layers, chainIds } = store.resolve('x');
     expect(chainIds).toHaveLength(3);
     expect(layers.map((layer) => readdirSync(layer))).toEqual([['top'], ['new']]);
+  });
+});
+
+describe.skipIf(isRoot())(titled('Store.describe', isRoot()), () => {
+  test('shows an image once that came packed in two ways, and removes it as one', async () => {
+    const store = newStore();
+    const image = { layers: [LAYER], names: ['one'] };
+    await load(store, dockerArchive(image));
+    await load(store, ociArchive({ ...image, names: ['two'] }));
+    const { id, names, manifests } = store.describe('one');
+    expect(names).toEqual(['docker.io/library/one:latest', 'docker.io/library/two:latest']);
+    expect(manifests).toHaveLength(2);
+    expect(store.list()).toHaveLength(1);
+    expect(store.remove(id)).toEqual(['one:latest', 'two:latest', id]);
+    expect(store.list()).toEqual([]);
+  });
+});
+
+describe('Store with a damaged blob', () => {
+  test('shows the other images, says what is wrong, and is healed by another load', async () => {
+    const store = newStore();
+    const archive = dockerArchive({ layers: [LAYER], names: ['broken'] });
+    const [loaded] = await load(store, archive);
+    await load(store, dockerArchive({ layers: [LAYER], names: ['fine'], config: { Env: ['A=1'] } }));
+    writeFileSync(join(store.root, 'blobs/sha256', (loaded?.id ?? '').slice(7)), '{}');
+    expect(store.list().map(({ names }) => names)).toEqual([['docker.io/library/fine:latest']]);
+    expect(() => store.resolve('broken')).toThrow(/blob sha256:[0-9a-f]+ of the store is damaged/);
+    await load(store, archive);
+    expect(store.resolve('broken').id).toBe(loaded?.id);
   });
 });
 
