@@ -4,13 +4,14 @@ import { ContainerStore } from '../runner/container/container-store.ts';
 import { diffLayers } from '../runner/container/diff.ts';
 import { enterUserNamespace } from '../runner/container/userns.ts';
 import { storeRoot } from '../runner/image/store-root.ts';
+import { print } from './print.ts';
 
 async function act(reference: string): Promise<void> {
   await enterUserNamespace(true);
   const container = new ContainerStore(storeRoot()).find(reference);
   const changes = diffLayers(toBytes(container.upper), container.lowers);
   // Names are bytes, and are printed as they are.
-  process.stdout.write(Buffer.from(changes.map(({ kind, path }) => `${kind} ${path}\n`).join(''), 'latin1'));
+  print(Buffer.from(changes.map(({ kind, path }) => `${kind} ${path}\n`).join(''), 'latin1'));
 }
 
 /** `lamina diff`. */

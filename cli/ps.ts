@@ -3,6 +3,7 @@ import { liveStatus } from '../runner/container/container.ts';
 import { ContainerStore } from '../runner/container/container-store.ts';
 import { type ListedContainer, describeContainer } from '../runner/container/listing.ts';
 import { storeRoot } from '../runner/image/store-root.ts';
+import { print } from './print.ts';
 
 interface Flags {
   readonly all?: true;
@@ -28,7 +29,7 @@ function printTable(rows: readonly (readonly string[])[]): void {
   );
   for (const row of rows) {
     const line = row.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join(GAP);
-    process.stdout.write(`${line.trimEnd()}\n`);
+    print(`${line.trimEnd()}\n`);
   }
 }
 
@@ -39,7 +40,7 @@ function act({ all, quiet, trunc }: Flags): void {
   const shown = containers.filter(({ state }) => all === true || liveStatus(state) === 'running');
   const listed = shown.map(({ container, state }) => describeContainer(container, state, Date.now()));
   if (quiet === true) {
-    for (const { id } of listed) process.stdout.write(`${trunc ? id.slice(0, SHORT_ID) : id}\n`);
+    for (const { id } of listed) print(`${trunc ? id.slice(0, SHORT_ID) : id}\n`);
     return;
   }
   const header = ['CONTAINER ID', 'IMAGE', 'COMMAND', 'CREATED', 'STATUS', 'NAMES'];

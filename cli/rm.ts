@@ -3,6 +3,7 @@ import { ContainerStore } from '../runner/container/container-store.ts';
 import { removeContainer } from '../runner/container/remove.ts';
 import { enterUserNamespace } from '../runner/container/userns.ts';
 import { openStore } from '../runner/image/store.ts';
+import { print } from './print.ts';
 
 async function act(references: readonly string[], { force }: { readonly force?: true }): Promise<void> {
   await enterUserNamespace(true);
@@ -11,7 +12,7 @@ async function act(references: readonly string[], { force }: { readonly force?: 
   for (const reference of references) {
     try {
       await removeContainer(store, containers, containers.find(reference), force === true);
-      process.stdout.write(`${reference}\n`);
+      print(`${reference}\n`);
     } catch (error) {
       process.stderr.write(`lamina: ${error instanceof Error ? error.message : String(error)}\n`);
       process.exitCode = 1;

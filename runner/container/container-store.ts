@@ -15,7 +15,7 @@ import { MNT_DETACH, UMOUNT_NOFOLLOW } from '../../fs/sys/constants.ts';
 import { umount } from '../../fs/sys/mount.ts';
 import { writeDurably } from '../image/durable-file.ts';
 import { withLock } from '../image/lock.ts';
-import { removeTree } from '../image/remove-tree.ts';
+import { removeTree } from '../../fs/sys/remove-tree.ts';
 import { Container, type ContainerConfig, type ContainerState } from './container.ts';
 import { checkName, randomName } from './names.ts';
 import { identify } from './process-identity.ts';
@@ -169,13 +169,19 @@ export class ContainerStore {
     umount(toBytes(container.merged), MNT_DETACH | UMOUNT_NOFOLLOW);
     renameSync(container.directory, join(this.#directory, REMOVING + id));
     this.#release(name, id);
+    this.#removeDirectory(REMOVING + id);
     this.#sweep();
   }
 
   /** Finishes what killed processes began. */
   #sweep(): void {
     for (const entry of readdirSync(this.#directory)) {
-      if (entry.startsWith(REMOVING) || (entry.startsWith(MAKING) && isAbandoned(entry))) this.#removeDirectory(entry);
+      if (!entry.startsWith(REMOVING) && !(entry.startsWith(MAKING) && isAbandoned(entry))) continue;
+      try {
+        this.#removeDirectory(entry);
+      } catch {
+        // Somebody else is at it, or it cannot be removed: no reason to fail what is not about it.
+      }
     }
   }
 
