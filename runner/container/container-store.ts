@@ -29,13 +29,13 @@ const SUBDIRECTORIES = ['upper', 'work', 'init', 'merged', 'files'];
 const MAKING = '.making-';
 const REMOVING = '.removing-';
 
-// The maker's identity is part of the name, so that there is no moment in which it cannot be told.
-function makingName(id: string): string {
-  return `${MAKING}${id}.${process.pid}.${identify(process.pid)?.startTime ?? 0}`;
+// Who is at work is part of the name, so that there is no moment in which it cannot be told.
+function transientName(prefix: string, id: string): string {
+  return `${prefix}${id}.${process.pid}.${identify(process.pid)?.startTime ?? 0}`;
 }
 
-function isAbandoned(making: string): boolean {
-  const [pid, startTime] = making.split('.').slice(-2).map(Number);
+function isAbandoned(entry: string): boolean {
+  const [pid, startTime] = entry.split('.').slice(-2).map(Number);
   return identify(pid ?? 0)?.startTime !== startTime;
 }
 
@@ -63,7 +63,7 @@ export class ContainerStore {
    */
   create(wanted: NewContainer, state: ContainerState, prepare: (container: Container) => void): Container {
     const id = randomBytes(32).toString('hex');
-    const making = makingName(id);
+    const making = transientName(MAKING, id);
     const aside = join(this.#directory, making);
     const name = this.#reserve(wanted.name, id, aside);
     try {
@@ -167,20 +167,22 @@ export class ContainerStore {
     const { id } = container;
     const { name } = container.config;
     umount(toBytes(container.merged), MNT_DETACH | UMOUNT_NOFOLLOW);
-    renameSync(container.directory, join(this.#directory, REMOVING + id));
+    const removing = transientName(REMOVING, id);
+    renameSync(container.directory, join(this.#directory, removing));
     this.#release(name, id);
-    this.#removeDirectory(REMOVING + id);
+    this.#removeDirectory(removing);
     this.#sweep();
   }
 
   /** Finishes what killed processes began. */
   #sweep(): void {
     for (const entry of readdirSync(this.#directory)) {
-      if (!entry.startsWith(REMOVING) && !(entry.startsWith(MAKING) && isAbandoned(entry))) continue;
+      const isTransient = entry.startsWith(MAKING) || entry.startsWith(REMOVING);
+      if (!isTransient || !isAbandoned(entry)) continue;
       try {
         this.#removeDirectory(entry);
       } catch {
-        // Somebody else is at it, or it cannot be removed: no reason to fail what is not about it.
+        // Another sweeps it too, or it cannot be removed: no reason to fail what is not about it.
       }
     }
   }

@@ -214,7 +214,7 @@ describe.skipIf(missing)(titled('containers of root, one after another and toget
 
   test('what killed processes left is swept by the next removal', async () => {
     const abandoned = join(lamina.root, 'containers', `.making-${'0'.repeat(64)}.1.1`);
-    const removing = join(lamina.root, 'containers', `.removing-${'0'.repeat(64)}`);
+    const removing = join(lamina.root, 'containers', `.removing-${'0'.repeat(64)}.1.1`);
     for (const directory of [abandoned, removing]) execFileSync('mkdir', ['-p', join(directory, 'upper/x')]);
     await lamina.output('tiny', 'true');
     expect([existsSync(abandoned), existsSync(removing)]).toEqual([false, false]);
