@@ -4,7 +4,7 @@ import { Command } from 'commander';
 
 import { enterUserNamespace } from '../runner/container/userns.ts';
 import { type ByteSource } from '../runner/image/compression.ts';
-import { DEFAULT_LIMITS, type Limits, parseSize } from '../runner/image/limits.ts';
+import { LIMIT_NAMES, parseLimits } from '../runner/image/limits.ts';
 import { loadArchive, type LoadedImage } from '../runner/image/load.ts';
 import { hostPlatform, parsePlatform } from '../runner/image/platform.ts';
 import { familiarName, fullName, parseReference } from '../runner/image/reference.ts';
@@ -16,9 +16,7 @@ interface Options {
   readonly name?: string;
   readonly platform?: string;
   readonly quiet?: boolean;
-  readonly maxLayerSize?: string;
-  readonly maxRatio?: string;
-  readonly maxEntries?: string;
+  readonly limit: readonly string[];
 }
 
 export function createCommand(): Command {
@@ -28,9 +26,7 @@ export function createCommand(): Command {
     .option('-n, --name <name>', "name for the archive's only image, in place of its own")
     .option('--platform <os/arch>', "image to take from an archive of several (default: this machine's)")
     .option('-q, --quiet', 'print image ids alone')
-    .option('--max-layer-size <size>', `bytes of one unpacked layer (default: ${DEFAULT_LIMITS.layerBytes / 2 ** 30}g)`)
-    .option('--max-ratio <number>', `unpacked to packed size of one layer (default: ${DEFAULT_LIMITS.ratio})`)
-    .option('--max-entries <number>', `entries of one archive (default: ${DEFAULT_LIMITS.entries})`)
+    .option('--limit <name=value>', `what an archive may ask for (${LIMIT_NAMES}); can be repeated`, collect, [])
     .action(load);
 }
 
@@ -41,7 +37,7 @@ async function load(options: Options): Promise<void> {
   try {
     const loaded = await loadArchive(openStore(), openArchive(options.input), {
       platform: options.platform === undefined ? hostPlatform() : parsePlatform(options.platform),
-      limits: limitsOf(options),
+      limits: parseLimits(options.limit),
       warnings,
       ...(options.name === undefined ? {} : { name: fullName(parseReference(options.name)) }),
     });
@@ -63,13 +59,8 @@ function openArchive(path: string | undefined): ByteSource {
   return process.stdin;
 }
 
-function limitsOf({ maxLayerSize, maxRatio, maxEntries }: Options): Limits {
-  return {
-    ...DEFAULT_LIMITS,
-    ...(maxLayerSize === undefined ? {} : { layerBytes: parseSize(maxLayerSize) }),
-    ...(maxRatio === undefined ? {} : { ratio: parseSize(maxRatio) }),
-    ...(maxEntries === undefined ? {} : { entries: parseSize(maxEntries) }),
-  };
+function collect(value: string, before: readonly string[]): string[] {
+  return [...before, value];
 }
 
 function report(loaded: readonly LoadedImage[], quiet: boolean): void {

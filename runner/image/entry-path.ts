@@ -1,5 +1,5 @@
 import { type ByteString } from '../../fs/sys/bytes.ts';
-import { type Limits } from './limits.ts';
+import { type Limits, overLimit } from './limits.ts';
 
 const NAME_MAX = 255;
 /** PATH_MAX less its NUL: what is longer could be made step by step, but hardly opened. */
@@ -17,7 +17,7 @@ export function parseEntryPath(name: ByteString, limits: Limits): ByteString[] {
     if (component === '..') throw new Error('its name climbs with ".." and could leave the layer');
     if (component.length > NAME_MAX) throw new Error(`a component of its name is longer than ${NAME_MAX} bytes`);
   }
-  if (path.length > limits.depth) throw new Error(`it lies more than ${limits.depth} directories deep`);
+  if (path.length > limits.depth) throw overLimit('its depth', limits, 'depth');
   return path;
 }
 

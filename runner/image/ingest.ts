@@ -8,7 +8,7 @@ import { close, openat } from '../../fs/sys/file.ts';
 import { type ByteSource, decompress } from './compression.ts';
 import { chainIdsOf, type Digest, digestOf, finishDigest } from './digest.ts';
 import { syncFilesystem } from './durable-file.ts';
-import { type Limits } from './limits.ts';
+import { type Limits, overLimit } from './limits.ts';
 import { type Configuration, MEDIA_TYPE, parseConfiguration } from './manifest.ts';
 import { type NewImage, type NewLayer } from './new-image.ts';
 import { platformError } from './oci-archive.ts';
@@ -163,7 +163,7 @@ async function* limited(path: string, packed: number, limits: Limits): AsyncGene
   let bytes = 0;
   for await (const chunk of decompress(createReadStream(path, { highWaterMark: 1 << 18 }))) {
     bytes += chunk.length;
-    if (bytes > longest) throw new Error(`it unpacks to more than ${limits.ratio} times its size of ${packed} bytes`);
+    if (bytes > longest) throw overLimit(`its unpacked size in proportion to its ${packed} bytes`, limits, 'ratio');
     yield chunk;
   }
 }

@@ -1,4 +1,4 @@
-/** What an archive may ask of the machine that unpacks it. Every one can be raised by an option of `lamina load`. */
+/** What an archive may ask of the machine that unpacks it. `lamina load --limit` sets them. */
 export interface Limits {
   /** Bytes of one layer, unpacked. */
   readonly layerBytes: number;
@@ -29,13 +29,50 @@ export const DEFAULT_LIMITS: Limits = {
 /** Bytes of a manifest, an index or a configuration; registries have the same limit. */
 export const DOCUMENT_BYTES = 4 * 2 ** 20;
 
+/** Names of the limits on a command line. */
+const NAMES = {
+  'layer-size': 'layerBytes',
+  ratio: 'ratio',
+  entries: 'entries',
+  depth: 'depth',
+  'pax-size': 'paxBytes',
+  retained: 'retainedBytes',
+} as const satisfies Readonly<Record<string, keyof Limits>>;
+
+type LimitName = keyof typeof NAMES;
+
+/** For help: all names. */
+export const LIMIT_NAMES = Object.keys(NAMES).join(', ');
+
+function isLimitName(name: string): name is LimitName {
+  return Object.hasOwn(NAMES, name);
+}
+
+/** Limits as options `NAME=VALUE` change them. */
+export function parseLimits(options: readonly string[]): Limits {
+  const changes = options.map((option) => {
+    const [name = '', value = '', ...rest] = option.split('=');
+    if (!isLimitName(name) || rest.length > 0) {
+      throw new Error(`limit ${JSON.stringify(option)} is not NAME=VALUE, where NAME is one of ${LIMIT_NAMES}`);
+    }
+    return [NAMES[name], parseSize(value)] as const;
+  });
+  return { ...DEFAULT_LIMITS, ...Object.fromEntries(changes) };
+}
+
+/** An archive asks for more than it may; says how to allow it. */
+export function overLimit(what: string, limits: Limits, name: LimitName): Error {
+  return new Error(`${what} is over the limit of ${limits[NAMES[name]]}; load --limit ${name}=N sets another`);
+}
+
 const UNITS: Readonly<Record<string, number>> = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 };
 
 /** `10g` -> bytes. */
-export function parseSize(text: string): number {
+function parseSize(text: string): number {
   const match = /^(\d+(?:\.\d+)?)([kmgt]?)i?b?$/i.exec(text);
   const unit = UNITS[match?.[2]?.toLowerCase() ?? '?'];
-  if (match === null || unit === undefined)
-    throw new Error(`size ${JSON.stringify(text)} is not a number with k, m, g or t`);
+  if (match === null || unit === undefined) {
+    throw new Error(`${JSON.stringify(text)} is not a number, with k, m, g or t where it is large`);
+  }
   return Math.floor(Number(match[1]) * unit);
 }

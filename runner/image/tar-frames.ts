@@ -1,4 +1,4 @@
-import { type Limits } from './limits.ts';
+import { type Limits, overLimit } from './limits.ts';
 import { type PaxRecords, parsePax, parsePaxNumber } from './pax.ts';
 
 const BLOCK = 512;
@@ -15,9 +15,6 @@ const LONG_LINK = 0x4b; // K
 const LONG_NAME = 0x4c; // L
 const OLD_LONG_NAME = 0x4e; // N
 const DIRECTORY = 0x35; // 5
-
-/** A GNU long name is a path, and no path is longer than PATH_MAX. */
-const LONG_NAME_BYTES = 8192;
 
 /** What one header of an archive says, read from its own bytes. */
 export interface Frame {
@@ -122,22 +119,17 @@ export class TarFrames {
   }
 
   #startAttached(type: number, size: number): void {
-    const isPax = type === PAX || type === GLOBAL_PAX;
-    const limit = isPax ? this.#limits.paxBytes : LONG_NAME_BYTES;
+    // tar-stream loses its place after an empty one, and nobody writes such.
+    if (size === 0) throw new Error('a PAX header or long name is empty');
     this.#attachedTotal += size;
     // Several in a row may stand before one entry; together they get no more room than one.
-    if (size > limit || this.#attachedTotal > this.#limits.paxBytes + 2 * LONG_NAME_BYTES) {
-      throw new Error(
-        isPax
-          ? `PAX header of ${this.#attachedTotal} bytes is over the limit of ${limit}`
-          : `name of ${size} bytes is too long`,
-      );
+    if (this.#attachedTotal > this.#limits.paxBytes) {
+      throw overLimit(`a PAX header or long name of ${this.#attachedTotal} bytes`, this.#limits, 'pax-size');
     }
     this.#attachedType = type;
     this.#attachedSize = size;
     this.#left = padded(size);
-    this.#state = size === 0 ? 'header' : 'attached';
-    if (size === 0 && type === PAX) this.#pax = undefined;
+    this.#state = 'attached';
   }
 
   #takeAttached(chunk: Uint8Array, at: number): number {

@@ -4,7 +4,7 @@ import { extract as createExtract, type Extract, type ExtractEvents, type Header
 
 import { type ByteString, toText } from '../../fs/sys/bytes.ts';
 import { type ByteSource } from './compression.ts';
-import { type Limits } from './limits.ts';
+import { type Limits, overLimit } from './limits.ts';
 import { type PaxRecords, parsePaxNumber, parsePaxTime, type Timestamp } from './pax.ts';
 import { type Frame, TarFrames } from './tar-frames.ts';
 
@@ -71,7 +71,7 @@ export async function readTar(
   let entries = 0;
   for await (const stream of extract) {
     entries += 1;
-    if (entries > limits.entries) throw new Error(`archive has more than ${limits.entries} entries`);
+    if (entries > limits.entries) throw overLimit('the number of entries in the archive', limits, 'entries');
     await visit(createEntry(stream, frames.shift()));
     stream.resume();
   }

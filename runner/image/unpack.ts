@@ -21,7 +21,7 @@ import { type ByteSource } from './compression.ts';
 import { DirectoryWalker, ObstructedPathError, openDirectory } from './directory-walker.ts';
 import { applyMetadata, type Metadata, NO_XATTRS, type Xattrs, xattrsOf } from './entry-metadata.ts';
 import { markerOf, parseEntryPath } from './entry-path.ts';
-import { type Limits } from './limits.ts';
+import { type Limits, overLimit } from './limits.ts';
 import { LowerLayers } from './lower-layers.ts';
 import { removeTree } from './remove-tree.ts';
 import { entryError, readTar, type TarEntry } from './tar.ts';
@@ -139,9 +139,7 @@ class LayerUnpacker {
     this.#retained += key.length + 64;
     for (const [name, content] of xattrs) this.#retained += name.length + content.length;
     if (this.#retained > this.#options.limits.retainedBytes) {
-      throw new Error(
-        `directories and whiteouts of the layer take more than ${this.#options.limits.retainedBytes} bytes`,
-      );
+      throw overLimit('what must be remembered of directories and whiteouts', this.#options.limits, 'retained');
     }
   }
 
@@ -214,7 +212,7 @@ class LayerUnpacker {
   async #addRegular(entry: TarEntry, parent: number, name: ByteString): Promise<void> {
     this.size += entry.size;
     if (this.size > this.#options.limits.layerBytes) {
-      throw new Error(`the layer is larger than ${this.#options.limits.layerBytes} bytes`);
+      throw overLimit('the size of the layer', this.#options.limits, 'layer-size');
     }
     const fd = check(openat(parent, name, CREATE, 0o600), 'make the file');
     try {

@@ -104,7 +104,11 @@ describe.skipIf(isRoot())(titled('lamina load', isRoot()), () => {
     const base = temporary();
     expect(line.call(['load', '-i', join(base, 'none.tar')]).stderr).toMatch(/none\.tar: .*no such file/);
     expect(line.call(['load', '-i', base]).stderr).toMatch(/it is a directory/);
-    expect(line.call(['load', '--max-layer-size', 'much'], archive).stderr).toMatch(/size "much" is not a number/);
+    expect(line.call(['load', '--limit', 'entries=many'], archive).stderr).toMatch(/"many" is not a number/);
+    expect(line.call(['load', '--limit', 'files=1'], archive).stderr).toMatch(/is not NAME=VALUE.*layer-size, ratio/);
+    expect(line.call(['load', '--limit', 'entries=3', '--limit', 'ratio=5'], archive).stderr).toMatch(
+      /number of entries .* over the limit of 3; load --limit entries=N sets another/,
+    );
     expect(line.call(['load', '--platform', 'arm64'], archive).stderr).toMatch(/"arm64" is not OS\/ARCHITECTURE/);
   });
 
