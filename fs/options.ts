@@ -134,6 +134,7 @@ const UNION: Readonly<Record<string, Apply>> = {
   gidmapping: (draft, value, name) => void (draft.overlay.gidMapping = parseMapping(value, name)),
   redirect_dir: (draft, value, name) => void (draft.overlay.redirectDir = parseRedirect(value, name)),
   index: (draft, value, name) => void (draft.overlay.index = parseBoolean(value, name)),
+  metacopy: (draft, value, name) => void (draft.overlay.metacopy = parseBoolean(value, name)),
   userxattr: (draft, value, name) => void (draft.overlay.userXattr = parseBoolean(value, name)),
   xattr_permissions: only(['', '0'], 'owners and modes are kept in the files themselves'),
   'datadir+': only([], 'there are no data-only layers'),
@@ -143,7 +144,7 @@ const UNION: Readonly<Record<string, Apply>> = {
 
 // What the union does anyway, or what has no effect on what a user sees.
 const ACCEPTED = [
-  ...['xino', 'metacopy', 'uuid'],
+  ...['xino', 'uuid'],
   ...['threaded', 'writeback', 'fast_ino', 'ino32_t', 'context', 'fscontext', 'defcontext', 'rootcontext'],
   ...['allow_root', 'default_permissions', 'kernel_cache', 'auto_cache', 'max_write', 'max_read', 'max_background'],
   ...['splice_read', 'splice_write', 'splice_move', 'no_splice_read', 'no_splice_write', 'no_splice_move'],

@@ -2,7 +2,6 @@ import { Attr, encodeDevice } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
 import {
   DT_DIR,
-  O_ACCMODE,
   O_CLOEXEC,
   O_CREAT,
   O_DIRECTORY,
@@ -21,9 +20,9 @@ import {
 import { EIO, EROFS } from '../sys/errno.ts';
 import {
   close,
-  dup3,
   fdatasync,
   fstat,
+  ftruncate,
   mkdirat,
   mknodat,
   openat,
@@ -34,8 +33,9 @@ import {
   unlinkat,
 } from '../sys/file.ts';
 import { Memory } from '../sys/memory.ts';
-import { setxattrText } from '../sys/xattr.ts';
+import { SELF, setxattrText } from '../sys/xattr.ts';
 import { copyData } from './copy-data.ts';
+import { ALL, METADATA } from './copy-limit.ts';
 import { copyMetadata, copyTimes } from './copy-metadata.ts';
 import { type Inode } from './inode.ts';
 import { COUNTER } from './options.ts';
@@ -43,13 +43,12 @@ import { RealDirectory } from './real-directory.ts';
 import { encodeHandle } from './file-handle.ts';
 import { addToIndex, indexNameOf } from './link-index.ts';
 import { registerLinks } from './lookup.ts';
-import { openForReading, openReal, statReal } from './real-file.ts';
+import { openData } from './metacopy.ts';
+import { reopenHandles } from './handle-files.ts';
+import { statReal } from './real-file.ts';
 import { linkLowerName, markImpure } from './upper-names.ts';
 import { type Union } from './union.ts';
 import { type Workdir } from './workdir.ts';
-
-/** Copy the whole file. */
-export const ALL = -1;
 
 const linkTarget = new Memory(4097);
 const source = new Attr();
@@ -61,9 +60,9 @@ const parentAttr = new Attr();
  * The copy is made whole in the workdir and then renamed into place, the commit point: a crash or ENOSPC before it
  * leaves the lower file visible and nothing else.
  *
- * @param limit of a file that is about to be truncated, only so many bytes; ALL for all.
+ * @param limit how much of the data; see copy-limit.ts.
  */
-export function ensureUpper(union: Union, inode: Inode, limit = ALL): number {
+export function ensureUpper(union: Union, inode: Inode, limit: number = ALL): number {
   if (inode.isUpper) return 0;
   const { workdir } = union;
   if (workdir === undefined) return -EROFS;
@@ -84,6 +83,7 @@ function copyTo(union: Union, workdir: Workdir, inode: Inode, temporary: ByteStr
   const stated = statReal(dirfd, name, source);
   if (stated < 0) return stated;
   union.count(COUNTER.copyUps);
+  shell = false;
   const made =
     inode.type === S_IFREG
       ? copyRegular(union, workdir, inode, temporary, limit)
@@ -111,22 +111,35 @@ function writeOrigin(
 }
 
 function copyRegular(union: Union, workdir: Workdir, inode: Inode, temporary: ByteString, limit: number): number {
-  const layer = union.layerOf(inode);
-  if (layer === undefined) return -EIO;
-  const from = openForReading(layer, union.dirfdOf(inode), union.nameOf(inode), O_RDONLY | O_NONBLOCK);
-  if (from < 0) return from;
   const to = openat(workdir.fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600);
-  let copied = to;
-  if (to >= 0) {
-    const { size } = source;
-    const length = limit === ALL ? size : Math.min(limit, size);
-    copied = copyData(layer, from, to, length, length === size, source.blocks);
-    union.count(COUNTER.copyUpBytes, length);
-    // Before the rename, or a power cut could leave the new name without its data.
-    if (copied >= 0 && union.sync && length > 0) copied = fdatasync(to);
-    close(to);
-  }
+  if (to < 0) return to;
+  const { size } = source;
+  shell = limit === METADATA && makeShell(union, to);
+  const length = limit < 0 ? size : Math.min(limit, size);
+  const copied = shell ? 0 : fill(union, inode, to, length);
+  close(to);
+  return copied;
+}
+
+/** The copy that was made last is a metacopy. */
+let shell = false;
+
+/** Makes a new file a metacopy, of the right size and without data; false where the data has to come along. */
+function makeShell(union: Union, to: number): boolean {
+  if (union.options.metacopy !== true || source.size === 0 || source.nlink > 1) return false;
+  return setxattrText(to, SELF, union.metacopyXattr, '') === 0 && ftruncate(to, source.size) === 0;
+}
+
+function fill(union: Union, inode: Inode, to: number, length: number): number {
+  const layer = inode.data?.layer ?? union.layerOf(inode);
+  if (layer === undefined) return -EIO;
+  const from = openData(union, inode, O_RDONLY | O_NONBLOCK);
+  if (from < 0) return from;
+  let copied = copyData(layer, from, to, length, length === source.size, source.blocks);
   close(from);
+  union.count(COUNTER.copyUpBytes, length);
+  // Before the rename, or a power cut could leave the new name without its data.
+  if (copied >= 0 && union.sync && length > 0) copied = fdatasync(to);
   return copied;
 }
 
@@ -171,6 +184,7 @@ function putInIndex(union: Union, workdir: Workdir, inode: Inode, temporary: Byt
   inode.realName = name;
   inode.indexName = name;
   if (statat(union.fds.fd(index), name, union.scratch) === 0) registerLinks(inode, index.layer, union.scratch.ino);
+  keepData(inode);
   reopenHandles(union, inode);
   return 0;
 }
@@ -209,6 +223,7 @@ function moveToUpper(union: Union, inode: Inode, parent: Inode, upper: RealDirec
     return;
   }
   keepLinks(inode, 1);
+  keepData(inode);
   inode.real = upper;
   inode.realName = inode.name;
   if (statat(dirfd, inode.name, union.scratch) === 0) {
@@ -216,7 +231,21 @@ function moveToUpper(union: Union, inode: Inode, parent: Inode, upper: RealDirec
     upper.layer.keptInos.set(inode.realIno, inode.ino);
     if (inode.lowerLinks > 0) upper.layer.linked.set(inode.realIno, inode);
   }
-  reopenHandles(union, inode);
+  // A metacopy is read where it was.
+  if (!shell) reopenHandles(union, inode);
+}
+
+/** The data of a metacopy stays where it was; a whole copy has its own. */
+function keepData(inode: Inode): void {
+  if (!shell) {
+    inode.metacopy = false;
+    inode.data = undefined;
+  } else if (!inode.metacopy) {
+    inode.data = inode.real;
+    inode.dataName = inode.realName;
+  }
+  inode.metacopy = shell;
+  inode.dataRedirected = false;
 }
 
 /**
@@ -231,16 +260,6 @@ function keepLinks(inode: Inode, copied: number): void {
   inode.lowerLinks = Math.max(0, source.nlink - inode.lostLinks - copied);
 }
 
-/** Files that were open before see what is written after: their descriptors get the copy under the same number. */
-function reopenHandles(union: Union, inode: Inode): void {
-  for (let handle = inode.handles; handle !== undefined; handle = handle.next) {
-    const fd = openReal(union.dirfdOf(inode), union.nameOf(inode), handle.flags & O_ACCMODE);
-    if (fd < 0) continue;
-    dup3(fd, handle.fd, O_CLOEXEC);
-    close(fd);
-  }
-}
-
 /** An open file whose known lower names were deleted is changed: the copy has no name either, unless in the index. */
 function copyUpNameless(union: Union, workdir: Workdir, inode: Inode, limit: number): number {
   const temporary = workdir.temporaryName();
@@ -253,9 +272,10 @@ function copyUpNameless(union: Union, workdir: Workdir, inode: Inode, limit: num
   unlinkat(workdir.fd, temporary);
   if (fd < 0) return fd;
   keepLinks(inode, 0);
+  keepData(inode);
   inode.pinned = fd;
   inode.real = undefined;
-  reopenHandles(union, inode);
+  if (!shell) reopenHandles(union, inode);
   return 0;
 }
 

@@ -24,10 +24,12 @@ import { close, fstat, mkdirat, mknodat, openat, renameat2, statat, symlinkat, u
 import { fchmod, fchown, umask } from '../sys/metadata.ts';
 import { Attr as AttrBuffer } from '../sys/attr.ts';
 import { SELF } from '../sys/xattr.ts';
+import { METADATA } from './copy-limit.ts';
 import { ensureUpper } from './copy-up.ts';
 import { DirectoryIndex, type IndexEntry } from './directory-index.ts';
 import { type Inode } from './inode.ts';
 import { ABSENT, NAME_MAX, addAlias, present, registerLinks, resolve, statInode } from './lookup.ts';
+import { redirectData } from './metacopy.ts';
 import { findEntry } from './merge.ts';
 import { RealDirectory } from './real-directory.ts';
 import { chmodReal, chownReal, linkReal, statReal } from './real-file.ts';
@@ -331,7 +333,7 @@ export function linkInode(union: Union, inode: Inode, parent: Inode, name: ByteS
   if (inode.isDirectory) return -EPERM;
   // The source first: its copy-up may change what `prepare` finds out about the parent.
   if (union.upper === undefined) return -EROFS;
-  const raised = ensureUpper(union, inode);
+  const raised = ensureUpper(union, inode, METADATA) || redirectData(union, inode);
   if (raised < 0) return raised;
   const prepared = prepare(union, parent, name);
   if (prepared < 0) return prepared;

@@ -45,6 +45,12 @@ export class Inode {
 
   real: RealDirectory | undefined = undefined;
   realName: ByteString = '';
+  /** Its upper file holds all but the data (overlayfs's metacopy), which is in a layer below, if anywhere. */
+  metacopy = false;
+  data: RealDirectory | undefined = undefined;
+  dataName: ByteString = '';
+  /** Its upper file tells by a redirect where the data is, and so can be renamed. */
+  dataRedirected = false;
   /** Real inode number in `real`'s layer, for files of more than one name. */
   realIno = 0;
   /** Where a copied-up file of several names came from: its other lower names still lead here. */

@@ -1,6 +1,6 @@
 import { Attr as AttrBuffer, type Attr } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
-import { S_IFDIR, S_IFMT } from '../sys/constants.ts';
+import { S_IFDIR, S_IFMT, S_IFREG } from '../sys/constants.ts';
 import { EIO, ENAMETOOLONG, ENOENT, ENOTDIR, ESTALE } from '../sys/errno.ts';
 import { close, fstat, statat } from '../sys/file.ts';
 import { type Alias, type Inode } from './inode.ts';
@@ -8,6 +8,7 @@ import { type IndexEntry } from './directory-index.ts';
 import { hexOf, originIno, readOrigin } from './file-handle.ts';
 import { type Layer } from './layer.ts';
 import { indexNameOf, readLowerLinks } from './link-index.ts';
+import { presentBlocks, takeMetacopy } from './metacopy.ts';
 import { findEntry } from './merge.ts';
 import { COUNTER } from './options.ts';
 import { RealDirectory } from './real-directory.ts';
@@ -50,6 +51,7 @@ export function statInode(union: Union, inode: Inode, attr: Attr): number {
   const done = statReal(union.dirfdOf(inode), union.nameOf(inode), attr);
   if (done < 0) return inode.unlinked ? -ESTALE : done;
   present(union, inode, attr);
+  if (inode.metacopy) presentBlocks(union, inode, attr);
   return 0;
 }
 
@@ -93,6 +95,7 @@ function instantiate(union: Union, parent: Inode, name: ByteString, entry: Index
       : createFile(union, parent, name, top, attr, type);
   if (inode.real !== undefined && inode.real !== top) return refill(union, inode, attr);
   present(union, inode, attr);
+  if (inode.metacopy) presentBlocks(union, inode, attr);
   return inode;
 }
 
@@ -124,6 +127,7 @@ function createFile(
   inode.realName = name;
   if (!layer.writable) inode.lowerNlink = attr.nlink;
   else if (real.impure) takeOrigin(union, inode, real, attr);
+  if (real.impure && type === S_IFREG) takeMetacopy(union, inode, parent, real);
   if (attr.nlink > 1) registerLinks(inode, layer, attr.ino);
   else if (layer.keptInos.has(attr.ino)) inode.realIno = attr.ino;
   return inode;

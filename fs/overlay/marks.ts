@@ -40,7 +40,7 @@ function readXattrMarks(union: Union, directory: RealDirectory, fd: number, name
     // fs/overlayfs/namei.c, ovl_check_xwhiteouts_xattr.
     if (value === 'x') directory.xattrWhiteouts = true;
   }
-  if (directory.layer.writable && names.includes(union.impureXattr)) directory.impure = true;
+  if (names.includes(union.impureXattr)) directory.impure = true;
   if (!union.followsRedirects || !names.includes(union.redirectXattr)) return;
   const redirect = getxattrText(fd, SELF, union.redirectXattr);
   if (typeof redirect === 'string') directory.redirect = redirect;

@@ -1,9 +1,10 @@
 import { type Opened } from '../filesystem.ts';
 import { O_ACCMODE, O_NONBLOCK, O_RDONLY, O_TRUNC, S_IFREG } from '../sys/constants.ts';
-import { EIO, EISDIR, ENXIO, EROFS } from '../sys/errno.ts';
-import { ALL, ensureUpper } from './copy-up.ts';
+import { EISDIR, ENXIO, EROFS } from '../sys/errno.ts';
+import { ALL } from './copy-limit.ts';
+import { ensureUpper } from './copy-up.ts';
 import { type Inode } from './inode.ts';
-import { openForReading } from './real-file.ts';
+import { ensureData, openData } from './metacopy.ts';
 import { type Union } from './union.ts';
 
 /** Opens a regular file; for writing, it is copied up first, without its data where that goes at once (O_TRUNC). */
@@ -15,13 +16,11 @@ export function openInode(union: Union, inode: Inode, flags: number, opened: Ope
   const truncates = (flags & O_TRUNC) !== 0;
   if (access !== O_RDONLY || truncates) {
     if (union.upper === undefined) return -EROFS;
-    const raised = ensureUpper(union, inode, truncates ? 0 : ALL);
+    const limit = truncates ? 0 : ALL;
+    const raised = ensureUpper(union, inode, limit) || ensureData(union, inode, limit);
     if (raised < 0) return raised;
   }
-  const layer = union.layerOf(inode);
-  if (layer === undefined) return -EIO;
-  const openFlags = access | (truncates ? O_TRUNC : 0) | O_NONBLOCK;
-  const fd = openForReading(layer, union.dirfdOf(inode), union.nameOf(inode), openFlags);
+  const fd = openData(union, inode, access | (truncates ? O_TRUNC : 0) | O_NONBLOCK);
   if (fd < 0) return fd;
   opened.handle = union.handles.open(inode, fd, access);
   opened.keepCache = true;

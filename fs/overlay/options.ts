@@ -30,6 +30,8 @@ export interface OverlayOptions {
   readonly redirectDir?: 'on' | 'follow' | 'nofollow' | 'off';
   /** overlayfs's `index`: hard links of lower files hold over copy-up and remount. Default true. */
   readonly index?: boolean;
+  /** overlayfs's `metacopy`: a change of metadata alone copies no data. Default false, as other readers need to know. */
+  readonly metacopy?: boolean;
   /** overlayfs's `userxattr`: marks are in `user.overlay.*` even where `trusted.overlay.*` could be had. */
   readonly userXattr?: boolean;
   /** Write whiteouts as `.wh.NAME` files even where device nodes could be made. */

@@ -82,7 +82,8 @@ export class OverlayFileSystem implements FileSystem {
     const inode = this.#inode(node);
     if (inode === undefined) return -ESTALE;
     const open = this.#union.handles.get(handle);
-    if (open !== undefined && open.fd >= 0) return statOpen(this.#union, inode, open.fd, attr);
+    // A metacopy's open file is the one below, of which only the data counts.
+    if (open !== undefined && open.fd >= 0 && !inode.metacopy) return statOpen(this.#union, inode, open.fd, attr);
     return statInode(this.#union, inode, attr);
   }
 

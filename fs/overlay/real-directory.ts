@@ -18,7 +18,7 @@ export class RealDirectory {
   opaque = false;
   /** Where the layers below have its lower part: a path from their roots, or a name beside its own. */
   redirect: ByteString | undefined = undefined;
-  /** In the upper: it has copied-up files, whose inode numbers are those of their origins. */
+  /** It has copied-up files: their inode numbers are those of their origins, and their data may be below. */
   impure = false;
   /** Whether the directory may hold whiteouts in the form of xattrs (`overlay.opaque=x`). */
   xattrWhiteouts = false;

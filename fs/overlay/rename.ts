@@ -2,10 +2,12 @@ import { type ByteString } from '../sys/bytes.ts';
 import { RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT } from '../sys/constants.ts';
 import { EBUSY, EEXIST, EINVAL, EIO, EISDIR, ENAMETOOLONG, ENOENT, ENOTDIR, EROFS, EXDEV } from '../sys/errno.ts';
 import { renameat2, unlinkat } from '../sys/file.ts';
+import { METADATA } from './copy-limit.ts';
 import { ensureUpper } from './copy-up.ts';
 import { materialize } from './create.ts';
 import { type Alias, type Inode } from './inode.ts';
 import { ABSENT, NAME_MAX, resolve } from './lookup.ts';
+import { redirectData } from './metacopy.ts';
 import { findEntry } from './merge.ts';
 import { afterRemoval, beforeRemoval, checkEmpty, removeUpper } from './remove.ts';
 import { type Union } from './union.ts';
@@ -117,7 +119,7 @@ function raise(union: Union, end: End): number {
   if (inode === undefined) return -ENOENT;
   // Without a redirect, a directory with parts in lower layers cannot take them along.
   if (inode.isDirectory && inode.lowers.length > 0 && !union.makesRedirects) return -EXDEV;
-  const raised = ensureUpper(union, inode) || raiseParent(union, end);
+  const raised = ensureUpper(union, inode, METADATA) || redirectData(union, inode) || raiseParent(union, end);
   if (raised < 0) return raised;
   if (end.inUpper || inode.isDirectory) return 0;
   const made = materialize(union, inode, end.parent, end.name);

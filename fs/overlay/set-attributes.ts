@@ -4,7 +4,9 @@ import { O_ACCMODE, O_NONBLOCK, O_RDONLY, O_WRONLY, S_IFLNK, S_ISGID, S_ISUID } 
 import { EISDIR, ENODATA, EOPNOTSUPP, EROFS } from '../sys/errno.ts';
 import { close, ftruncate } from '../sys/file.ts';
 import { removexattr } from '../sys/xattr.ts';
-import { ALL, ensureUpper } from './copy-up.ts';
+import { METADATA } from './copy-limit.ts';
+import { ensureUpper } from './copy-up.ts';
+import { ensureData } from './metacopy.ts';
 import { type Handle } from './handle.ts';
 import { type Inode } from './inode.ts';
 import { chmodReal, chownReal, openReal, statReal, utimesReal } from './real-file.ts';
@@ -23,7 +25,8 @@ const current = new Attr();
 export function changeAttributes(union: Union, inode: Inode, handle: Handle | undefined, change: AttrChange): number {
   if (union.upper === undefined) return -EROFS;
   const { valid } = change;
-  const raised = ensureUpper(union, inode, (valid & CHANGE.size) === 0 ? ALL : change.size);
+  const limit = (valid & CHANGE.size) === 0 ? METADATA : change.size;
+  const raised = ensureUpper(union, inode, limit) || (limit === METADATA ? 0 : ensureData(union, inode, limit));
   if (raised < 0) return raised;
   return (
     changeOwner(union, inode, change) ||

@@ -1,6 +1,7 @@
 import { type ByteString } from '../sys/bytes.ts';
-import { DT_DIR, S_IFDIR, S_IFMT } from '../sys/constants.ts';
+import { DT_DIR, S_IFDIR, S_IFMT, S_IFREG } from '../sys/constants.ts';
 import { statat } from '../sys/file.ts';
+import { getxattrText } from '../sys/xattr.ts';
 import { type IndexEntry } from './directory-index.ts';
 import { type Inode, NO_LOWERS } from './inode.ts';
 import { readMarks } from './marks.ts';
@@ -44,12 +45,37 @@ function goesOn(union: Union, parent: Inode, directory: RealDirectory, stack: Re
   if (isBottom(union, directory)) return false;
   if (readMarks(union, directory) < 0 || directory.opaque) return false;
   if (directory.redirect === undefined) return true;
-  new Search(union, parent, directory).run(stack);
+  new Search(union, parent, directory.layer.index, directory.redirect).run(stack);
   return false;
 }
 
 function isBottom(union: Union, directory: RealDirectory): boolean {
   return directory.layer.index === union.lowers.length - 1;
+}
+
+/** A file in a layer. */
+interface FilePlace {
+  readonly directory: RealDirectory;
+  readonly name: ByteString;
+}
+
+/** An empty value, or a digest of the data: either way the data is in a layer below (ovl_check_metacopy_xattr). */
+export function isMetacopy(union: Union, dirfd: number, name: ByteString): boolean {
+  return typeof getxattrText(dirfd, name, union.metacopyXattr) === 'string';
+}
+
+/**
+ * Where the data of a metacopy is: in a layer below its own, under its name or where its redirect says; undefined
+ * where it is nowhere.
+ */
+export function findData(
+  union: Union,
+  parent: Inode,
+  layerIndex: number,
+  name: ByteString,
+  redirect: ByteString | undefined,
+): FilePlace | undefined {
+  return new Search(union, parent, layerIndex, redirect ?? name).findFile();
 }
 
 /** What a step in one layer came to. */
@@ -66,20 +92,47 @@ class Search {
   #below: number;
   #ended = false;
 
-  constructor(union: Union, parent: Inode, directory: RealDirectory) {
+  constructor(union: Union, parent: Inode, below: number, redirect: ByteString) {
     this.#union = union;
     this.#parent = parent;
-    this.#below = directory.layer.index;
-    this.#take(directory.redirect ?? '', []);
+    this.#below = below;
+    this.#take(redirect, []);
   }
 
   run(stack: RealDirectory[]): void {
     while (!this.#ended && this.#below < this.#union.lowers.length - 1) {
       this.#below++;
       const base = this.#base();
-      const found = base === undefined ? undefined : this.#walk(base);
+      const found = base === undefined ? undefined : this.#walk(base, this.#path.length);
       if (found !== undefined) stack.push(found);
     }
+  }
+
+  /** The first layer below that has a regular file with its data there. */
+  findFile(): FilePlace | undefined {
+    while (!this.#ended && this.#below < this.#union.lowers.length - 1) {
+      this.#below++;
+      const base = this.#base();
+      const name = this.#path[this.#path.length - 1] ?? '';
+      const directory = base === undefined ? undefined : this.#walk(base, this.#path.length - 1);
+      if (directory !== undefined && this.#hasData(directory, name)) return { directory, name };
+    }
+    return undefined;
+  }
+
+  /** Another metacopy is passed over, by its redirect where it has one; anything but a regular file ends the search. */
+  #hasData(directory: RealDirectory, name: ByteString): boolean {
+    const union = this.#union;
+    const dirfd = union.fds.fd(directory);
+    if (statat(dirfd, name, union.scratch) < 0) {
+      this.#ended ||= hasDotWhiteout(union, directory, name);
+      return false;
+    }
+    if ((union.scratch.mode & S_IFMT) !== S_IFREG) this.#ended = true;
+    if (this.#ended || !isMetacopy(union, dirfd, name)) return !this.#ended;
+    const redirect = getxattrText(dirfd, name, union.redirectXattr);
+    if (typeof redirect === 'string') this.#take(redirect, this.#path.slice(0, -1));
+    return false;
   }
 
   /** Where the walk in the next layer begins. */
@@ -102,10 +155,11 @@ class Search {
     this.#path = absolute ? components : [...before, ...components];
   }
 
-  #walk(base: RealDirectory): RealDirectory | undefined {
+  /** Goes down the first `depth` components in one layer. */
+  #walk(base: RealDirectory, depth: number): RealDirectory | undefined {
     const path = this.#path;
     let directory = base;
-    for (let at = 0; at < path.length; at++) {
+    for (let at = 0; at < depth; at++) {
       const name = path[at] ?? '';
       const step = this.#step(directory, name);
       if (step === STEP.stop) this.#ended = true;

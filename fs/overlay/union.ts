@@ -49,6 +49,7 @@ export class Union {
   readonly originXattr: ByteString;
   readonly nlinkXattr: ByteString;
   readonly impureXattr: ByteString;
+  readonly metacopyXattr: ByteString;
   /** `workdir/index`, the upper files that lower ones of several names were copied up to. */
   readonly index: RealDirectory | undefined;
   /** Scratch for a single function's use between two of its own calls. */
@@ -75,6 +76,7 @@ export class Union {
     this.originXattr = `${prefix}origin`;
     this.nlinkXattr = `${prefix}nlink`;
     this.impureXattr = `${prefix}impure`;
+    this.metacopyXattr = `${prefix}metacopy`;
     this.index = this.#openIndex();
     for (const layer of this.lowers) layer.uuid = readUuid(layer);
     this.#stackRoot();

@@ -59,7 +59,7 @@ export function writeRedirect(union: Union, directory: Inode, sameParent: boolea
  * Where the layers below the upper, taken by themselves, have a directory: as ovl_get_redirect, by the redirects above
  * it, not by the path in the one layer in which it was found, which redirects of layers between may hide.
  */
-function lowerPathOf(directory: Inode): ByteString {
+export function lowerPathOf(directory: Inode): ByteString {
   if (directory.parent === undefined) return '';
   const redirect = directory.upper?.redirect ?? directory.name;
   return redirect.startsWith('/') ? redirect : `${lowerPathOf(directory.parent)}/${redirect}`;

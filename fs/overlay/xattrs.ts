@@ -2,6 +2,7 @@ import { type ByteString } from '../sys/bytes.ts';
 import { ENODATA, EOPNOTSUPP, EPERM, ERANGE, EROFS } from '../sys/errno.ts';
 import { Memory, copyBytes } from '../sys/memory.ts';
 import { getxattr, listxattr, removexattr, setxattr } from '../sys/xattr.ts';
+import { METADATA } from './copy-limit.ts';
 import { ensureUpper } from './copy-up.ts';
 import { type Inode } from './inode.ts';
 import { type Union } from './union.ts';
@@ -48,7 +49,7 @@ export function setInodeXattr(
 ): number {
   const refused = refuseChange(union, name);
   if (refused < 0) return refused;
-  const raised = ensureUpper(union, inode);
+  const raised = ensureUpper(union, inode, METADATA);
   return raised < 0 ? raised : setxattr(union.dirfdOf(inode), union.nameOf(inode), name, address, size, flags);
 }
 
@@ -60,7 +61,7 @@ export function removeInodeXattr(union: Union, inode: Inode, name: ByteString): 
     const there = getxattr(union.dirfdOf(inode), union.nameOf(inode), name, 0, 0);
     if (there < 0 && there !== -ERANGE) return there;
   }
-  const raised = ensureUpper(union, inode);
+  const raised = ensureUpper(union, inode, METADATA);
   return raised < 0 ? raised : removexattr(union.dirfdOf(inode), union.nameOf(inode), name);
 }
 

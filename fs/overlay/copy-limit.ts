@@ -1,0 +1,7 @@
+// How much of a file a copy-up is to copy: so many bytes of the data (of a file that is about to be truncated), or one of
+// these.
+
+/** All of it. */
+export const ALL = -1;
+/** Nothing but metadata is about to change: the data may stay below, where metacopies are made. */
+export const METADATA = -2;

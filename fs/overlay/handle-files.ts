@@ -1,0 +1,18 @@
+import { O_ACCMODE, O_CLOEXEC } from '../sys/constants.ts';
+import { close, dup3 } from '../sys/file.ts';
+import { type Inode } from './inode.ts';
+import { openReal } from './real-file.ts';
+import { type Union } from './union.ts';
+
+/**
+ * After the data moved to the upper: files that were open before see what is written after; their descriptors get the
+ * copy under the same number.
+ */
+export function reopenHandles(union: Union, inode: Inode): void {
+  for (let handle = inode.handles; handle !== undefined; handle = handle.next) {
+    const fd = openReal(union.dirfdOf(inode), union.nameOf(inode), handle.flags & O_ACCMODE);
+    if (fd < 0) continue;
+    dup3(fd, handle.fd, O_CLOEXEC);
+    close(fd);
+  }
+}

@@ -1,0 +1,111 @@
+import { Attr } from '../sys/attr.ts';
+import { type ByteString } from '../sys/bytes.ts';
+import { O_RDONLY, O_NONBLOCK, O_WRONLY } from '../sys/constants.ts';
+import { EIO } from '../sys/errno.ts';
+import { close, fdatasync, fstat, statat } from '../sys/file.ts';
+import { Memory } from '../sys/memory.ts';
+import { SELF, getxattr, getxattrText, removexattr, setxattr, setxattrText } from '../sys/xattr.ts';
+import { copyData } from './copy-data.ts';
+import { copyTimes } from './copy-metadata.ts';
+import { reopenHandles } from './handle-files.ts';
+import { type Inode } from './inode.ts';
+import { ALL } from './copy-limit.ts';
+import { COUNTER } from './options.ts';
+import { type RealDirectory } from './real-directory.ts';
+import { openForReading, openReal, statReal } from './real-file.ts';
+import { findData, isMetacopy } from './stack.ts';
+import { type Union } from './union.ts';
+import { lowerPathOf } from './upper-format.ts';
+
+const CAPABILITY = 'security.capability';
+
+const attr = new Attr();
+const capability = new Memory(64);
+
+/** Opens the file that has the data: the file itself, or, for a metacopy, the one below. */
+export function openData(union: Union, inode: Inode, flags: number): number {
+  if (!inode.metacopy) {
+    const layer = union.layerOf(inode);
+    return layer === undefined ? -EIO : openForReading(layer, union.dirfdOf(inode), union.nameOf(inode), flags);
+  }
+  // Better no data than the zeros that the upper's file consists of.
+  if (inode.data === undefined) return -EIO;
+  return openForReading(inode.data.layer, union.fds.fd(inode.data), inode.dataName, flags);
+}
+
+/** Finds out whether a file that was just looked up is a metacopy, and where its data is. */
+export function takeMetacopy(union: Union, inode: Inode, parent: Inode, real: RealDirectory): void {
+  const dirfd = union.fds.fd(real);
+  if (!isMetacopy(union, dirfd, inode.realName)) return;
+  const redirect = getxattrText(dirfd, inode.realName, union.redirectXattr);
+  const known = typeof redirect === 'string' ? redirect : undefined;
+  const place = findData(union, parent, real.layer.index, inode.name, known);
+  inode.metacopy = true;
+  inode.data = place?.directory;
+  inode.dataName = place?.name ?? '';
+  inode.dataRedirected = known?.startsWith('/') === true;
+}
+
+/** st_blocks of a metacopy are those of the data. */
+export function presentBlocks(union: Union, inode: Inode, shown: Attr): void {
+  if (inode.data === undefined) return;
+  if (statat(union.fds.fd(inode.data), inode.dataName, attr) === 0) shown.blocks = attr.blocks;
+}
+
+/**
+ * Completes a metacopy in the upper with its data. Until the mark goes, the commit point, what is in the upper's file
+ * does not count.
+ *
+ * @param limit of a file that is about to be truncated, only so many bytes; ALL for all.
+ */
+export function ensureData(union: Union, inode: Inode, limit: number): number {
+  if (!inode.metacopy || inode.real?.layer.writable === false) return 0;
+  if (inode.data === undefined && limit !== 0) return -EIO;
+  const dirfd = union.dirfdOf(inode);
+  const name = union.nameOf(inode);
+  const copied = copyInto(union, inode, dirfd, name, limit);
+  if (copied < 0) return copied;
+  const marked = removexattr(dirfd, name, union.metacopyXattr);
+  if (marked < 0) return marked;
+  removexattr(dirfd, name, union.redirectXattr);
+  inode.metacopy = false;
+  inode.data = undefined;
+  reopenHandles(union, inode);
+  return 0;
+}
+
+function copyInto(union: Union, inode: Inode, dirfd: number, name: ByteString, limit: number): number {
+  if (inode.data === undefined) return 0;
+  const { layer } = inode.data;
+  const from = openData(union, inode, O_RDONLY | O_NONBLOCK);
+  if (from < 0) return from;
+  const to = openReal(dirfd, name, O_WRONLY | O_NONBLOCK);
+  let copied = to;
+  if (to >= 0) {
+    // A write would take the file's capabilities away.
+    const length = getxattr(to, SELF, CAPABILITY, capability.address, capability.size);
+    const stated = fstat(from, attr);
+    const { size, blocks } = attr;
+    const wanted = limit === ALL ? size : Math.min(limit, size);
+    copied = stated < 0 ? stated : statReal(dirfd, name, attr);
+    if (copied === 0) copied = copyData(layer, from, to, wanted, wanted === size, blocks);
+    union.count(COUNTER.copyUpBytes, wanted);
+    if (copied >= 0 && union.sync) copied = fdatasync(to);
+    if (copied >= 0 && length > 0) copied = setxattr(to, SELF, CAPABILITY, capability.address, length, 0);
+    if (copied >= 0) copied = copyTimes(attr, dirfd, name);
+    close(to);
+  }
+  close(from);
+  return copied;
+}
+
+/** Before a metacopy gets another name: tells where its data stays (ovl_set_link_redirect). */
+export function redirectData(union: Union, inode: Inode): number {
+  if (!inode.metacopy || inode.dataRedirected) return 0;
+  if (inode.parent === undefined) return -EIO;
+  const path = `${lowerPathOf(inode.parent)}/${inode.name}`;
+  const written = setxattrText(union.dirfdOf(inode), union.nameOf(inode), union.redirectXattr, path);
+  if (written === 0) inode.dataRedirected = true;
+  // Where that cannot be written, the data comes along instead.
+  return written === 0 ? 0 : ensureData(union, inode, ALL);
+}
