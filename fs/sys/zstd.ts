@@ -36,6 +36,16 @@ function load(): Library {
   return library;
 }
 
+/** Whether the library is there to be loaded. */
+export function hasLibzstd(): boolean {
+  try {
+    load();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 const INPUT_CAPACITY = 1 << 17;
 const OUTPUT_CAPACITY = 1 << 18;
 
@@ -43,7 +53,7 @@ const OUTPUT_CAPACITY = 1 << 18;
 const BUFFER_SIZE = 24;
 const POSITION = 16;
 
-/** A zstd stream's decompressor on libzstd, for a Node whose zlib has none. */
+/** A decompressor of zstd streams, frame after frame, on libzstd. */
 export class ZstdDecompressor {
   readonly #library = load();
   readonly #input = new Memory(INPUT_CAPACITY);

@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import zlib from 'node:zlib';
 
-import { ZstdDecompressor } from '../../fs/sys/zstd.ts';
+import { hasLibzstd, ZstdDecompressor } from '../../fs/sys/zstd.ts';
 
 /** How the bytes of an archive are packed, told by their first bytes; a file's name says nothing reliable. */
 export type Compression = 'none' | 'gzip' | 'zstd';
@@ -94,8 +94,10 @@ function describeZlibError(error: unknown, format: string): unknown {
 type ZstdFactory = () => ReturnType<typeof zlib.createGunzip>;
 const createZstdDecompress = (zlib as { createZstdDecompress?: ZstdFactory }).createZstdDecompress;
 
+// The library comes first: Node's decoder drops all frames after the first (nodejs/node#64741), and pzstd and
+// zstd:chunked layers have many. With Node's such a layer fails its digest check.
 function unzstd(source: ByteSource): AsyncGenerator<Uint8Array, void, undefined> {
-  if (createZstdDecompress !== undefined) return throughZlib(createZstdDecompress(), source, 'zstd');
+  if (!hasLibzstd() && createZstdDecompress !== undefined) return throughZlib(createZstdDecompress(), source, 'zstd');
   return unzstdByLibrary(source);
 }
 
