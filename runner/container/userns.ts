@@ -172,7 +172,7 @@ function reexecute(descriptors: readonly [user: number, mounts: number]): never 
   // Node marks even the standard files close-on-exec.
   for (const descriptor of [0, 1, 2, ...descriptors]) setCloseOnExec(descriptor, false);
   const { uid, gid } = outerIds();
-  const marker: Marker = { uid, gid, directory: process.cwd(), descriptors };
+  const marker: Marker = { uid, gid, directory: workingDirectory(), descriptors };
   const nsenter = findProgram('nsenter', 'util-linux');
   const enter = [
     'nsenter',
@@ -188,6 +188,15 @@ function reexecute(descriptors: readonly [user: number, mounts: number]): never 
     env.map(([name, value]) => toBytes(`${name}=${value}`)),
   );
   throw new SystemError(`execute ${nsenter}`, failed);
+}
+
+function workingDirectory(): string {
+  try {
+    return process.cwd();
+  } catch {
+    // It has been removed.
+    return '/';
+  }
 }
 
 const SYSCTLS: readonly (readonly [path: string, bad: string, advice: string])[] = [

@@ -2,7 +2,7 @@ import { closeSync, readFileSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { toBytes } from '../../../fs/sys/bytes.ts';
 import { MS_PRIVATE, MS_REC, O_DIRECTORY, O_PATH } from '../../../fs/sys/constants.ts';
-import { check, describeErrno } from '../../../fs/sys/errno.ts';
+import { EINVAL, check, describeErrno } from '../../../fs/sys/errno.ts';
 import { close } from '../../../fs/sys/file.ts';
 import { umask } from '../../../fs/sys/metadata.ts';
 import { mount } from '../../../fs/sys/mount.ts';
@@ -32,8 +32,9 @@ import { execute } from './command.ts';
 import { mountDev } from './devices.ts';
 import { Inside } from './inside.ts';
 import { mountProc, mountSys } from './kernel-filesystems.ts';
-import { dropPrivileges } from './privileges.ts';
-import { changeRoot } from './root.ts';
+import { mountPoints } from './mounting.ts';
+import { CAP_SYS_CHROOT, dropPrivileges } from './privileges.ts';
+import { type RootChange, changeRoot } from './root.ts';
 import { prepareStandardFiles } from './standard-files.ts';
 import { mountTemporaries, mountVolumes, restrictRoot } from './volumes.ts';
 
@@ -48,12 +49,19 @@ function enterNamespaces(spec: StageSpec): void {
   const network = spec.isolatedNetwork ? CLONE_NEWNET : 0;
   const flags = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP | network;
   check(unshare(flags), 'make the namespaces of the container');
-  check(mount('', '/', '', MS_REC | MS_PRIVATE), "separate the container's mounts from the host's");
+  separateMounts();
   check(sethostname(toBytes(spec.hostname)), `set the hostname to ${spec.hostname}`);
   if (spec.isolatedNetwork) bringLoopbackUp();
 }
 
-function buildRoot(spec: StageSpec): void {
+function separateMounts(): void {
+  const separated = mount('', '/', '', MS_REC | MS_PRIVATE);
+  // The root of a chroot is no mount point: then each of those that can be seen.
+  const all = separated === -EINVAL ? mountPoints().map((point) => mount('', point, '', MS_PRIVATE)) : [separated];
+  for (const result of all) check(result, "separate the container's mounts from the host's");
+}
+
+function buildRoot(spec: StageSpec): RootChange {
   const rootfs = toBytes(spec.rootfs);
   const inside = Inside.open(rootfs);
   mountProc(inside);
@@ -64,7 +72,9 @@ function buildRoot(spec: StageSpec): void {
   if (spec.createWorkdir) close(inside.ensureDirectory(toBytes(spec.workdir)));
   restrictRoot(inside, spec.readOnly);
   close(inside.fd);
-  if (changeRoot(rootfs) === 'chroot') warnOfChroot();
+  const change = changeRoot(rootfs);
+  if (change === 'chroot') warnOfChroot();
+  return change;
 }
 
 function warnOfChroot(): void {
@@ -82,7 +92,7 @@ function enterWorkdir(inside: Inside, workdir: string): void {
   close(fd);
 }
 
-function becomeCommand(spec: StageSpec): never {
+function becomeCommand(spec: StageSpec, change: RootChange): never {
   const inside = Inside.open('/');
   const account = findAccount(inside, spec.user);
   enterWorkdir(inside, spec.workdir);
@@ -92,7 +102,8 @@ function becomeCommand(spec: StageSpec): never {
   check(setSoftLimit(RLIMIT_NOFILE, SOFT_OPEN_FILES), 'set the limit of open files');
   umask(0o022);
   // A seccomp filter belongs here: it must be installed while this process has CAP_SYS_ADMIN.
-  dropPrivileges(account);
+  // Who may call chroot(2) leaves a plain chroot as he likes.
+  dropPrivileges(account, change === 'chroot' ? [CAP_SYS_CHROOT] : []);
   dieWithClient();
   resetSignals();
   return execute(spec.args.map(toBytes), environment(spec, account).map(toBytes));
@@ -126,8 +137,7 @@ function main(): void {
   closeSync(SPEC_FD);
   const spec = JSON.parse(text) as StageSpec;
   enterNamespaces(spec);
-  buildRoot(spec);
-  becomeCommand(spec);
+  becomeCommand(spec, buildRoot(spec));
 }
 
 try {

@@ -12,6 +12,8 @@ import {
 import { EXIT, RunError } from '../spec.ts';
 import { type Account } from './account.ts';
 
+export const CAP_SYS_CHROOT = 18;
+
 // Docker's default set, by the numbers of linux/capability.h.
 const DEFAULT_CAPABILITIES: readonly number[] = [
   0, // CAP_CHOWN
@@ -24,7 +26,7 @@ const DEFAULT_CAPABILITIES: readonly number[] = [
   8, // CAP_SETPCAP
   10, // CAP_NET_BIND_SERVICE
   13, // CAP_NET_RAW
-  18, // CAP_SYS_CHROOT
+  CAP_SYS_CHROOT,
   27, // CAP_MKNOD
   29, // CAP_AUDIT_WRITE
   31, // CAP_SETFCAP
@@ -36,17 +38,20 @@ const LAST_POSSIBLE = 63;
  * Becomes the account, with docker's default capabilities as the most that this process and its children can ever
  * have; the inheritable and ambient sets are empty. For an account other than root the kernel itself empties the
  * permitted set when the uid changes.
+ *
+ * @param denied capabilities of the default set that the container is not to have.
  */
-export function dropPrivileges(account: Account): void {
-  dropBoundingSet();
+export function dropPrivileges(account: Account, denied: readonly number[]): void {
+  const kept = DEFAULT_CAPABILITIES.filter((capability) => !denied.includes(capability));
+  dropBoundingSet(kept);
   check(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL), 'clear the ambient capabilities');
   changeIds(account);
-  check(limitCapabilities(DEFAULT_CAPABILITIES), 'limit the capabilities');
+  check(limitCapabilities(kept), 'limit the capabilities');
 }
 
-function dropBoundingSet(): void {
+function dropBoundingSet(kept: readonly number[]): void {
   for (let capability = 0; capability <= LAST_POSSIBLE; capability += 1) {
-    if (DEFAULT_CAPABILITIES.includes(capability)) continue;
+    if (kept.includes(capability)) continue;
     const dropped = prctl(PR_CAPBSET_DROP, capability);
     // The first number that the kernel does not know is behind the last one.
     if (dropped === -EINVAL) return;

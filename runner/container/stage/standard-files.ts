@@ -1,6 +1,7 @@
+import { readdirSync } from 'node:fs';
 import { Attr } from '../../../fs/sys/attr.ts';
 import { O_CLOEXEC, O_RDWR, S_IFCHR, S_IFIFO, S_IFMT } from '../../../fs/sys/constants.ts';
-import { check } from '../../../fs/sys/errno.ts';
+import { EINVAL, ENOSYS, check } from '../../../fs/sys/errno.ts';
 import { close, dup3, fstat, openat } from '../../../fs/sys/file.ts';
 import { fchown } from '../../../fs/sys/metadata.ts';
 import { CLOSE_RANGE_CLOEXEC, closeRange, setCloseOnExec } from '../../../fs/sys/process.ts';
@@ -20,7 +21,21 @@ export function prepareStandardFiles(uid: number): void {
     // Node marks even the standard files close-on-exec.
     check(setCloseOnExec(fd, false), `keep descriptor ${fd}`);
   }
-  check(closeRange(3, CLOSE_RANGE_CLOEXEC), 'mark all other descriptors close-on-exec');
+  markOthers();
+}
+
+function markOthers(): void {
+  const marked = closeRange(3, CLOSE_RANGE_CLOEXEC);
+  // The call is of Linux 5.9, its flag of 5.11.
+  if (marked !== -ENOSYS && marked !== -EINVAL) {
+    check(marked, 'mark all other descriptors close-on-exec');
+    return;
+  }
+  // The descriptor that lists them is gone by now: EBADF.
+  const others = readdirSync('/proc/self/fd')
+    .map(Number)
+    .filter((fd) => fd > 2);
+  for (const fd of others) setCloseOnExec(fd, true);
 }
 
 /** Replaces the host's /dev/null, whose descriptor lies on a mount of the host, by the container's. */
