@@ -229,7 +229,7 @@ function moveToUpper(union: Union, inode: Inode, parent: Inode, upper: RealDirec
   if (statat(dirfd, inode.name, union.scratch) === 0) {
     inode.realIno = union.scratch.ino;
     upper.layer.keptInos.set(inode.realIno, inode.ino);
-    if (inode.lowerLinks > 0) upper.layer.linked.set(inode.realIno, inode);
+    if (inode.lowerLinks > 0) registerLinks(inode, upper.layer, inode.realIno);
   }
   // A metacopy is read where it was.
   if (!shell) reopenHandles(union, inode);

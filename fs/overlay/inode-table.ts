@@ -77,7 +77,7 @@ export class InodeTable {
   #drop(inode: Inode): void {
     this.#forgetName(inode, inode.parent, inode.name);
     for (const alias of inode.aliases ?? []) this.#forgetName(inode, alias.parent, alias.name);
-    if (inode.realIno !== 0) inode.real?.layer.linked.delete(inode.realIno);
+    inode.linkedIn?.linked.delete(inode.realIno);
     if (inode.originIno !== 0) inode.origin?.linked.delete(inode.originIno);
     if (inode.pinned >= 0) close(inode.pinned);
     if (inode.upper !== undefined) this.#fds.drop(inode.upper);

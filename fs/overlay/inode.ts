@@ -53,6 +53,8 @@ export class Inode {
   dataRedirected = false;
   /** Real inode number in `real`'s layer, for files of more than one name. */
   realIno = 0;
+  /** The layer that leads all names of this file here. */
+  linkedIn: Layer | undefined = undefined;
   /** Where a copied-up file of several names came from: its other lower names still lead here. */
   origin: Layer | undefined = undefined;
   originIno = 0;

@@ -114,10 +114,9 @@ function createFile(
   type: number,
 ): Inode {
   const { layer } = real;
-  if (attr.nlink > 1) {
-    const known = layer.linked.get(attr.ino);
-    if (known !== undefined) return addAlias(known, parent, name, real);
-  }
+  // Also with one link: the others may have gone while the file was known by one of them.
+  const known = layer.linked.size === 0 ? undefined : layer.linked.get(attr.ino);
+  if (known !== undefined) return addAlias(known, parent, name, real);
   if (attr.nlink > 1 && !layer.writable) {
     const indexed = findIndexed(union, parent, name, real, attr, type);
     if (indexed !== undefined) return indexed;
@@ -185,6 +184,7 @@ function takeOrigin(union: Union, inode: Inode, real: RealDirectory, attr: Attr)
 /** Makes all names of a file with hard links lead to `inode`. */
 export function registerLinks(inode: Inode, layer: Layer, ino: number): void {
   inode.realIno = ino;
+  inode.linkedIn = layer;
   layer.linked.set(ino, inode);
 }
 

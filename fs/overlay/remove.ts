@@ -1,7 +1,7 @@
 import { type ByteString } from '../sys/bytes.ts';
 import { AT_REMOVEDIR, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH } from '../sys/constants.ts';
 import { EBUSY, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, EROFS } from '../sys/errno.ts';
-import { openat, renameat2, statat, unlinkat } from '../sys/file.ts';
+import { fstat, openat, renameat2, statat, unlinkat } from '../sys/file.ts';
 import { materialize } from './create.ts';
 import { ensureUpper } from './copy-up.ts';
 import { type Alias, type Inode } from './inode.ts';
@@ -142,7 +142,7 @@ export function afterRemoval(union: Union, inode: Inode, parent: Inode, name: By
     return;
   }
   if (inode.parent !== undefined) return;
-  inode.unlinked = inode.isUpper || inode.lostLinks >= inode.lowerNlink;
+  inode.unlinked = inode.isUpper ? !hasOtherNames(union, inode) : inode.lostLinks >= inode.lowerNlink;
   if (inode.isDirectory) forgetDirectory(union, inode);
   else if (inUpper && inode.real === parent.upper) {
     if (inode.real !== undefined) inode.real.layer.keptInos.delete(inode.realIno);
@@ -155,6 +155,13 @@ function loseLowerName(union: Union, inode: Inode): void {
   if (!inode.isUpper) inode.lostLinks++;
   else if (inode.indexName !== '' || inode.lowerLinks > 0) inode.lowerLinks--;
   noteLowerLinks(union, inode);
+}
+
+/** The upper has further names of the file, for which nobody has asked yet. */
+function hasOtherNames(union: Union, inode: Inode): boolean {
+  return (
+    inode.realIno !== 0 && inode.pinned >= 0 && fstat(inode.pinned, union.scratch) === 0 && union.scratch.nlink > 0
+  );
 }
 
 function promoteAlias(inode: Inode): void {
