@@ -1,7 +1,6 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ByteString, toBytes } from '../../fs/sys/bytes.ts';
-import { writeDurably } from '../image/durable-file.ts';
 import { type ProcessIdentity, isAlive } from './process-identity.ts';
 
 /** What a container was made of: written once. */
@@ -79,13 +78,20 @@ export class Container {
     return [toBytes(this.init), ...this.config.layers];
   }
 
+  /** A state file that a power failure spoiled says as much as that of a client that was killed: nothing. */
   readState(): ContainerState {
-    return readJson(join(this.directory, 'state.json')) as ContainerState;
+    try {
+      return readJson(join(this.directory, 'state.json')) as ContainerState;
+    } catch {
+      return { status: 'created' };
+    }
   }
 
   writeState(state: ContainerState): void {
     const path = join(this.directory, 'state.json');
-    writeDurably(path, JSON.stringify(state), `${path}.new`);
+    // Not forced to the disk: no state outlives the machine's.
+    writeFileSync(`${path}.new`, JSON.stringify(state), { mode: 0o600 });
+    renameSync(`${path}.new`, path);
   }
 }
 

@@ -1,4 +1,5 @@
 import { statSync } from 'node:fs';
+import { join } from 'node:path';
 import { type Mount, mount, toBytes } from '../../fs/index.ts';
 import { type Image } from '../image/image.ts';
 import { type Store, openStore } from '../image/store.ts';
@@ -122,6 +123,7 @@ class Run {
       workdir: options.workdir ?? (image.config.workingDir || '/'),
       createWorkdir: options.workdir === undefined,
       user: options.user ?? image.config.user,
+      passwdFile: join(container.files, 'passwd'),
       readOnly: options.readOnly,
       isolatedNetwork: options.isolatedNetwork,
       volumes: [...live, ...options.volumes],

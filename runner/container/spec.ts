@@ -20,6 +20,8 @@ export interface StageSpec {
   readonly createWorkdir: boolean;
   /** `user[:group]`, names or numbers; empty for root. */
   readonly user: string;
+  /** Where to write the /etc/passwd of a user that the container's own does not list. */
+  readonly passwdFile: string;
   readonly readOnly: boolean;
   /** A network of its own, with nothing but the loopback interface. */
   readonly isolatedNetwork: boolean;

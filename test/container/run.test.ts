@@ -236,6 +236,15 @@ describe.skipIf(missing)(titled('a container of root, seen from inside', missing
     expect(await ids('4321:99')).toEqual(['4321', '99', '99', '/']);
   });
 
+  test('--user of an id that is not listed gets a line in /etc/passwd, which the upper does not show', async () => {
+    await lamina
+      .call(['run', '--name', 'unlisted', '--user', '4321:7', 'tiny', 'sh', '-c', 'id -un; tail -n 1 /etc/passwd'])
+      .then((outcome) => {
+        expect(outcome).toEqual({ code: 0, stdout: '4321\n4321:x:4321:7:container user:/:/bin/sh\n', stderr: '' });
+      });
+    expect((await lamina.call(['diff', 'unlisted'])).stdout).toBe('');
+  });
+
   test('an ordinary user of a container has no capability and cannot get one', async () => {
     const { stdout } = await lamina.call(['run', '--rm', '--user', 'guest', 'tiny', 'cat', '/proc/self/status']);
     for (const set of ['CapPrm', 'CapEff', 'CapAmb', 'CapInh'])

@@ -1,10 +1,13 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { Attr } from '../../../fs/sys/attr.ts';
-import { O_NONBLOCK, O_RDONLY, S_IFMT, S_IFREG } from '../../../fs/sys/constants.ts';
+import { toBytes } from '../../../fs/sys/bytes.ts';
+import { O_CLOEXEC, O_NONBLOCK, O_PATH, O_RDONLY, S_IFMT, S_IFREG } from '../../../fs/sys/constants.ts';
 import { ENOENT, check } from '../../../fs/sys/errno.ts';
-import { close, fstat } from '../../../fs/sys/file.ts';
+import { close, fstat, openat } from '../../../fs/sys/file.ts';
+import { MOUNT_ATTR } from '../../../fs/sys/mount-attributes.ts';
 import { EXIT, RunError } from '../spec.ts';
 import { type Inside } from './inside.ts';
+import { bind, restrictMount } from './mounting.ts';
 
 /** Who the command runs as. */
 export interface Account {
@@ -12,6 +15,8 @@ export interface Account {
   readonly gid: number;
   readonly groups: readonly number[];
   readonly home: string;
+  /** The container's /etc/passwd has a line for it. */
+  readonly isListed: boolean;
 }
 
 interface PasswdLine {
@@ -42,10 +47,32 @@ export function findAccount(inside: Inside, wanted: string): Account {
   if (rest.length > 0) throw refuse(`user ${JSON.stringify(wanted)} is not USER[:GROUP]`);
   const user = findUser(parsePasswd(readTable(inside, '/etc/passwd')), userPart === '' ? '0' : userPart);
   const groups = parseGroups(readTable(inside, '/etc/group'));
-  if (groupPart) return { ...user, gid: findGroup(groups, groupPart), groups: [] };
-  const name = user.name;
-  const listed = groups.filter(({ members }) => name !== '' && members.includes(name)).map(({ gid }) => gid);
-  return { ...user, groups: listed };
+  const { name, uid, gid, home } = user;
+  const isListed = name !== '';
+  if (groupPart) return { uid, gid: findGroup(groups, groupPart), groups: [], home, isListed };
+  const memberOf = groups.filter(({ members }) => isListed && members.includes(name));
+  return { uid, gid, groups: memberOf.map((group) => group.gid), home, isListed };
+}
+
+/**
+ * Gives an account that the container does not know a line in its /etc/passwd, as podman does: programs that ask who
+ * they are get an answer. The container's own file stays as it is; one with the line is bound over it.
+ *
+ * @param copy where to write that file.
+ */
+export function listAccount(inside: Inside, { uid, gid, home, isListed }: Account, copy: string): void {
+  const target = isListed ? -ENOENT : inside.tryOpen('/etc/passwd', O_PATH);
+  if (target < 0) return;
+  const text = readTable(inside, '/etc/passwd');
+  const separator = text === '' || text.endsWith('\n') ? '' : '\n';
+  writeFileSync(copy, `${text}${separator}${uid}:x:${uid}:${gid}:container user:${home}:/bin/sh\n`, { mode: 0o644 });
+  const source = check(openat(-1, toBytes(copy), O_PATH | O_CLOEXEC), `open ${copy}`);
+  bind(source, target, false, 'an /etc/passwd with a line for the user');
+  close(source);
+  close(target);
+  const bound = inside.open('/etc/passwd', O_PATH);
+  restrictMount(bound, MOUNT_ATTR.noDev, '/etc/passwd');
+  close(bound);
 }
 
 function findUser(lines: readonly PasswdLine[], wanted: string): PasswdLine {

@@ -27,7 +27,7 @@ import {
   setSoftLimit,
 } from '../../../fs/sys/process.ts';
 import { EXIT, RunError, SPEC_FD, STATUS_FD, type StageFailure, type StageSpec } from '../spec.ts';
-import { type Account, findAccount } from './account.ts';
+import { type Account, findAccount, listAccount } from './account.ts';
 import { execute } from './command.ts';
 import { mountDev } from './devices.ts';
 import { Inside } from './inside.ts';
@@ -61,7 +61,7 @@ function separateMounts(): void {
   for (const result of all) check(result, "separate the container's mounts from the host's");
 }
 
-function buildRoot(spec: StageSpec): RootChange {
+function buildRoot(spec: StageSpec): { readonly account: Account; readonly change: RootChange } {
   const rootfs = toBytes(spec.rootfs);
   const inside = Inside.open(rootfs);
   mountProc(inside);
@@ -71,10 +71,12 @@ function buildRoot(spec: StageSpec): RootChange {
   mountVolumes(inside, spec.volumes);
   if (spec.createWorkdir) close(inside.ensureDirectory(toBytes(spec.workdir)));
   restrictRoot(inside, spec.readOnly);
+  const account = findAccount(inside, spec.user);
+  listAccount(inside, account, spec.passwdFile);
   close(inside.fd);
   const change = changeRoot(rootfs);
   if (change === 'chroot') warnOfChroot();
-  return change;
+  return { account, change };
 }
 
 function warnOfChroot(): void {
@@ -92,10 +94,8 @@ function enterWorkdir(inside: Inside, workdir: string): void {
   close(fd);
 }
 
-function becomeCommand(spec: StageSpec, change: RootChange): never {
-  const inside = Inside.open('/');
-  const account = findAccount(inside, spec.user);
-  enterWorkdir(inside, spec.workdir);
+function becomeCommand(spec: StageSpec, account: Account, change: RootChange): never {
+  enterWorkdir(Inside.open('/'), spec.workdir);
   // A keyring of its own, where the kernel has keyrings at all.
   joinNewSessionKeyring();
   prepareStandardFiles(account.uid);
@@ -137,7 +137,8 @@ function main(): void {
   closeSync(SPEC_FD);
   const spec = JSON.parse(text) as StageSpec;
   enterNamespaces(spec);
-  becomeCommand(spec, buildRoot(spec));
+  const { account, change } = buildRoot(spec);
+  becomeCommand(spec, account, change);
 }
 
 try {
