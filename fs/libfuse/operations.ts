@@ -294,6 +294,8 @@ export class Operations {
     const { attr } = this.#entry;
     const status = this.#fs.getattr(node, handle, attr);
     if (status < 0) return status;
+    // libfuse takes a placeholder off the links that it is told of, and the union does not count it.
+    if (this.#placeholders.find(request.path) !== undefined) attr.nlink += 1;
     putStat(this.#stat, attr);
     copyBytes(request.stat, this.#stat.address, STAT_SIZE);
     return 0;

@@ -159,7 +159,11 @@ function unmet(need: Need, mounter: Mounter): Missing {
 }
 
 function missingFor(row: Row, mounter: Mounter): Missing {
-  return firstMissing(row.differs?.[mounter.kind], ...(row.needs ?? []).map((need) => unmet(need, mounter)));
+  return firstMissing(
+    row.differs?.[mounter.kind],
+    mounter.excluded?.get(row.name),
+    ...(row.needs ?? []).map((need) => unmet(need, mounter)),
+  );
 }
 
 async function prepare(bench: Bench, rows: readonly (readonly [name: string, row: Row])[]): Promise<void> {

@@ -2,11 +2,13 @@ import { type ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Ended, type Ground, type GroundKind, ended } from './ground.ts';
+import { FUSE_NATIVE_EXCLUSIONS } from './fuse-native.ts';
 import { DIST } from './paths.ts';
 import {
   type Missing,
   firstMissing,
   hasFuseDevice,
+  hasFuseNative,
   hasKernelOverlay,
   hasUserNamespaces,
   isRoot,
@@ -37,6 +39,8 @@ export interface Mounter {
   readonly kind: 'kernel' | 'lamina';
   readonly ground: GroundKind;
   readonly missing: Missing;
+  /** Why a row cannot hold here, by its name. */
+  readonly excluded?: ReadonlyMap<string, string>;
   mount(ground: Ground, layers: Layers, path: string): Promise<Mounted>;
 }
 
@@ -90,9 +94,14 @@ async function untilMounted(ground: Ground, path: string, daemon: ChildProcess, 
 const WITH_THE_TEST = ['setpriv', '--pdeathsig', 'TERM'];
 
 /** `fuse-lamina -f`, so that its end and its messages are seen. */
-async function mountLamina(ground: Ground, layers: Layers, path: string): Promise<Mounted> {
+async function mountLamina(
+  ground: Ground,
+  layers: Layers,
+  path: string,
+  own: readonly string[] = [],
+): Promise<Mounted> {
   const program = join(DIST, 'cli/fuse-lamina.js');
-  const command = [...WITH_THE_TEST, process.execPath, program, '-f', '-o', mountOptions(layers, []), path];
+  const command = [...WITH_THE_TEST, process.execPath, program, '-f', '-o', mountOptions(layers, own), path];
   const daemon = ground.spawn(command, layers.cwd);
   const end = ended(daemon);
   await untilMounted(ground, path, daemon, end);
@@ -125,4 +134,14 @@ export const LAMINA_ROOTLESS: Mounter = {
   mount: mountLamina,
 };
 
-export const MOUNTERS: readonly Mounter[] = [KERNEL, LAMINA, LAMINA_ROOTLESS];
+/** The union behind the npm package fuse-native, as root. */
+const LAMINA_NATIVE: Mounter = {
+  name: 'lamina on fuse-native',
+  kind: 'lamina',
+  ground: 'root',
+  missing: firstMissing(isRoot(), hasFuseDevice(), hasFuseNative()),
+  excluded: FUSE_NATIVE_EXCLUSIONS,
+  mount: (ground, layers, path) => mountLamina(ground, layers, path, ['backend=fuse-native']),
+};
+
+export const MOUNTERS: readonly Mounter[] = [KERNEL, LAMINA, LAMINA_ROOTLESS, LAMINA_NATIVE];

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -36,6 +37,16 @@ export const hasFuseDevice = once(() => {
     return undefined;
   } catch (error) {
     return `needs /dev/fuse: ${error instanceof Error ? error.message : String(error)}`;
+  }
+});
+
+/** The optional dependency, which has a build for few platforms. */
+export const hasFuseNative = once(() => {
+  try {
+    createRequire(import.meta.url)('fuse-native');
+    return undefined;
+  } catch (error) {
+    return `needs fuse-native: ${error instanceof Error ? error.message.split('\n', 1)[0] : String(error)}`;
   }
 });
 
