@@ -27,7 +27,9 @@ export function readMarks(union: Union, directory: RealDirectory): number {
   if (fd < 0) return fd;
   const length = listxattr(fd, SELF, list.address, list.size);
   if (length > 0) readXattrMarks(union, directory, fd, list.bytes.toString('latin1', 0, length).split('\0'));
-  directory.opaque ||= statat(fd, DOT_OPAQUE, union.scratch) === 0;
+  // In the bottom layer nothing is below.
+  const bottom = directory.layer.index === union.lowers.length - 1;
+  directory.opaque ||= !bottom && statat(fd, DOT_OPAQUE, union.scratch) === 0;
   directory.marksRead = true;
   return 0;
 }

@@ -23,7 +23,5 @@ export function openInode(union: Union, inode: Inode, flags: number, opened: Ope
   const fd = openData(union, inode, access | (truncates ? O_TRUNC : 0) | O_NONBLOCK);
   if (fd < 0) return fd;
   opened.handle = union.handles.open(inode, fd, access);
-  opened.keepCache = true;
-  opened.directIo = false;
   return 0;
 }

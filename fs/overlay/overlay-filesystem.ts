@@ -47,10 +47,13 @@ export class OverlayFileSystem implements FileSystem {
   readonly timeout: number;
   readonly acl: boolean;
   readonly #union: Union;
+  /** Nobody changes the layers underneath; those who do set a timeout. */
+  readonly #isSoleWriter: boolean;
 
   constructor(options: OverlayOptions) {
     this.#union = new Union(options);
     this.timeout = options.timeout ?? DEFAULT_TIMEOUT;
+    this.#isSoleWriter = this.timeout >= DEFAULT_TIMEOUT;
     this.acl = options.noAcl !== true && options.noXattrs !== true;
   }
 
@@ -140,6 +143,8 @@ export class OverlayFileSystem implements FileSystem {
   open(node: number, flags: number, opened: Opened): number {
     const inode = this.#inode(node);
     if (inode === undefined) return -ESTALE;
+    opened.keepCache = this.#isSoleWriter;
+    opened.directIo = false;
     return openInode(this.#union, inode, flags, opened);
   }
 
@@ -154,7 +159,7 @@ export class OverlayFileSystem implements FileSystem {
   ): number {
     const directory = this.#inode(parent);
     if (directory === undefined) return -ESTALE;
-    opened.keepCache = true;
+    opened.keepCache = this.#isSoleWriter;
     opened.directIo = false;
     return createFile(this.#union, caller, directory, name, mode, flags, entry, opened);
   }
@@ -162,7 +167,7 @@ export class OverlayFileSystem implements FileSystem {
   tmpfile(caller: Caller, parent: number, mode: number, flags: number, entry: Entry, opened: Opened): number {
     const directory = this.#inode(parent);
     if (directory === undefined) return -ESTALE;
-    opened.keepCache = true;
+    opened.keepCache = this.#isSoleWriter;
     opened.directIo = false;
     return createTemporary(this.#union, caller, directory, mode, flags, entry, opened);
   }
@@ -223,7 +228,7 @@ export class OverlayFileSystem implements FileSystem {
     if (inode === undefined) return -ESTALE;
     if (!inode.isDirectory) return -ENOTDIR;
     opened.handle = this.#union.handles.open(inode, -1, O_RDONLY);
-    opened.keepCache = false;
+    opened.keepCache = this.#isSoleWriter;
     opened.directIo = false;
     return 0;
   }
