@@ -45,13 +45,16 @@ const FLAGS: Readonly<Record<string, Flag>> = {
   '-h': (line) => (line.help = true),
   '--help': (line) => (line.help = true),
   '-V': (line) => (line.version = true),
-  '-v': (line) => (line.version = true),
   '--version': (line) => (line.version = true),
-  // libfuse: single-threaded, which is how requests are served anyway.
+  // libfuse: single-threaded, which is how requests are served anyway. mount(8) means: tolerate unknown options.
   '-s': () => undefined,
-  // mount(8): do not write /etc/mtab, be verbose, tolerate unknown options.
+  // mount(8): do not write /etc/mtab; be verbose.
   '-n': () => undefined,
+  '-v': () => undefined,
 };
+
+/** What mount(8) and mount.fuse3 give with a value that says nothing to us: the type, a mount namespace. */
+const IGNORED_WITH_VALUE = ['-t', '-N'];
 
 function ignore(argument: ByteString): void {
   process.stderr.write(`unknown argument ignored: ${toText(argument)}\n`);
@@ -64,6 +67,7 @@ function parseCommandLine(argv: readonly ByteString[]): CommandLine {
     const flag = FLAGS[argument];
     if (flag !== undefined) flag(line);
     else if (argument === '--') line.positionals.push(...argv.slice(index + 1));
+    else if (IGNORED_WITH_VALUE.includes(argument)) index += 1;
     else if (argument === '-o') line.options.push(argv[(index += 1)] ?? missingValue());
     else if (argument.startsWith('-o')) line.options.push(argument.slice(2));
     else if (argument.startsWith('-') && argument !== '-') ignore(argument);

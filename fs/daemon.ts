@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { CHANNEL } from './daemon-channel.ts';
 import type { MountOptions } from './mount.ts';
+import { toText } from './sys/text.ts';
 
 const PROGRAM = fileURLToPath(new URL('./daemon-process.js', import.meta.url));
 
@@ -43,7 +44,8 @@ function isCloseOnExec(fd: string): boolean {
  */
 export async function spawnDaemon(options: MountOptions): Promise<void> {
   await closeOnExec();
-  const daemon = spawn(process.execPath, [PROGRAM], {
+  // The argument is for ps(1) alone; the options come through the channel, whatever their length and bytes.
+  const daemon = spawn(process.execPath, [PROGRAM, toText(options.mountpoint)], {
     detached: true,
     stdio: ['ignore', 'ignore', logTarget(), 'pipe'],
   });

@@ -1,3 +1,4 @@
+import { closeSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
 import { backendOf } from './backend.ts';
@@ -32,7 +33,10 @@ export interface Mount {
    */
   unmount(): Promise<void>;
   stats(): MountStats;
-  /** Removes the state file and the control socket; to be called where the process ends before `closed`. */
+  /**
+   * Gives the mount up, for a process that ends by `exitNow` before `closed`: removes the state file and the control
+   * socket, and closes the device, without which files that this process has open in its own mount would wait for it.
+   */
   forget(): void;
 }
 
@@ -43,17 +47,20 @@ class ServedMount implements Mount {
   readonly #counters: SharedCounters;
   /** `major:minor`, to tell our mount from one that lies over it. */
   readonly #device: string | undefined;
+  readonly #fd: number | undefined;
   #publication: Publication | undefined;
   #ended = false;
+  #abandoned = false;
 
-  constructor(mountpoint: ByteString, branches: readonly Branch[], counters: SharedCounters, ended: Promise<void>) {
+  constructor(mountpoint: ByteString, branches: readonly Branch[], counters: SharedCounters, serving: Serving) {
     this.mountpoint = mountpoint;
     this.branches = branches;
     this.#counters = counters;
+    this.#fd = serving.device;
     this.#device = mountAt(mountpoint)?.device;
-    this.closed = ended.then(() => {
+    this.closed = serving.ended.then(() => {
       this.#ended = true;
-      this.forget();
+      this.#withdraw();
     });
   }
 
@@ -70,12 +77,19 @@ class ServedMount implements Mount {
       const reason = error instanceof Error ? error.message : String(error);
       log(`lamina mounts will not show ${toText(mountpoint)}: ${reason}`);
     }
-    if (this.#ended) this.forget();
+    if (this.#ended) this.#withdraw();
+  }
+
+  #withdraw(): void {
+    this.#publication?.withdraw();
+    this.#publication = undefined;
   }
 
   forget(): void {
-    this.#publication?.withdraw();
-    this.#publication = undefined;
+    this.#withdraw();
+    if (this.#ended || this.#abandoned || this.#fd === undefined) return;
+    this.#abandoned = true;
+    closeSync(this.#fd);
   }
 
   async unmount(): Promise<void> {
@@ -94,15 +108,15 @@ class ServedMount implements Mount {
   }
 }
 
-/** Resolves once the worker has mounted; rejects with its reason. */
-function untilMounted(worker: Worker): Promise<void> {
+/** Resolves once the worker has mounted, with the device's file descriptor; rejects with its reason. */
+function untilMounted(worker: Worker): Promise<number> {
   return new Promise((resolve, reject) => {
     worker.once('error', reject);
     worker.once('exit', () => {
       reject(new Error('the filesystem ended before it was mounted'));
     });
     worker.once('message', (message: WorkerMessage) => {
-      if (message.mounted) resolve();
+      if (message.mounted) resolve(message.device);
       else reject(new Error(message.error));
     });
   });
@@ -111,6 +125,8 @@ function untilMounted(worker: Worker): Promise<void> {
 /** A session that has begun, and when it will have ended. */
 interface Serving {
   readonly ended: Promise<void>;
+  /** File descriptor of /dev/fuse, where the session is ours. */
+  readonly device?: number;
 }
 
 async function serveByWorker(input: WorkerInput): Promise<Serving> {
@@ -118,8 +134,7 @@ async function serveByWorker(input: WorkerInput): Promise<Serving> {
   const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: input });
   worker.on('error', (error) => log(`the session's thread failed: ${error.message}`));
   const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
-  await untilMounted(worker);
-  return { ended };
+  return { ended, device: await untilMounted(worker) };
 }
 
 async function serve(input: WorkerInput): Promise<Serving> {
@@ -143,8 +158,7 @@ export async function mount(options: MountOptions): Promise<Mount> {
   const serving = serve({ mountpoint, overlay, fuse: { ...fuse, readOnly }, requests: counters.requests });
   // While the worker starts.
   const loading = import('./publication.ts');
-  const { ended } = await serving;
-  const served = new ServedMount(mountpoint, branches, counters, ended);
+  const served = new ServedMount(mountpoint, branches, counters, await serving);
   try {
     await stat(Buffer.from(mountpoint, 'latin1'));
   } catch (error) {

@@ -22,8 +22,10 @@ async function stop(mount: Mount): Promise<void> {
   exitNow(0);
 }
 
-/** Serves a mount until it is unmounted, or SIGTERM, SIGINT or SIGHUP asks for its end. */
+/** Serves a mount until it is unmounted, or SIGTERM, SIGINT or SIGHUP asks for its end. SIGUSR1 logs the counters. */
 export function serveUntilEnd(mount: Mount): Promise<void> {
+  // As fuse-overlayfs does. Without a listener, Node would open a debugger's port, to every local user.
+  process.on('SIGUSR1', () => log(JSON.stringify(mount.stats())));
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
     process.once(signal, () => void stop(mount));
   }

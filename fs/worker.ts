@@ -21,7 +21,8 @@ export interface WorkerInput {
 }
 
 /** What a worker tells: it is about to serve, or could not begin. */
-export type WorkerMessage = { readonly mounted: true } | { readonly mounted: false; readonly error: string };
+export type WorkerMessage =
+  { readonly mounted: true; readonly device: number } | { readonly mounted: false; readonly error: string };
 
 /** Opens the layers, mounts, and serves until the kernel ends the session. This thread is deaf meanwhile. */
 function serve(input: WorkerInput, tell: (message: WorkerMessage) => void): void {
@@ -39,7 +40,7 @@ function serve(input: WorkerInput, tell: (message: WorkerMessage) => void): void
   chdir('/');
   try {
     const session = new Session(new FuseDevice(fd), overlay, { requests: input.requests, log, pageSize: pageSize() });
-    tell({ mounted: true });
+    tell({ mounted: true, device: fd });
     session.run();
   } catch (error) {
     undoMount(input.mountpoint);

@@ -23,6 +23,7 @@ describe.skipIf(cannotMount !== undefined)(titled('fuse-lamina', cannotMount), (
       ['newer podman', ['-o', `${WRITABLE},xino=off`, 'm'], true],
       ['containerd, by mount.fuse3', ['overlay', 'm', '-o', 'workdir=W,upperdir=U,lowerdir=A:B,dev,suid'], true],
       ['containerd, read-only', ['overlay', 'm', '-o', 'lowerdir=A:B,ro'], false],
+      ['mount(8), by a helper', ['overlay', 'm', '-n', '-v', '-t', 'fuse.lamina', '-o', `rw,${WRITABLE}`], true],
       ['several -o', ['-o', 'lowerdir=A:B', '-oupperdir=U', 'm', '-o', 'workdir=W'], true],
     ])('%s', (_caller, parameters, writable) => {
       expect(ground.fuseLamina(...parameters)).toEqual({ code: 0, stdout: '', stderr: '' });

@@ -76,6 +76,12 @@ describe('parseOptions', () => {
     ['squash_to_gid=6', { squashGid: 6 }],
     ['uidmapping=0:1:2:10:20:30', { uidMapping: [mapOf(0, 1, 2), mapOf(10, 20, 30)] }],
     ['workdir=W', {}],
+    ['redirect_dir=off', { redirectDir: 'off' }],
+    ['redirect_dir=on', { redirectDir: 'on' }],
+    ['index=on', { index: true }],
+    ['index=off', { index: false }],
+    ['metacopy=on', { metacopy: true }],
+    ['userxattr', { userXattr: true }],
   ])('%s is for the union', (text, expected) => {
     expect(overlayOf(text)).toEqual({ lowers: ['A'], ...expected });
   });
@@ -90,6 +96,7 @@ describe('parseOptions', () => {
     ['allow_other', { allowOther: true }],
     ['fsname=my\\,source', { fsname: 'my,source' }],
     ['rslave', { propagation: 'rslave' }],
+    ['backend=fuse-native', { backend: 'fuse-native' }],
   ])('%s is for the mount', (text, expected) => {
     expect(fuseOf(text)).toEqual(expected);
   });
@@ -100,7 +107,7 @@ describe('parseOptions', () => {
   });
 
   const ACCEPTED =
-    'xino=auto,redirect_dir=off,redirect_dir=on,index=on,metacopy=on,uuid=auto,userxattr,context=x,threaded=1,' +
+    'xino=auto,uuid=auto,context=x,threaded=1,' +
     'writeback=1,fast_ino=1,ino32_t,allow_root,default_permissions,kernel_cache,max_write=65536,splice_read,' +
     'no_splice_move,subtype=x,nonempty,rw,xattr_permissions=0,nfs_export=off,verity=off,shared,defaults,_netdev';
   test.each(ACCEPTED.split(','))('%s is accepted', (text) => {
@@ -118,6 +125,7 @@ describe('parseOptions', () => {
     ['uidmapping=0:1', 'uidmapping=0:1 is not made of triples host:to:length'],
     ['gidmapping=', 'gidmapping= is not made of triples host:to:length'],
     ['gidmapping=a:b:c', 'gidmapping=a is not a number from 0 to 4294967295'],
+    ['backend=x', 'backend=x is not one of device, fuse-native'],
     ['noacl=maybe', 'noacl=maybe is neither 0 nor 1'],
     ['xattr_permissions=2', 'xattr_permissions=2 is not supported: owners and modes are kept in the files themselves'],
     ['nfs_export=on', 'nfs_export=on is not supported: the union cannot be exported by file handles'],

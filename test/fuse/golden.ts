@@ -59,7 +59,7 @@ export interface Golden {
 }
 
 export const none = Buffer.alloc(0);
-const OPEN_OUT = Buffer.concat([u64(9), u32(2, 0)]);
+const OPEN_OUT = Buffer.concat([u64(9), u32(2 | 32, 0)]);
 
 const NODES: readonly Golden[] = [
   { name: 'LOOKUP', body: [text('na\xefve')], answers: fillEntry, calls: [['lookup', 3, 'na\xefve']], payload: ENTRY },
