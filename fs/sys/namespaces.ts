@@ -2,7 +2,6 @@ import { type ByteString, firstPath, secondPath } from './bytes.ts';
 import { bind, result, syscallNumber } from './libc.ts';
 
 const nativeUnshare = bind('int unshare(int flags)');
-const nativeSetns = bind('int setns(int fd, int type)');
 const nativePivotRoot = bind('long syscall(long number, uintptr_t newRoot, uintptr_t putOld)');
 const nativeSethostname = bind('int sethostname(uintptr_t name, size_t length)');
 
@@ -20,11 +19,6 @@ export const CLONE_NEWNET = 0x40000000;
  */
 export function unshare(flags: number): number {
   return result(nativeUnshare(flags));
-}
-
-/** setns(2) of the calling thread. */
-export function setns(fd: number, type: number): number {
-  return result(nativeSetns(fd, type));
 }
 
 const SYS_PIVOT_ROOT = syscallNumber('pivot_root');

@@ -13,7 +13,6 @@ const nativePrctl = bind('int prctl(int option, ulong second, ulong third, ulong
 const nativeSetresid = bind('long syscall(long number, uint32_t real, uint32_t effective, uint32_t saved)');
 const nativeSetgroups = bind('long syscall(long number, size_t count, uintptr_t list)');
 const nativeKeyctl = bind('long syscall(long number, int operation, uintptr_t argument)');
-const nativeSetsid = bind('int setsid()');
 const nativeFchdir = bind('int fchdir(int fd)');
 const nativeChroot = bind('int chroot(uintptr_t path)');
 const nativeSignal = bind('intptr_t signal(int signal, intptr_t handler)');
@@ -103,10 +102,6 @@ const KEYCTL_JOIN_SESSION_KEYRING = 1;
 /** Leaves the caller's session keyring for a new one, so that its keys cannot be read. */
 export function joinNewSessionKeyring(): number {
   return result(nativeKeyctl(syscallNumber('keyctl'), KEYCTL_JOIN_SESSION_KEYRING, 0));
-}
-
-export function setsid(): number {
-  return result(nativeSetsid());
 }
 
 export function fchdir(fd: number): number {

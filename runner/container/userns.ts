@@ -39,7 +39,7 @@ export function isRootless(): boolean {
 }
 
 /** Ids outside of our own user namespace; those of the process where it has none. */
-export function outerIds(): { readonly uid: number; readonly gid: number } {
+function outerIds(): { readonly uid: number; readonly gid: number } {
   return outside ?? readMarker() ?? { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
 }
 

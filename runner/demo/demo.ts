@@ -65,7 +65,7 @@ export async function runDemo(): Promise<number> {
 }
 
 async function buildImage(store: Store): Promise<Image> {
-  const recipe = demoRecipe();
+  const recipe = await demoRecipe();
   const archive = await buildArchive(recipe);
   const warnings = new Warnings();
   const options = { platform: hostPlatform(), limits: DEFAULT_LIMITS, warnings };

@@ -36,17 +36,17 @@ const BUILT = new Date('2026-01-01T00:00:00Z');
  * The embedded default image, made of this machine's own shell and coreutils, so that nothing is fetched: four layers,
  * with a file that a later layer changes, a whiteout and an opaque directory.
  */
-export function demoRecipe(): ImageRecipe {
+export async function demoRecipe(): Promise<ImageRecipe> {
   return {
     name: DEMO_IMAGE,
-    layers: [programLayer(), filesLayer(), whiteoutLayer(), opaqueLayer()],
+    layers: [await programLayer(), filesLayer(), whiteoutLayer(), opaqueLayer()],
     config: { Cmd: ['/bin/sh'], Env: ['PATH=/bin'], WorkingDir: '/srv', Labels: { origin: "this machine's programs" } },
   };
 }
 
 /** The shell, coreutils, and the libraries that they load. */
-export function programLayer(): Layer {
-  const { programs, libraries } = findPrograms();
+export async function programLayer(): Promise<Layer> {
+  const { programs, libraries } = await findPrograms();
   const directories = ['bin', 'dev', 'etc', 'proc', 'root', 'run', 'srv', 'sys', 'tmp', 'var', 'var/tmp'];
   return {
     title: 'the shell, coreutils and their libraries',

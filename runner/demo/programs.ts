@@ -1,5 +1,5 @@
-import { spawnSync } from 'node:child_process';
 import { realpathSync } from 'node:fs';
+import { execa } from 'execa';
 import { findProgram, lookForProgram } from '../container/program.ts';
 
 /** A program of this machine. */
@@ -21,20 +21,20 @@ const NAMES =
     ' ',
   );
 
-export function findPrograms(): ProgramSet {
+export async function findPrograms(): Promise<ProgramSet> {
   const shell = { name: 'sh', path: realpathSync(findProgram('sh', 'dash')) };
   const others = NAMES.flatMap((name) => {
     const path = lookForProgram(name);
     return path === undefined ? [] : [{ name, path: realpathSync(path) }];
   });
   const programs = [shell, ...others];
-  return { programs, libraries: librariesOf([...new Set(programs.map(({ path }) => path))]) };
+  return { programs, libraries: await librariesOf([...new Set(programs.map(({ path }) => path))]) };
 }
 
 /** What ldd(1) lists, for glibc and musl: `libc.so.6 => /lib/.../libc.so.6 (0x...)` and `/lib64/ld-linux... (0x...)`. */
-function librariesOf(files: readonly string[]): string[] {
-  const { stdout, error } = spawnSync(findProgram('ldd', 'libc-bin'), files, { encoding: 'utf8' });
-  if (error !== undefined) throw new Error(`cannot list the libraries of the shell: ${error.message}`);
+async function librariesOf(files: readonly string[]): Promise<string[]> {
+  // It ends with 1 where one of them is linked statically: what counts is what it lists.
+  const { stdout } = await execa(findProgram('ldd', 'libc-bin'), files, { reject: false, stderr: 'ignore' });
   const paths = [...stdout.matchAll(/(?:^|\s)(\/[^\s:]+) \(0x/gm)].map((match) => match[1] ?? '');
   return [...new Set(paths)].sort();
 }

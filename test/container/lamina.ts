@@ -76,9 +76,9 @@ export class Lamina {
     return stdout;
   }
 
-  async load(recipe: ImageRecipe): Promise<void> {
+  async load(recipe: ImageRecipe | Promise<ImageRecipe>): Promise<void> {
     const path = join(this.#directory, 'image.tar');
-    writeFileSync(path, await buildArchive(recipe), { mode: 0o644 });
+    writeFileSync(path, await buildArchive(await recipe), { mode: 0o644 });
     const { code, stderr } = await this.call(['load', '-i', path]);
     if (code !== 0) throw new Error(`load: ${stderr}`);
   }
@@ -123,8 +123,16 @@ export function wrote(child: ChildProcess, text: string): Promise<void> {
 }
 
 /** An image of the machine's own programs, with layers on top. */
-export function recipe(name: string, layers: readonly Layer[] = [], config: ImageRecipe['config'] = {}): ImageRecipe {
-  return { name, layers: [programLayer(), ...layers], config: { Env: ['PATH=/bin'], Cmd: ['/bin/sh'], ...config } };
+export async function recipe(
+  name: string,
+  layers: readonly Layer[] = [],
+  config: ImageRecipe['config'] = {},
+): Promise<ImageRecipe> {
+  return {
+    name,
+    layers: [await programLayer(), ...layers],
+    config: { Env: ['PATH=/bin'], Cmd: ['/bin/sh'], ...config },
+  };
 }
 
 /** Makes an ordinary user without subordinate ids, or with a range. */

@@ -49,7 +49,7 @@ class Podman {
 
   async load(): Promise<void> {
     const archive = join(this.#directory, 'image.tar');
-    writeFileSync(archive, await buildArchive({ ...demoRecipe(), name: IMAGE }));
+    writeFileSync(archive, await buildArchive({ ...(await demoRecipe()), name: IMAGE }));
     this.run('load', '--input', archive);
   }
 
