@@ -128,8 +128,12 @@ class Search {
       this.#ended ||= hasDotWhiteout(union, directory, name);
       return false;
     }
-    if ((union.scratch.mode & S_IFMT) !== S_IFREG) this.#ended = true;
-    if (this.#ended || !isMetacopy(union, dirfd, name)) return !this.#ended;
+    if ((union.scratch.mode & S_IFMT) !== S_IFREG) {
+      this.#ended = true;
+      return false;
+    }
+    // Where the directory is opaque, the search ends with this layer, but not before it.
+    if (!isMetacopy(union, dirfd, name)) return true;
     const redirect = getxattrText(dirfd, name, union.redirectXattr);
     if (typeof redirect === 'string') this.#take(redirect, this.#path.slice(0, -1));
     return false;

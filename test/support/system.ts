@@ -65,7 +65,8 @@ export class System {
 
   /** Closes what is open still and leaves the mount, so that it can be unmounted. */
   async release(): Promise<void> {
-    for (const fd of [...this.#open]) await this.close(fd);
+    for (const fd of this.#open) await this.agent.call('int close(int fd)', [fd]);
+    this.#open.clear();
     await this.chdir('/');
   }
 
