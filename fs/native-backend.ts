@@ -1,4 +1,5 @@
 import { OPCODE } from './fuse/constants.ts';
+import type { FileSystem } from './filesystem.ts';
 import { type FuseOptions, MOUNT_TYPE } from './fuse/options.ts';
 import { loadBinding } from './libfuse/package.ts';
 import { LibfuseSession, type OperationName } from './libfuse/session.ts';
@@ -52,6 +53,15 @@ export interface NativeInput {
   readonly requests: Float64Array;
 }
 
+function openUnion(options: OverlayOptions): FileSystem {
+  const mask = umask(0);
+  try {
+    return createOverlay(options);
+  } finally {
+    umask(mask);
+  }
+}
+
 /**
  * Mounts through fuse-native and serves from this thread, which must be the main one. Resolves when the kernel has begun;
  * what it resolves with has a promise for the end.
@@ -59,10 +69,9 @@ export interface NativeInput {
 export async function serveNatively(input: NativeInput): Promise<{ readonly ended: Promise<void> }> {
   const { mountpoint, fuse, requests } = input;
   const binding = loadBinding();
-  // The union sets the umask for each file that it makes; threads of libuv's pool keep theirs.
+  // Threads of libuv's pool keep their umask while this one changes its own.
   check(leaveSharedDirectory(), 'separate the main thread from the umask of other threads');
-  umask(0);
-  const overlay = createOverlay(input.overlay);
+  const overlay = openUnion(input.overlay);
   const count = (operation: OperationName): void => {
     const opcode = REQUESTS[operation];
     requests[opcode] = (requests[opcode] ?? 0) + 1;

@@ -5,8 +5,10 @@ import { AT_FDCWD, MNT_DETACH, O_CLOEXEC, O_RDWR } from '../sys/constants.ts';
 import { describeErrno, EIO } from '../sys/errno.ts';
 import { close, openat } from '../sys/file.ts';
 import { Memory } from '../sys/memory.ts';
+import { umask } from '../sys/metadata.ts';
 import { mount, umount } from '../sys/mount.ts';
 import { CLOSE_RANGE_CLOEXEC, closeRange } from '../sys/process.ts';
+import { captureStandardError } from '../sys/standard-error.ts';
 import { joinThread } from '../sys/thread.ts';
 import { type LibfuseOptions, libfuseArguments, libfuseMountpoint, PROPAGATION } from './mount-options.ts';
 import { Operations } from './operations.ts';
@@ -77,10 +79,16 @@ export class LibfuseSession {
     const begun = new Promise<Error | undefined>((resolve) => (this.#begin = resolve));
     const { handlers, implemented } = this.#handlers();
     const allocateRequest = this.#allocate.bind(this);
-    try {
-      this.#binding.fuse_native_mount(path, text, this.#thread.bytes, this, allocateRequest, handlers, implemented);
-    } catch (error) {
-      throw new Error(`cannot mount on ${path} through fuse-native: ${reason()}`, { cause: error });
+    const refused: unknown[] = [];
+    const said = captureStandardError(() => {
+      try {
+        this.#binding.fuse_native_mount(path, text, this.#thread.bytes, this, allocateRequest, handlers, implemented);
+      } catch (error) {
+        refused.push(error);
+      }
+    });
+    if (refused.length > 0) {
+      throw new Error(`cannot mount on ${path} through fuse-native: ${reason(said)}`, { cause: refused[0] });
     }
     // libfuse opens its device without O_CLOEXEC.
     closeRange(3, CLOSE_RANGE_CLOEXEC);
@@ -141,11 +149,15 @@ export class LibfuseSession {
   }
 
   #handle(name: OperationName, request: Request): number {
+    // The union makes files as if there were none; between requests, this thread's other work keeps its own.
+    const mask = umask(0);
     try {
       return this.#operations[name](request);
     } catch (error) {
       this.#options.log(`${name} failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
       return -EIO;
+    } finally {
+      umask(mask);
     }
   }
 
@@ -163,11 +175,16 @@ function operationNames(): OperationName[] {
   return names as OperationName[];
 }
 
-/** Why libfuse could not mount: it says so on standard error only. */
-function reason(): string {
+/** Why libfuse could not mount. @param said what it, or the fusermount that it calls, wrote to standard error. */
+function reason(said: string): string {
   const fd = openat(AT_FDCWD, DEVICE, O_RDWR | O_CLOEXEC);
   if (fd < 0) return `open ${DEVICE}: ${describeErrno(fd)} (modprobe fuse; in a container, --device /dev/fuse)`;
   close(fd);
-  if (hasCapability(CAP_SYS_ADMIN)) return "mount(2) was refused (the log has libfuse's own message)";
-  return 'libfuse 2.9 asks the program fusermount to mount, which refused or is not there (apt-get install fuse3)';
+  const lines = said
+    .trim()
+    .split('\n')
+    .filter((line) => line !== '');
+  const why = lines.length === 0 ? 'it gave no reason' : lines.join('; ');
+  if (hasCapability(CAP_SYS_ADMIN)) return why;
+  return `${why} (libfuse 2.9 asks the program fusermount to mount: apt-get install fuse3)`;
 }
