@@ -99,8 +99,8 @@ class ServedMount implements Mount {
     if (mount.device !== this.#device) {
       throw new Error(`cannot unmount ${toText(this.mountpoint)}: ${mount.type} is mounted over it`);
     }
-    const { detach } = await import('./unmount.ts');
-    if ((await detach(this.mountpoint, false)) === 'busy') await detach(this.mountpoint, true);
+    const { detachForGood } = await import('./unmount.ts');
+    await detachForGood(this.mountpoint);
   }
 
   stats(): MountStats {

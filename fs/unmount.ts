@@ -1,3 +1,4 @@
+import { open } from 'node:fs/promises';
 import { unmountByHelper } from './fuse/fusermount.ts';
 import { MOUNT_TYPE } from './fuse/options.ts';
 import { resolveMounted } from './mountpoint.ts';
@@ -5,14 +6,14 @@ import { forgetMount, readRegistry, type RegisteredMount } from './registry.ts';
 import { type ByteString, toText } from './sys/text.ts';
 import { MNT_DETACH, UMOUNT_NOFOLLOW } from './sys/constants.ts';
 import { describeErrno, EBUSY, EINVAL, EPERM } from './sys/errno.ts';
-import { umountAsync } from './sys/mount.ts';
+import { syncfsAsync, umountAsync } from './sys/mount.ts';
 import { mountAt } from './sys/mountinfo.ts';
 
 /** How an attempt to unmount ended. */
-export type Unmounted = 'done' | 'busy';
+type Unmounted = 'done' | 'busy';
 
 /** Unmounts what is on `path`, by ourselves or through fusermount3; the daemon goes on answering meanwhile. */
-export async function detach(path: ByteString, lazy: boolean): Promise<Unmounted> {
+async function detach(path: ByteString, lazy: boolean): Promise<Unmounted> {
   const status = await umountAsync(path, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0));
   // EINVAL: nothing is mounted there any longer.
   if (status === 0 || status === -EINVAL) return 'done';
@@ -22,6 +23,14 @@ export async function detach(path: ByteString, lazy: boolean): Promise<Unmounted
   if (complaint === undefined) return 'done';
   if (/busy/i.test(complaint)) return 'busy';
   throw new Error(`cannot unmount ${toText(path)}: ${complaint}`);
+}
+
+/** Unmounts for good, lazily where others use the mount: what they have changed in mappings is written before. */
+export async function detachForGood(path: ByteString): Promise<void> {
+  if ((await detach(path, false)) === 'done') return;
+  const root = await open(Buffer.from(path, 'latin1'), 'r').catch(() => undefined);
+  if (root !== undefined) await syncfsAsync(root.fd).finally(() => root.close());
+  await detach(path, true);
 }
 
 const POLL_MILLISECONDS = 10;

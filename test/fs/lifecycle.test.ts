@@ -112,6 +112,23 @@ describe.skipIf(cannotMount !== undefined)(titled('a mount', cannotMount), () =>
     expect(stderr).toMatch(/^cat: top: (Transport endpoint is not connected|Software caused connection abort)\n$/);
   });
 
+  test('that is detached by SIGTERM has in the upper what others changed through mappings', async () => {
+    const pid = mount();
+    writeFileSync(ground.at('m/mapped'), 'x'.repeat(4096));
+    const script = `import mmap, sys
+with open('m/mapped', 'r+b') as file:
+    mapping = mmap.mmap(file.fileno(), 0)
+    mapping[0:4] = b'done'
+    print('mapped', flush=True)
+    sys.stdin.read() or __import__('time').sleep(60)`;
+    const user = ground.start(['python3', '-c', script]);
+    await new Promise((resolve) => user.child.stdout?.once('data', resolve));
+    process.kill(pid, 'SIGTERM');
+    await until('the daemon has ended', () => hasEnded(pid));
+    user.child.kill('SIGKILL');
+    expect(readFileSync(ground.at('U/mapped'), 'latin1').slice(0, 5)).toBe('donex');
+  });
+
   test('in use is not unmounted by lamina umount, but by --lazy', async () => {
     const pid = mount();
     const user = ground.start(['sh', '-c', 'cd m && exec sleep 60']);
