@@ -1,12 +1,19 @@
+import { writeSync } from 'node:fs';
 import { Command } from 'commander';
 import { exitNow } from '../fs/index.ts';
 import { enterUserNamespace } from '../runner/container/userns.ts';
 import { runDemo } from '../runner/demo/demo.ts';
 
 async function act(): Promise<void> {
-  await enterUserNamespace();
+  let exitCode = 1;
+  try {
+    await enterUserNamespace();
+    exitCode = await runDemo();
+  } catch (error) {
+    writeSync(2, `lamina: ${error instanceof Error ? error.message : String(error)}\n`);
+  }
   // A worker that serves a mount which others still hold would keep Node's own exit waiting.
-  exitNow(await runDemo());
+  exitNow(exitCode);
 }
 
 /** `lamina demo`, which is `npm start`. */
