@@ -1,8 +1,9 @@
 import { OPCODE } from './fuse/constants.ts';
 import type { FileSystem } from './filesystem.ts';
 import { type FuseOptions, MOUNT_TYPE } from './fuse/options.ts';
+import { type OperationName } from './libfuse/dispatcher.ts';
 import { loadBinding } from './libfuse/package.ts';
-import { LibfuseSession, type OperationName } from './libfuse/session.ts';
+import { LibfuseSession } from './libfuse/session.ts';
 import { createOverlay } from './overlay/index.ts';
 import { type OverlayOptions } from './overlay/options.ts';
 import { type ByteString } from './sys/bytes.ts';
@@ -77,10 +78,5 @@ export async function serveNatively(input: NativeInput): Promise<{ readonly ende
     requests[opcode] = (requests[opcode] ?? 0) + 1;
   };
   const type = MOUNT_TYPE.slice('fuse.'.length);
-  try {
-    return await new LibfuseSession(binding, overlay, { mount: fuse, type, count, log }).mount(mountpoint);
-  } catch (error) {
-    overlay.destroy();
-    throw error;
-  }
+  return new LibfuseSession(binding, overlay, { mount: fuse, type, count, log }).mount(mountpoint);
 }

@@ -2,21 +2,17 @@ import { type FileSystem } from '../filesystem.ts';
 import { type ByteString } from '../sys/bytes.ts';
 import { CAP_SYS_ADMIN, hasCapability } from '../sys/capability.ts';
 import { AT_FDCWD, MNT_DETACH, O_CLOEXEC, O_RDWR } from '../sys/constants.ts';
-import { describeErrno, EIO } from '../sys/errno.ts';
+import { describeErrno } from '../sys/errno.ts';
 import { close, openat } from '../sys/file.ts';
-import { Memory } from '../sys/memory.ts';
-import { umask } from '../sys/metadata.ts';
+import { type Memory } from '../sys/memory.ts';
 import { mount, umount } from '../sys/mount.ts';
 import { CLOSE_RANGE_CLOEXEC, closeRange } from '../sys/process.ts';
 import { captureStandardError } from '../sys/standard-error.ts';
 import { joinThread } from '../sys/thread.ts';
+import { allocate, Dispatcher, type OperationName } from './dispatcher.ts';
 import { type LibfuseOptions, libfuseArguments, libfuseMountpoint, PROPAGATION } from './mount-options.ts';
 import { Operations } from './operations.ts';
-import { type Binding, type NativeHandler } from './package.ts';
-import { Request } from './request.ts';
-
-/** libfuse's operations that we implement. The rest answers ENOSYS, which the kernel remembers. */
-export type OperationName = Exclude<keyof Operations, never>;
+import { type Binding } from './package.ts';
 
 export interface LibfuseSessionOptions {
   readonly mount: LibfuseOptions;
@@ -27,45 +23,32 @@ export interface LibfuseSessionOptions {
 }
 
 const DEVICE = '/dev/fuse';
-/** Operations that fuse-native has numbers for. */
-const OPERATIONS = 35;
 /** Offset of the FUSE thread in fuse-native's `fuse_thread_t`. */
 const THREAD = 8;
 
-/** Where fuse-native's own decoding has the buffer over the kernel's data, which must be detached before the reply. */
-const DATA: Readonly<Partial<Record<OperationName, number>>> = {
-  read: 2,
-  write: 2,
-  setxattr: 2,
-  getxattr: 2,
-  listxattr: 1,
-};
-
-// What native code writes to lives as long as the process: libfuse's threads end when they like.
-const pinned: Memory[] = [];
-
-function allocate(size: number): Memory {
-  const memory = new Memory(size);
-  pinned.push(memory);
-  return memory;
-}
-
-/** A union that is served through libfuse, on this thread's event loop. */
+/** A union that is served through libfuse, on this thread's event loop. It closes the filesystem, however it ends. */
 export class LibfuseSession {
   readonly #binding: Binding;
   readonly #fs: FileSystem;
-  readonly #operations: Operations;
   readonly #options: LibfuseSessionOptions;
-  readonly #requests = new Map<Buffer, Request>();
+  readonly #dispatcher: Dispatcher;
   readonly #thread: Memory;
-  #begin: (error: Error | undefined) => void = () => undefined;
+  readonly #begun: Promise<boolean>;
 
   constructor(binding: Binding, fs: FileSystem, options: LibfuseSessionOptions) {
     this.#binding = binding;
     this.#fs = fs;
-    this.#operations = new Operations(fs);
     this.#options = options;
     this.#thread = allocate(binding.sizeof_fuse_thread_t);
+    let begin: (known: boolean) => void = () => undefined;
+    this.#begun = new Promise((resolve) => (begin = resolve));
+    const { count, log } = options;
+    this.#dispatcher = new Dispatcher(binding, new Operations(fs), {
+      thread: this.#thread.address,
+      begin: (known) => begin(known),
+      count,
+      log,
+    });
   }
 
   /**
@@ -73,12 +56,35 @@ export class LibfuseSession {
    * filesystem is closed. Throws, with nothing mounted, where that cannot be.
    */
   async mount(mountpoint: ByteString): Promise<{ readonly ended: Promise<void> }> {
-    const path = libfuseMountpoint(mountpoint);
+    const path = this.#start(mountpoint);
+    const ended = this.#end(path);
+    const begun = await Promise.race([this.#begun, ended]);
+    if (begun === true) return { ended };
+    if (begun === undefined) throw new Error(`the mount on ${path} ended at once`);
+    umount(mountpoint, MNT_DETACH);
+    await ended;
+    throw new Error('this build of fuse-native lays requests out in a way that lamina does not know');
+  }
+
+  /** Answers the mount point as fuse-native has it. */
+  #start(mountpoint: ByteString): string {
     const { mount: options, type } = this.#options;
-    const text = libfuseArguments(options, this.#fs.timeout, type);
-    const begun = new Promise<Error | undefined>((resolve) => (this.#begin = resolve));
-    const { handlers, implemented } = this.#handlers();
-    const allocateRequest = this.#allocate.bind(this);
+    try {
+      const path = libfuseMountpoint(mountpoint);
+      this.#mount(path, libfuseArguments(options, this.#fs.timeout, type));
+      // libfuse opens its device without O_CLOEXEC.
+      closeRange(3, CLOSE_RANGE_CLOEXEC);
+      if (options.propagation !== undefined) mount('', mountpoint, '', PROPAGATION[options.propagation]);
+      this.#fs.start({ invalidateEntry: () => 0, invalidateInode: () => 0 });
+      return path;
+    } catch (error) {
+      this.#fs.destroy();
+      throw error;
+    }
+  }
+
+  #mount(path: string, text: string): void {
+    const { handlers, implemented, allocate: allocateRequest } = this.#dispatcher;
     const refused: unknown[] = [];
     const said = captureStandardError(() => {
       try {
@@ -87,17 +93,8 @@ export class LibfuseSession {
         refused.push(error);
       }
     });
-    if (refused.length > 0) {
-      throw new Error(`cannot mount on ${path} through fuse-native: ${reason(said)}`, { cause: refused[0] });
-    }
-    // libfuse opens its device without O_CLOEXEC.
-    closeRange(3, CLOSE_RANGE_CLOEXEC);
-    if (options.propagation !== undefined) mount('', mountpoint, '', PROPAGATION[options.propagation]);
-    const ended = this.#end(path);
-    const failure = await Promise.race([begun, ended.then(() => new Error(`the mount on ${path} ended at once`))]);
-    if (failure === undefined) return { ended };
-    umount(mountpoint, MNT_DETACH);
-    throw failure;
+    if (refused.length === 0) return;
+    throw new Error(`cannot mount on ${path} through fuse-native: ${reason(said)}`, { cause: refused[0] });
   }
 
   /** libfuse's thread ends with the session, and with the mount: nobody tells us otherwise. */
@@ -108,71 +105,6 @@ export class LibfuseSession {
     this.#binding.fuse_native_unmount(path, this.#thread.bytes);
     this.#fs.destroy();
   }
-
-  #allocate(size: number): Buffer {
-    const request = new Request(allocate(size));
-    this.#requests.set(request.buffer, request);
-    return request.buffer;
-  }
-
-  #handlers(): { readonly handlers: NativeHandler[]; readonly implemented: Uint32Array } {
-    const implemented = new Uint32Array(OPERATIONS);
-    const handlers = Array.from({ length: OPERATIONS }, (): NativeHandler => () => undefined);
-    const install = (name: string, handler: NativeHandler): void => {
-      const operation = this.#binding[`op_${name}`] ?? 0;
-      implemented[operation] = 1;
-      handlers[operation] = handler;
-    };
-    install('init', (buffer) => this.#init(buffer));
-    for (const name of operationNames()) {
-      install(name, (buffer, _operation, ...decoded) => this.#serve(name, buffer, decoded));
-    }
-    return { handlers, implemented };
-  }
-
-  #init(buffer: Buffer): void {
-    // A field that must hold what we know: the layout is the one that we read requests by.
-    if (this.#requests.get(buffer)?.thread === this.#thread.address) {
-      this.#fs.start({ invalidateEntry: () => 0, invalidateInode: () => 0 });
-      this.#begin(undefined);
-    } else {
-      this.#begin(new Error('this build of fuse-native lays requests out in a way that lamina does not know'));
-    }
-    this.#binding.fuse_native_signal_access(buffer, 0);
-  }
-
-  #serve(name: OperationName, buffer: Buffer, decoded: readonly unknown[]): void {
-    const request = this.#requests.get(buffer);
-    this.#options.count(name);
-    const result = request === undefined ? -EIO : this.#handle(name, request);
-    this.#reply(name, buffer, result, decoded[DATA[name] ?? decoded.length]);
-  }
-
-  #handle(name: OperationName, request: Request): number {
-    // The union makes files as if there were none; between requests, this thread's other work keeps its own.
-    const mask = umask(0);
-    try {
-      return this.#operations[name](request);
-    } catch (error) {
-      this.#options.log(`${name} failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
-      return -EIO;
-    } finally {
-      umask(mask);
-    }
-  }
-
-  /** @param data the buffer over the kernel's data, which is gone once the FUSE thread goes on. */
-  #reply(name: OperationName, buffer: Buffer, result: number, data: unknown): void {
-    const binding = this.#binding;
-    if (!(data instanceof Uint8Array) || data.length === 0) binding.fuse_native_signal_access(buffer, result);
-    else if (name === 'read' || name === 'write') binding.fuse_native_signal_read(buffer, result, 0, data.buffer);
-    else binding.fuse_native_signal_getxattr(buffer, result, data.buffer);
-  }
-}
-
-function operationNames(): OperationName[] {
-  const names = Object.getOwnPropertyNames(Operations.prototype).filter((name) => name !== 'constructor');
-  return names as OperationName[];
 }
 
 /** Why libfuse could not mount. @param said what it, or the fusermount that it calls, wrote to standard error. */
