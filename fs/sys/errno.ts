@@ -6,6 +6,7 @@ export const EINTR = 4;
 export const EIO = 5;
 export const ENXIO = 6;
 export const E2BIG = 7;
+export const ENOEXEC = 8;
 export const EBADF = 9;
 export const EAGAIN = 11;
 export const ENOMEM = 12;
@@ -45,6 +46,7 @@ const NAMES: Readonly<Record<number, readonly [name: string, meaning: string]>> 
   [EIO]: ['EIO', 'input/output error'],
   [ENXIO]: ['ENXIO', 'no such device or address'],
   [E2BIG]: ['E2BIG', 'argument list too long'],
+  [ENOEXEC]: ['ENOEXEC', 'exec format error'],
   [EBADF]: ['EBADF', 'bad file descriptor'],
   [EAGAIN]: ['EAGAIN', 'resource temporarily unavailable'],
   [ENOMEM]: ['ENOMEM', 'out of memory'],

@@ -1,7 +1,7 @@
 import { Attr } from '../../../fs/sys/attr.ts';
 import { type ByteString, toText } from '../../../fs/sys/bytes.ts';
 import { AT_FDCWD, S_IFDIR, S_IFMT } from '../../../fs/sys/constants.ts';
-import { EACCES, ENOENT, describeErrno } from '../../../fs/sys/errno.ts';
+import { EACCES, ENOENT, ENOEXEC, describeErrno } from '../../../fs/sys/errno.ts';
 import { statat } from '../../../fs/sys/file.ts';
 import { X_OK, access, execve } from '../../../fs/sys/process.ts';
 import { EXIT, RunError } from '../spec.ts';
@@ -36,10 +36,15 @@ function isDirectoryPath(path: ByteString): boolean {
 function explain(path: ByteString, errno: number): RunError {
   const name = JSON.stringify(toText(path));
   if (errno !== -ENOENT) {
-    const why = errno === -EACCES && isDirectoryPath(path) ? 'is a directory' : describeErrno(errno);
-    return new RunError(`exec ${name}: ${why}`, EXIT.cannotInvoke);
+    return new RunError(`exec ${name}: ${whyNotInvoked(path, errno)}`, EXIT.cannotInvoke);
   }
   const there = statat(AT_FDCWD, path, attr) === 0;
   const why = there ? 'its interpreter or loader is not in the container' : describeErrno(errno);
   return new RunError(`exec ${name}: ${why}`, EXIT.notFound);
+}
+
+function whyNotInvoked(path: ByteString, errno: number): string {
+  if (errno === -EACCES && isDirectoryPath(path)) return 'is a directory';
+  const advice = ': it is for another architecture, or a script without a first line that names its interpreter';
+  return describeErrno(errno) + (errno === -ENOEXEC ? advice : '');
 }
