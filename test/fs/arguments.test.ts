@@ -102,6 +102,19 @@ describe.skipIf(cannotMount !== undefined)(titled('fuse-lamina', cannotMount), (
     expect(ground.run(['sh', '-c', script])).toEqual({ code: 0, stdout: 'one\nthree\ntwo\n', stderr: '' });
   });
 
+  test('mounts 500 layers under a low limit of open files, which the daemon raises to the hard one', () => {
+    const layers = Array.from({ length: 500 }, (_value, index) => `L${index}`);
+    for (const layer of layers) {
+      mkdirSync(ground.at(layer));
+      writeFileSync(ground.at(layer, `in-${layer}`), layer);
+    }
+    const command = ['prlimit', '--nofile=100:4096', ...PROGRAM, '-o', `lowerdir=${layers.join(':')}`, 'm'];
+    expect(ground.run(command)).toEqual({ code: 0, stdout: '', stderr: '' });
+    expect(readdirSync(ground.at('m'))).toHaveLength(500);
+    expect(readFileSync(ground.at('m/in-L499'), 'utf8')).toBe('L499');
+    expect(readFileSync(`/proc/${ground.daemonOf('m')}/limits`, 'utf8')).toMatch(/Max open files +4096 +4096/);
+  });
+
   test('--help and --version print and mount nothing', () => {
     const help = ground.fuseLamina('--help');
     expect([help.code, help.stderr]).toEqual([0, '']);

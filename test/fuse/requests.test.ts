@@ -97,6 +97,17 @@ test('REQUESTS names every opcode of Linux 5.4 to 6.18', () => {
   expect(Object.keys(REQUESTS).sort()).toEqual(Object.keys(OPCODE).sort());
 });
 
+test('OPEN whose truncation fails gives its handle back', () => {
+  const answers: Answers = {
+    open: (_node, _flags, opened) => (Object.assign(opened, { handle: 9 }), 0),
+    setattr: () => -EINVAL,
+    release: () => undefined,
+  };
+  const { reply: got, calls } = answer(answers, request(OPCODE.OPEN, 3, u32(0o1001, 1)));
+  expect(calls.map(([method, node, handle]) => [method, node, handle]).at(-1)).toEqual(['release', 3, 9]);
+  expect(got).toEqual(reply(none, -EINVAL));
+});
+
 test('SETXATTR of an ACL that may not keep setgid clears it', () => {
   const answers: Answers = {
     setxattr: () => 0,
