@@ -1,0 +1,98 @@
+import { Ground } from '../support/ground.ts';
+import { type Layers, type Mounted, type Mounter } from '../support/mounters.ts';
+import { type System } from '../support/system.ts';
+import { type Tree, directory, file, makeTree, snapshot, symlink, whiteout } from '../support/tree.ts';
+import { type World } from './operations.ts';
+
+const TOP: Tree = {
+  a: { a: 'top a', b: { c: 'c', d: file('d', { mode: 0o600, xattrs: { 'user.one': 'below' } }) } },
+  c: directory({ a: 'only here' }, { xattrs: { 'trusted.overlay.opaque': 'y' } }),
+  d: 'file over directory',
+  e: symlink('a'),
+};
+const BOTTOM: Tree = {
+  a: { a: 'bottom a', b: { e: 'e', a: {} }, c: 'bottom c' },
+  b: file('b', { mode: 0o4755 }),
+  c: { b: 'hidden' },
+  d: { a: 'hidden' },
+};
+
+/** A union in a ground of its own, with many directories of the same content to act in. */
+export class Side {
+  readonly mounter: Mounter;
+  readonly ground: Ground;
+  readonly system: System;
+  readonly #options: readonly string[];
+  #mounted: Mounted | undefined;
+
+  private constructor(mounter: Mounter, ground: Ground, system: System, options: readonly string[]) {
+    this.mounter = mounter;
+    this.#options = options;
+    this.ground = ground;
+    this.system = system;
+  }
+
+  static async open(mounter: Mounter, sites: number, options: readonly string[] = []): Promise<Side> {
+    const ground = await Ground.open('root');
+    const side = new Side(mounter, ground, await ground.system(), options);
+    await side.#prepare(sites);
+    await side.mount(mounter);
+    return side;
+  }
+
+  async #prepare(sites: number): Promise<void> {
+    const { directory: base } = this.ground;
+    for (const name of ['l0', 'l1', 'upper', 'work', 'merged']) await this.system.mkdir(`${base}/${name}`);
+    for (let site = 0; site < sites; site++) {
+      await makeTree(this.system, `${base}/l0/${site}`, { ...TOP, gone: whiteout });
+      await makeTree(this.system, `${base}/l1/${site}`, { ...BOTTOM, gone: 'hidden' });
+    }
+  }
+
+  /** Mounts the layers by this union's own mounter or by the other's. */
+  async mount(mounter: Mounter): Promise<void> {
+    const layers: Layers = {
+      lowers: ['l0', 'l1'],
+      upper: 'upper',
+      work: 'work',
+      cwd: this.ground.directory,
+      options: mounter.kind === 'lamina' ? this.#options : [],
+    };
+    this.#mounted = await mounter.mount(this.ground, layers, `${this.ground.directory}/merged`);
+  }
+
+  async unmount(): Promise<void> {
+    const mounted = this.#mounted;
+    this.#mounted = undefined;
+    await mounted?.unmount();
+  }
+
+  /** @param system whose calls act there. */
+  world(site: number, system = this.system): World {
+    const base = `${this.ground.directory}/merged/${site}`;
+    return { system, at: (path) => (path === '' ? base : `${base}/${path}`), held: new Map() };
+  }
+
+  /** The tree of a site, without the times that two runs cannot share. */
+  tree(site: number): Promise<string[]> {
+    return snapshot(this.system, `${this.ground.directory}/merged/${site}`, { times: false });
+  }
+
+  async close(): Promise<void> {
+    const daemon = this.#mounted?.daemon;
+    try {
+      await this.ground.release();
+      await this.unmount();
+    } finally {
+      daemon?.kill('SIGKILL');
+      await this.ground.close();
+    }
+  }
+}
+
+/** The trees of sites, or why one cannot be read. */
+export async function trees(side: Side, sites: readonly number[]): Promise<string[][]> {
+  const all: string[][] = [];
+  for (const site of sites) all.push(await side.tree(site).catch((error: unknown) => [String(error)]));
+  return all;
+}
