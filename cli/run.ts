@@ -10,9 +10,9 @@ interface Flags {
   readonly rm?: true;
   readonly interactive?: true;
   readonly readOnly?: true;
-  readonly env: readonly string[];
-  readonly envFile: readonly string[];
-  readonly volume: readonly string[];
+  readonly env?: readonly string[];
+  readonly envFile?: readonly string[];
+  readonly volume?: readonly string[];
   readonly network: 'host' | 'none';
   readonly workdir?: string;
   readonly user?: string;
@@ -21,7 +21,7 @@ interface Flags {
   readonly entrypoint?: string;
 }
 
-function collect(value: string, before: readonly string[]): readonly string[] {
+function collect(value: string, before: readonly string[] = []): readonly string[] {
   return [...before, value];
 }
 
@@ -41,9 +41,9 @@ function optionsOf(image: string, command: readonly string[], flags: Flags): Run
     remove: flags.rm === true,
     interactive: flags.interactive === true,
     readOnly: flags.readOnly === true,
-    env: flags.env,
-    envFiles: flags.envFile,
-    volumes: flags.volume.map(parseVolume),
+    env: flags.env ?? [],
+    envFiles: flags.envFile ?? [],
+    volumes: (flags.volume ?? []).map(parseVolume),
     isolatedNetwork: flags.network === 'none',
     ...{ workdir, user, name, entrypoint },
     hostname: hostname === undefined ? undefined : checkHostname(hostname),
@@ -66,22 +66,22 @@ async function act(image: string, command: readonly string[], flags: Flags): Pro
 /** `lamina run`. */
 export function createCommand(): Command {
   return new Command('run')
-    .description('Run a command in a new container, in the foreground. The network is the host’s for now.')
+    .description("Run a command in a new container, in the foreground. The network is the host's for now.")
     .argument('<image>', 'name, id, or the first digits of the id')
-    .argument('[command...]', 'what to run instead of the image’s own command, with its arguments')
+    .argument('[command...]', "what to run instead of the image's own command, with its arguments")
     .option('--rm', 'remove the container when it ends')
     .option('-i, --interactive', 'keep standard input open; without it the command reads end of file')
-    .option('-e, --env <name[=value]>', 'set a variable, or pass on the caller’s own; can be repeated', collect, [])
-    .option('--env-file <file>', 'variables from a file, one a line; can be repeated', collect, [])
-    .option('-v, --volume <host:inside[:ro]>', 'bind a directory or file of the host; can be repeated', collect, [])
+    .option('-e, --env <name[=value]>', "set a variable, or pass on the caller's own; can be repeated", collect)
+    .option('--env-file <file>', 'variables from a file, one a line; can be repeated', collect)
+    .option('-v, --volume <host:inside[:ro]>', 'bind a directory or file of the host; can be repeated', collect)
     .option('-w, --workdir <directory>', 'working directory, which must exist')
     .option('-u, --user <user[:group]>', 'names or numbers')
     .option('--name <name>', 'name of the container')
-    .option('-h, --hostname <name>', 'host name; the id’s first digits where none is given')
-    .option('--entrypoint <command>', 'in place of the image’s entrypoint')
+    .option('-h, --hostname <name>', "host name; the id's first digits where none is given")
+    .option('--entrypoint <command>', "in place of the image's entrypoint")
     .option('--read-only', 'no change to the root filesystem; /run, /tmp and /var/tmp are writable and temporary')
     .addOption(
-      new Option('--network <network>', 'host: the host’s; none: the loopback interface alone')
+      new Option('--network <network>', "host: the host's; none: the loopback interface alone")
         .choices(['host', 'none'])
         .default('host'),
     )

@@ -116,7 +116,7 @@ function showChanges(container: Container): void {
   say(`3. lamina diff ${container.config.name}: what it added (A), changed (C) and deleted (D)`);
   for (const { kind, path } of diffLayers(upper, container.lowers)) say(`   ${kind} ${toText(path)}`);
   say();
-  say('4. The same on disk, in the upper layer; the image’s own layers are as they were');
+  say("4. The same on disk, in the upper layer; the image's own layers are as they were");
   for (const line of describeRawTree(upper, Infinity)) say(`   ${line}`);
 }
 
