@@ -17,12 +17,14 @@ function readOptions(): MountOptions {
   return JSON.parse(Buffer.from(text, 'latin1').toString('utf8')) as MountOptions;
 }
 
-function tell(text: string): void {
+/** Answers whether whoever started us is there to hear it. */
+function tell(text: string): boolean {
   try {
     writeSync(CHANNEL, `${text}\n`);
     closeSync(CHANNEL);
+    return true;
   } catch {
-    // Whoever started us has gone; the mount is theirs all the same.
+    return false;
   }
 }
 
@@ -34,7 +36,8 @@ async function main(): Promise<void> {
     process.chdir('/');
     process.umask(0);
     const end = serveUntilEnd(served);
-    tell('');
+    // Who was interrupted, or gave up waiting, believes that nothing is mounted.
+    if (!tell('')) await served.unmount();
     await end;
   } catch (error) {
     tell(error instanceof Error ? error.message : String(error));

@@ -1,5 +1,7 @@
+import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { type Duplex } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { DIST } from '../support/paths.ts';
 import { firstMissing, has, hasUserNamespaces, titled } from '../support/requirements.ts';
@@ -82,6 +84,19 @@ describe.skipIf(cannotMount !== undefined)(titled('a mount', cannotMount), () =>
     const pid = ground.daemonOf('m');
     const described = ground.run(['sh', '-c', `cd /proc/${pid} && readlink cwd fd/0 fd/1 fd/2; grep ^NSsid: status`]);
     expect(described.stdout).toBe(`/\n/dev/null\n/dev/null\n/dev/null\nNSsid:\t${pid}\n`);
+  });
+
+  test('is taken back where whoever asked for it has gone before it answers', async () => {
+    const daemon = spawn(process.execPath, [join(DIST, 'fs/daemon-process.js')], {
+      cwd: ground.path,
+      stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
+    });
+    const channel = daemon.stdio[3] as Duplex;
+    const options = { mountpoint: 'm', overlay: { lowers: ['A'] } };
+    channel.end(`${JSON.stringify(options)}\n`, () => channel.destroy());
+    const code = await new Promise((resolve) => daemon.on('close', resolve));
+    expect(code).toBe(0);
+    expect([ground.mounted, ground.registered()]).toEqual([[], []]);
   });
 
   test('writes its log where LAMINA_LOG says', () => {
