@@ -31,3 +31,18 @@ function openReadOnly(): number | undefined {
   if (restricted === -ENOSYS) return undefined;
   throw new SystemError(`make a read-only mount of ${process.execPath}`, restricted);
 }
+
+// Where the loader looks by itself, whatever a program says.
+const STANDARD = /^(?:\/usr)?\/lib(?:32|64|x32)?(?:\/[a-z0-9_]+-linux-(?:gnu|musl)[a-z0-9]*)?$/;
+
+/**
+ * Directories of the libraries that this process has mapped, but for those where the loader looks anyway. A Node that
+ * finds its libraries relative to its own place (conda's) does not find them from where `withProtectedNode` puts it.
+ *
+ * @param maps text of /proc/PID/maps.
+ */
+export function libraryDirectories(maps: string): string[] {
+  const libraries = maps.matchAll(/ (\/[^\n]+)\/[^/\n]+\.so(?:\.[0-9.]+)?$/gm);
+  const directories = new Set([...libraries].map((match) => match[1] ?? ''));
+  return [...directories].filter((directory) => !STANDARD.test(directory));
+}

@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { check } from '../../fs/sys/errno.ts';
 import { CLONE_NEWPID, unshare } from '../../fs/sys/namespaces.ts';
-import { withProtectedNode } from './protected-node.ts';
+import { libraryDirectories, withProtectedNode } from './protected-node.ts';
 
 // The thread that a container's stage is a child of. A new pid namespace is that of a thread's children, and only real
 // root could set it back: so it is set on a thread of its own, which starts nothing else and lives as long as the
@@ -26,8 +27,7 @@ function start({ stage, files }: SpawnerInput): void {
     spawn(node, [stage], {
       argv0: 'lamina',
       cwd: '/',
-      // Nothing of the user's environment: NODE_OPTIONS could load code into the stage.
-      env: {},
+      env: stageEnvironment(),
       // A session of its own: a container must not reach the terminal of its caller (TIOCSTI).
       detached: true,
       stdio: [...files],
@@ -38,6 +38,12 @@ function start({ stage, files }: SpawnerInput): void {
     throw new Error(`cannot start the first process of the container: ${error.message}`);
   });
   child.once('exit', (exitCode, signal) => tell({ exitCode, signal }));
+}
+
+/** Nothing of the user's environment: NODE_OPTIONS could load code into the stage. */
+function stageEnvironment(): Record<string, string> {
+  const directories = libraryDirectories(readFileSync('/proc/self/maps', 'utf8'));
+  return directories.length === 0 ? {} : { LD_LIBRARY_PATH: directories.join(':') };
 }
 
 function tell(message: SpawnerMessage): void {

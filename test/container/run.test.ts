@@ -3,7 +3,8 @@ import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { firstMissing, hasFuseDevice, isRoot, titled } from '../support/requirements.ts';
+import { DIST } from '../support/paths.ts';
+import { firstMissing, has, hasFuseDevice, isRoot, titled } from '../support/requirements.ts';
 import { Lamina, recipe } from './lamina.ts';
 
 const missing = firstMissing(isRoot(), hasFuseDevice());
@@ -150,6 +151,17 @@ describe.skipIf(missing)(titled('a container of root, seen from inside', missing
     const script = 'head -c 3000000 /dev/zero; head -c 2000000 /dev/zero >&2';
     const { stdout, stderr, code } = await lamina.call(['run', '--rm', 'tiny', 'sh', '-c', script]);
     expect([stdout.length, stderr.length, code]).toEqual([3_000_000, 2_000_000, 0]);
+  });
+
+  const noScript = has('script');
+
+  test.skipIf(noScript)(titled('a terminal is not handed over: what the container writes is copied', noScript), () => {
+    const command = `${process.execPath} ${join(DIST, 'cli/lamina.js')} run --rm tiny sh -c 'readlink /proc/self/fd/1; [ -t 1 ] || echo plain; echo x 2>/dev/null > /dev/tty || echo none'`;
+    const output = execFileSync('script', ['-qec', command, '/dev/null'], {
+      env: { ...process.env, LAMINA_ROOT: lamina.root },
+      encoding: 'utf8',
+    });
+    expect(output).toMatch(/^pipe:.*\r\nplain\r\nnone\r\n$/);
   });
 
   test('/dev/stdout can be opened by the container’s user', async () => {

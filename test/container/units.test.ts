@@ -8,6 +8,7 @@ import { resolveInLayers } from '../../runner/container/layer-view.ts';
 import { describeAge } from '../../runner/container/listing.ts';
 import { checkName, randomName } from '../../runner/container/names.ts';
 import { parseVolume } from '../../runner/container/options.ts';
+import { libraryDirectories } from '../../runner/container/protected-node.ts';
 import { identify, isAlive } from '../../runner/container/process-identity.ts';
 import { parseSubordinateIds } from '../../runner/container/subordinate-ids.ts';
 import { isRoot, titled } from '../support/requirements.ts';
@@ -60,6 +61,19 @@ test('parseVolume takes a path of the host and one inside', () => {
   ]) {
     expect(() => parseVolume(wrong), wrong).toThrow();
   }
+});
+
+test('libraryDirectories names those that the loader does not look in by itself', () => {
+  const line = (path: string) => `7f0000000000-7f0000001000 r--p 00000000 fe:00 123   ${path}`;
+  const standard = [
+    '/lib/x86_64-linux-gnu/libc.so.6',
+    '/usr/lib64/libm.so.6',
+    '/usr/lib/libz.so',
+    '/usr/bin/node',
+    '[stack]',
+  ];
+  const own = ['/opt/conda/lib/libuv.so.1.0.0', '/opt/conda/lib/libz.so.1', '/srv/x y/libnode.so.115', '/a/koffi.node'];
+  expect(libraryDirectories([...standard, ...own].map(line).join('\n'))).toEqual(['/opt/conda/lib', '/srv/x y']);
 });
 
 test('identify tells a process from a later one of its number', () => {
