@@ -8,10 +8,10 @@ import { print } from './print.ts';
 async function act(references: readonly string[], { force }: { readonly force?: true }): Promise<void> {
   await enterUserNamespace(true);
   const store = openStore();
-  const containers = new ContainerStore(store.root);
+  const containers = new ContainerStore(store.root, (id) => store.release(id));
   for (const reference of references) {
     try {
-      await removeContainer(store, containers, containers.find(reference), force === true);
+      await removeContainer(containers, containers.find(reference), force === true);
       print(`${reference}\n`);
     } catch (error) {
       process.stderr.write(`lamina: ${error instanceof Error ? error.message : String(error)}\n`);

@@ -42,9 +42,12 @@ function isAbandoned(entry: string): boolean {
 /** The containers of a store: a directory each, and for each name a symlink to the id. */
 export class ContainerStore {
   readonly #directory: string;
+  readonly #gone: (id: string) => void;
 
-  constructor(storeRoot: string) {
+  /** @param gone told of every container that is there no more, or never came to be. */
+  constructor(storeRoot: string, gone: (id: string) => void = () => undefined) {
     this.#directory = join(storeRoot, 'containers');
+    this.#gone = gone;
   }
 
   get #names(): string {
@@ -79,6 +82,7 @@ export class ContainerStore {
     } catch (error) {
       this.#removeDirectory(making);
       this.#release(name, id);
+      this.#gone(id);
       throw error;
     }
   }
@@ -171,6 +175,7 @@ export class ContainerStore {
     renameSync(container.directory, join(this.#directory, removing));
     this.#release(name, id);
     this.#removeDirectory(removing);
+    this.#gone(id);
     this.#sweep();
   }
 
@@ -181,6 +186,7 @@ export class ContainerStore {
       if (!isTransient || !isAbandoned(entry)) continue;
       try {
         this.#removeDirectory(entry);
+        this.#gone(/[0-9a-f]{64}/.exec(entry)?.[0] ?? '');
       } catch {
         // Another sweeps it too, or it cannot be removed: no reason to fail what is not about it.
       }

@@ -1,4 +1,3 @@
-import { type Store } from '../image/store.ts';
 import { type Container, liveStatus } from './container.ts';
 import { type ContainerStore } from './container-store.ts';
 import { type ProcessIdentity, isAlive } from './process-identity.ts';
@@ -11,12 +10,7 @@ const POLL_MILLISECONDS = 10;
  *
  * @param force ends it first where it runs: its client is killed, and the kernel kills the container with it.
  */
-export async function removeContainer(
-  store: Store,
-  containers: ContainerStore,
-  container: Container,
-  force: boolean,
-): Promise<void> {
+export async function removeContainer(containers: ContainerStore, container: Container, force: boolean): Promise<void> {
   const { name } = container.config;
   const state = container.readState();
   const status = liveStatus(state);
@@ -29,7 +23,6 @@ export async function removeContainer(
     if (identity !== undefined) await end(identity, name);
   }
   containers.remove(container);
-  store.release(container.id);
 }
 
 async function end(identity: ProcessIdentity, name: string): Promise<void> {

@@ -52,7 +52,7 @@ class Run {
     this.#signals = signals;
     this.#report = report;
     this.#store = openStore();
-    this.#containers = new ContainerStore(this.#store.root);
+    this.#containers = new ContainerStore(this.#store.root, (id) => this.#store.release(id));
   }
 
   async execute(): Promise<number> {
@@ -164,7 +164,6 @@ class Run {
   #remove(container: Container): void {
     try {
       this.#containers.remove(container);
-      this.#store.release(container.id);
     } catch (error) {
       this.#report(`container ${container.config.name} could not be removed: ${messageOf(error)}`);
     }

@@ -55,11 +55,11 @@ export async function runDemo(): Promise<number> {
   const image = await buildImage(store);
   const name = `demo-${process.pid}`;
   const exitCode = await runSteps(image, name);
-  const containers = new ContainerStore(store.root);
+  const containers = new ContainerStore(store.root, (id) => store.release(id));
   const container = containers.list().find(({ config }) => config.name === name);
   if (container === undefined) return exitCode === 0 ? 1 : exitCode;
   if (exitCode === 0) showChanges(container);
-  await removeContainer(store, containers, container, true);
+  await removeContainer(containers, container, true);
   if (exitCode === 0) showNext();
   return exitCode;
 }

@@ -68,6 +68,7 @@ describe.skipIf(missing)(titled('lamina run ends with docker’s exit code', mis
     if (message === '') expect(outcome.stderr).toBe('');
     else expect(outcome.stderr).toMatch(message);
     // Whatever went wrong, --rm leaves nothing.
+    expect(readdirSync(join(lamina.root, 'holds'))).toEqual([]);
     expect(readdirSync(join(lamina.root, 'containers')).filter((name) => !/^\.(lock|names)$/.test(name))).toEqual([]);
   });
 });

@@ -218,6 +218,7 @@ describe.skipIf(missing)(titled('containers of root, one after another and toget
     for (const directory of [abandoned, removing]) execFileSync('mkdir', ['-p', join(directory, 'upper/x')]);
     await lamina.output('tiny', 'true');
     expect([existsSync(abandoned), existsSync(removing)]).toEqual([false, false]);
+    expect(readdirSync(join(lamina.root, 'holds')).sort()).toEqual(containers().sort());
   });
 
   test('an image whose container is there is not removed', async () => {
