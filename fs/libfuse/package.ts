@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
+import { keepLibrary } from '../sys/foreign-memory.ts';
 
 // The npm package fuse-native (libfuse 2.9 with a binding for Node), an optional dependency. It is loaded only when it is
 // asked for. We use its binding and not the class around it: that one decodes paths as UTF-8, and cuts times to
@@ -69,8 +70,25 @@ export function loadBinding(): Binding {
     throw new Error(`fuse-native has no build for ${process.arch}: use the default backend (device)`);
   }
   try {
-    return (require('node-gyp-build') as (directory: string) => Binding)(dirname(description));
+    return load(require, dirname(description));
   } catch (error) {
-    throw new Error(`fuse-native cannot be loaded: ${messageOf(error)} (npm rebuild fuse-native)`, { cause: error });
+    throw new Error(
+      `fuse-native cannot be loaded: ${messageOf(error)} (apt-get install libfuse2; npm rebuild fuse-native)`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+/** The binding needs libfuse.so.2: the system's, which knows where its fusermount is, or else the package's own. */
+function load(require: NodeJS.Require, directory: string): Binding {
+  const build = require('node-gyp-build') as (directory: string) => Binding;
+  try {
+    return build(directory);
+  } catch (error) {
+    if (codeOf(error) !== 'ERR_DLOPEN_FAILED') throw error;
+    keepLibrary(`${directory}/prebuilds/linux-x64/libfuse.so`);
+    return build(directory);
   }
 }

@@ -26,3 +26,11 @@ export function bindForeign(prototype: string): ForeignCall {
   const type = koffi.proto(prototype);
   return (address, ...parameters) => koffi.call(address, type, ...parameters) as number;
 }
+
+// Libraries that stay: nothing else keeps them from being unloaded.
+const kept: unknown[] = [];
+
+/** dlopen(3): what is loaded later and needs a library of this soname gets this one. Throws where it cannot be. */
+export function keepLibrary(path: string): void {
+  kept.push(koffi.load(path));
+}
