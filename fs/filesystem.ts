@@ -17,6 +17,9 @@ export const ROOT_NODE = 1;
 /** No open file came with the request. */
 export const NO_HANDLE = -1;
 
+/** In the place of an errno: not yet; see `FileSystem.allowDeferral`. No kernel's errno reaches 4096. */
+export const DEFERRED = -4096;
+
 /** Who asks. */
 export interface Caller {
   uid: number;
@@ -94,6 +97,12 @@ export interface Notifier {
 export interface FileSystem {
   /** Called once, before the first request, when the kernel is there. */
   start(notifier: Notifier): void;
+  /**
+   * Lets the filesystem put off what takes long. A method may from then on answer DEFERRED, with nothing changed; the
+   * request is to be made again, as it was, whenever the descriptor that this answers (an eventfd, to be read) becomes
+   * readable. A session that can answer one request only after the other does not call it.
+   */
+  allowDeferral(): number;
   /** Called once after the last request: release everything. */
   destroy(): void;
 

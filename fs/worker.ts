@@ -39,7 +39,12 @@ function serve(input: WorkerInput, tell: (message: WorkerMessage) => void): void
   }
   chdir('/');
   try {
-    const session = new Session(new FuseDevice(fd), overlay, { requests: input.requests, log, pageSize: pageSize() });
+    const session = new Session(new FuseDevice(fd), overlay, {
+      requests: input.requests,
+      log,
+      pageSize: pageSize(),
+      completions: overlay.allowDeferral(),
+    });
     tell({ mounted: true, device: fd });
     session.run();
   } catch (error) {

@@ -1,4 +1,8 @@
+import { setNonBlocking, waitReadable } from '../sys/event.ts';
 import { read, write } from '../sys/file.ts';
+import { Memory } from '../sys/memory.ts';
+
+const counter = new Memory(8);
 
 /** Where requests come from and replies go: /dev/fuse, or a test. */
 export interface Device {
@@ -6,6 +10,12 @@ export interface Device {
   read(address: number, capacity: number): number;
   /** Takes one reply or notification whole. */
   write(address: number, length: number): number;
+  /**
+   * Waits for a request or for `event`, an eventfd, which it empties; answers whether the event had come. Reads must not
+   * wait while requests are parked: `setNonBlocking`.
+   */
+  waitFor(event: number): boolean;
+  setNonBlocking(on: boolean): void;
 }
 
 export class FuseDevice implements Device {
@@ -21,5 +31,14 @@ export class FuseDevice implements Device {
 
   write(address: number, length: number): number {
     return write(this.#fd, address, length);
+  }
+
+  waitFor(event: number): boolean {
+    waitReadable(this.#fd, event);
+    return read(event, counter.address, 8) > 0;
+  }
+
+  setNonBlocking(on: boolean): void {
+    setNonBlocking(this.#fd, on);
   }
 }

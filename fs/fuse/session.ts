@@ -1,3 +1,4 @@
+import { DEFERRED } from '../filesystem.ts';
 import type { FileSystem } from '../filesystem.ts';
 import { EAGAIN, ECONNABORTED, EINTR, EINVAL, EIO, ENODEV, ENOENT, ENOSYS, errnoName } from '../sys/errno.ts';
 import type { Connection } from './connection.ts';
@@ -13,6 +14,8 @@ export interface SessionOptions {
   readonly requests: Float64Array;
   readonly log: (line: string) => void;
   readonly pageSize: number;
+  /** What `FileSystem.allowDeferral` answered; needed where the filesystem puts requests off. */
+  readonly completions: number;
 }
 
 /** Reads requests from the kernel, has the filesystem answer them, and writes the replies. */
@@ -20,8 +23,11 @@ export class Session {
   readonly #device: Device;
   readonly #options: SessionOptions;
   readonly #connection: Connection;
-  // One request is under way at a time; one that is answered later would keep its slot, and another be taken here.
+  // One request is under way at a time; one that has to wait leaves its slot and is parked.
   readonly #slot: Slot;
+  /** Requests that the filesystem put off, in the order of their coming. */
+  #parked: Buffer[] = [];
+  #nonBlocking = false;
 
   constructor(device: Device, fs: FileSystem, options: SessionOptions) {
     this.#device = device;
@@ -48,6 +54,7 @@ export class Session {
   /** Serves one request; answers false where the session has ended. */
   step(): boolean {
     const slot = this.#slot;
+    if (this.#parked.length > 0 && this.#device.waitFor(this.#options.completions)) this.#resume();
     const length = this.#device.read(slot.requestAddress, slot.requestCapacity);
     if (length < 0) return this.#goesOn(-length);
     if (slot.decode(length)) this.#serve(slot);
@@ -69,7 +76,34 @@ export class Session {
     const counter = opcode < REQUEST_COUNTERS ? opcode : 0;
     requests[counter] = (requests[counter] ?? 0) + 1;
     const outcome = this.#handle(slot);
-    if (outcome !== NO_REPLY) this.reply(slot, outcome);
+    this.#finish(slot, outcome);
+  }
+
+  #finish(slot: Slot, outcome: number): void {
+    if (outcome === DEFERRED) this.#park(slot);
+    else if (outcome !== NO_REPLY) this.reply(slot, outcome);
+  }
+
+  #park(slot: Slot): void {
+    this.#parked.push(slot.save());
+    this.#waitForBoth(true);
+  }
+
+  /** While requests are parked, a read of the device must not wait: it would not hear that they can be answered. */
+  #waitForBoth(on: boolean): void {
+    if (this.#nonBlocking !== on) this.#device.setNonBlocking(on);
+    this.#nonBlocking = on;
+  }
+
+  /** Makes parked requests again; those that still have to wait are parked once more. */
+  #resume(): void {
+    const requests = this.#parked;
+    this.#parked = [];
+    for (const request of requests) {
+      this.#slot.restore(request);
+      this.#finish(this.#slot, this.#handle(this.#slot));
+    }
+    if (this.#parked.length === 0) this.#waitForBoth(false);
   }
 
   #handle(slot: Slot): number {

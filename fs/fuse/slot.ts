@@ -87,6 +87,16 @@ export class Slot {
     return true;
   }
 
+  /** The request as it came, to be taken up again by `restore`. */
+  save(): Buffer {
+    return Buffer.from(this.#request.bytes.subarray(0, this.length));
+  }
+
+  restore(request: Buffer): void {
+    request.copy(this.#request.bytes);
+    this.decode(request.length);
+  }
+
   /** Writes the reply's header; answers the reply's length. */
   encode(error: number, payload: number): number {
     const length = PAYLOAD + payload;

@@ -18,11 +18,19 @@ let buffer: Memory | undefined;
  * @param blocks st_blocks of the source: a file with a block for every byte has no holes to look for.
  */
 export function copyData(layer: Layer, from: number, to: number, size: number, whole: boolean, blocks: number): number {
-  if (size === 0) return 0;
-  if (whole && !layer.refusesClone) {
-    if (ficlone(to, from) === 0) return 0;
-    layer.refusesClone = true;
-  }
+  if (size === 0 || (whole && cloneData(layer, from, to))) return 0;
+  return copyBytes(from, to, size, blocks);
+}
+
+/** Shares all blocks of a file with a new one, in no time; false where the filesystem cannot. */
+export function cloneData(layer: Layer, from: number, to: number): boolean {
+  if (layer.refusesClone) return false;
+  layer.refusesClone = ficlone(to, from) < 0;
+  return !layer.refusesClone;
+}
+
+/** Copies the first `size` bytes, holes as holes; answers 0 or a negative errno. */
+export function copyBytes(from: number, to: number, size: number, blocks: number): number {
   if (blocks * BLOCK >= size) return copyRange(from, to, 0, size);
   const copied = copySegments(from, to, size);
   return copied < 0 ? copied : ftruncate(to, size);

@@ -34,7 +34,8 @@ import {
 } from '../sys/file.ts';
 import { Memory } from '../sys/memory.ts';
 import { SELF, setxattrText } from '../sys/xattr.ts';
-import { copyData } from './copy-data.ts';
+import { DEFERRED } from '../filesystem.ts';
+import { cloneData, copyBytes } from './copy-data.ts';
 import { ALL, METADATA } from './copy-limit.ts';
 import { copyMetadata, copyTimes } from './copy-metadata.ts';
 import { type Inode } from './inode.ts';
@@ -47,6 +48,7 @@ import { openData } from './metacopy.ts';
 import { reopenHandles } from './handle-files.ts';
 import { statReal } from './real-file.ts';
 import { linkLowerName, markImpure } from './upper-names.ts';
+import { PENDING } from './slow-lane.ts';
 import { type Union } from './union.ts';
 import { type Workdir } from './workdir.ts';
 
@@ -69,8 +71,9 @@ export function ensureUpper(union: Union, inode: Inode, limit: number = ALL): nu
   if (inode.parent === undefined) return inode.isDirectory ? -EIO : copyUpNameless(union, workdir, inode, limit);
   const raised = ensureUpper(union, inode.parent);
   if (raised < 0) return raised;
-  const temporary = workdir.temporaryName();
+  const temporary = inode.copying?.temporary ?? workdir.temporaryName();
   const copied = copyTo(union, workdir, inode, temporary, limit);
+  if (copied === DEFERRED) return DEFERRED;
   const placed = copied < 0 ? copied : place(union, workdir, inode, inode.parent, temporary);
   if (placed < 0) unlinkat(workdir.fd, temporary, inode.isDirectory ? AT_REMOVEDIR : 0);
   return placed;
@@ -82,7 +85,7 @@ function copyTo(union: Union, workdir: Workdir, inode: Inode, temporary: ByteStr
   const name = union.nameOf(inode);
   const stated = statReal(dirfd, name, source);
   if (stated < 0) return stated;
-  union.count(COUNTER.copyUps);
+  if (inode.copying === undefined) union.count(COUNTER.copyUps);
   shell = false;
   const made =
     inode.type === S_IFREG
@@ -111,13 +114,35 @@ function writeOrigin(
 }
 
 function copyRegular(union: Union, workdir: Workdir, inode: Inode, temporary: ByteString, limit: number): number {
+  const { size } = source;
+  if (inode.copying !== undefined) return takeCopy(union, workdir, inode, limit);
   const to = openat(workdir.fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600);
   if (to < 0) return to;
-  const { size } = source;
   shell = limit === METADATA && makeShell(union, to);
   const length = limit < 0 ? size : Math.min(limit, size);
-  const copied = shell ? 0 : fill(union, inode, to, length);
-  close(to);
+  const copied = shell ? 0 : fill(union, inode, temporary, to, length);
+  if (copied !== DEFERRED) close(to);
+  return copied;
+}
+
+/** Data from this size on, bytes, is copied by the slow lane; less takes no longer than handing it over. */
+const SLOW_SIZE = 1 << 20;
+
+/**
+ * The end of a copy that the slow lane has made: DEFERRED while it has not. A request that needs more of the file than
+ * the one for which it was begun copies the rest.
+ */
+function takeCopy(union: Union, workdir: Workdir, inode: Inode, limit: number): number {
+  const { copying } = inode;
+  if (copying === undefined || union.slowLane === undefined) return -EIO;
+  let copied = union.slowLane.take(copying.job);
+  if (copied === PENDING) return DEFERRED;
+  inode.copying = undefined;
+  const wanted = limit < 0 ? source.size : Math.min(limit, source.size);
+  if (copied === 0 && wanted > copying.length) copied = copyBytes(copying.from, copying.to, wanted, 0);
+  close(copying.from);
+  close(copying.to);
+  if (copied < 0) unlinkat(workdir.fd, copying.temporary);
   return copied;
 }
 
@@ -130,14 +155,23 @@ function makeShell(union: Union, to: number): boolean {
   return setxattrText(to, SELF, union.metacopyXattr, '') === 0 && ftruncate(to, source.size) === 0;
 }
 
-function fill(union: Union, inode: Inode, to: number, length: number): number {
+function fill(union: Union, inode: Inode, temporary: ByteString, to: number, length: number): number {
   const layer = inode.data?.layer ?? union.layerOf(inode);
   if (layer === undefined) return -EIO;
   const from = openData(union, inode, O_RDONLY | O_NONBLOCK);
   if (from < 0) return from;
-  let copied = copyData(layer, from, to, length, length === source.size, source.blocks);
-  close(from);
   union.count(COUNTER.copyUpBytes, length);
+  if (length === source.size && cloneData(layer, from, to)) {
+    close(from);
+    return 0;
+  }
+  const job = length < SLOW_SIZE ? -1 : (union.slowLane?.copy(from, to, length, source.blocks, union.sync) ?? -1);
+  if (job >= 0) {
+    inode.copying = { temporary, from, to, length, job };
+    return DEFERRED;
+  }
+  let copied = copyBytes(from, to, length, source.blocks);
+  close(from);
   // Before the rename, or a power cut could leave the new name without its data.
   if (copied >= 0 && union.sync && length > 0) copied = fdatasync(to);
   return copied;
@@ -262,8 +296,9 @@ function keepLinks(inode: Inode, copied: number): void {
 
 /** An open file whose known lower names were deleted is changed: the copy has no name either, unless in the index. */
 function copyUpNameless(union: Union, workdir: Workdir, inode: Inode, limit: number): number {
-  const temporary = workdir.temporaryName();
+  const temporary = inode.copying?.temporary ?? workdir.temporaryName();
   const copied = copyTo(union, workdir, inode, temporary, limit);
+  if (copied === DEFERRED) return DEFERRED;
   if (copied === 0 && source.nlink > 1 && !inode.unlinked) {
     const indexed = putInIndex(union, workdir, inode, temporary);
     if (indexed !== NOT_INDEXED) return indexed;

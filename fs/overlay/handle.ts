@@ -16,6 +16,8 @@ export class Handle {
   names: readonly ByteString[] | undefined = undefined;
   /** The index that the names are from. */
   index: DirectoryIndex | undefined = undefined;
+  /** Job of the slow lane that reaches the disk for it, or -1. */
+  syncJob = -1;
   next: Handle | undefined;
 
   constructor(id: number, inode: Inode, fd: number, flags: number) {

@@ -67,6 +67,7 @@ export class InodeTable {
       inode.nlookup === 0 &&
       inode.id !== ROOT_NODE &&
       inode.handles === undefined &&
+      inode.copying === undefined &&
       (inode.children === undefined || inode.children.size === 0) &&
       (inode.lowerLinks === 0 || inode.indexName !== '') &&
       (inode.lostLinks === 0 || inode.unlinked) &&

@@ -6,6 +6,17 @@ import { type RealDirectory } from './real-directory.ts';
 
 export const NO_LOWERS: readonly RealDirectory[] = [];
 
+/** A copy of a file's data that is under way, or done and not yet put in its place. */
+export interface PendingCopy {
+  /** Its name in the workdir. */
+  readonly temporary: ByteString;
+  readonly from: number;
+  readonly to: number;
+  /** Bytes. */
+  readonly length: number;
+  readonly job: number;
+}
+
 /** Another name of a file with hard links. */
 export interface Alias {
   readonly parent: Inode;
@@ -51,6 +62,8 @@ export class Inode {
   dataName: ByteString = '';
   /** Its upper file tells by a redirect where the data is, and so can be renamed. */
   dataRedirected = false;
+  /** Its data is being copied up by the slow lane; see copy-up.ts. */
+  copying: PendingCopy | undefined = undefined;
   /** Real inode number in `real`'s layer, for files of more than one name. */
   realIno = 0;
   /** The layer that leads all names of this file here. */

@@ -36,6 +36,8 @@ import { readEntries } from './read-directory.ts';
 import { rmdirName, unlinkName } from './remove.ts';
 import { renameName } from './rename.ts';
 import { changeAttributes, clearPrivileges } from './set-attributes.ts';
+import { SlowLane } from './slow-lane.ts';
+import { syncFile } from './sync.ts';
 import { Union } from './union.ts';
 import { getInodeXattr, listInodeXattrs, removeInodeXattr, setInodeXattr } from './xattrs.ts';
 
@@ -59,6 +61,12 @@ export class OverlayFileSystem implements FileSystem {
 
   start(): void {
     // The union has nothing to tell the kernel: it changes only what the kernel asks it to change.
+  }
+
+  allowDeferral(): number {
+    const lane = new SlowLane();
+    this.#union.slowLane = lane;
+    return lane.completions;
   }
 
   destroy(): void {
@@ -188,8 +196,8 @@ export class OverlayFileSystem implements FileSystem {
   fsync(_node: number, handle: number, dataOnly: boolean): number {
     // ENOSYS: the kernel takes it for success and does not ask again.
     if (!this.#union.sync) return -ENOSYS;
-    const fd = this.#fd(handle);
-    return dataOnly ? fdatasync(fd) : fsync(fd);
+    const open = this.#union.handles.get(handle);
+    return open === undefined ? -EBADF : syncFile(this.#union, open, dataOnly);
   }
 
   release(_node: number, handle: number): void {

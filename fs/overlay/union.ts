@@ -12,6 +12,7 @@ import { InodeTable } from './inode-table.ts';
 import { Layer, assignFilesystemIds } from './layer.ts';
 import { COUNTERS, type OverlayOptions } from './options.ts';
 import { RealDirectory } from './real-directory.ts';
+import { type SlowLane } from './slow-lane.ts';
 import { Workdir } from './workdir.ts';
 import { readUuid } from './file-handle.ts';
 import { readMarks } from './marks.ts';
@@ -52,6 +53,8 @@ export class Union {
   readonly metacopyXattr: ByteString;
   /** `workdir/index`, the upper files that lower ones of several names were copied up to. */
   readonly index: RealDirectory | undefined;
+  /** Where the session lets requests wait, what does the slow work. */
+  slowLane: SlowLane | undefined = undefined;
   /** Scratch for a single function's use between two of its own calls. */
   readonly scratch = new Attr();
 
@@ -107,6 +110,7 @@ export class Union {
   }
 
   close(): void {
+    this.slowLane?.close();
     this.fds.clear();
     for (const layer of this.layers) layer.close();
     if (this.index !== undefined) close(this.index.fd);

@@ -26,6 +26,7 @@ export class FakeDevice implements Device {
   /** A number is a negative errno that the read answers. */
   readonly requests: (Buffer | number)[];
   readonly replies: Buffer[] = [];
+  readonly nonBlocking: boolean[] = [];
   /** What writes answer, where they fail. */
   failure: number | undefined;
 
@@ -44,6 +45,15 @@ export class FakeDevice implements Device {
   write(address: number, length: number): number {
     this.replies.push(bytesAt(address, length));
     return this.failure ?? length;
+  }
+
+  /** The event has always come. */
+  waitFor(): boolean {
+    return true;
+  }
+
+  setNonBlocking(on: boolean): void {
+    this.nonBlocking.push(on);
   }
 }
 
@@ -65,7 +75,14 @@ export type Answers = { -readonly [Key in keyof FileSystem]?: FileSystem[Key] };
 /** A filesystem that keeps the calls made and answers as it is told, else ENOSYS. */
 export function createFake(answers: Answers = {}): { readonly fs: FileSystem; readonly calls: Call[] } {
   const calls: Call[] = [];
-  const target: Answers = { timeout: 1e9, acl: false, start: () => undefined, destroy: () => undefined, ...answers };
+  const target: Answers = {
+    timeout: 1e9,
+    acl: false,
+    start: () => undefined,
+    allowDeferral: () => -1,
+    destroy: () => undefined,
+    ...answers,
+  };
   const fs = new Proxy(target as FileSystem, {
     get(object, name) {
       const value: unknown = Reflect.get(object, name);
@@ -110,6 +127,7 @@ export interface Served {
   readonly calls: readonly Call[];
   readonly log: readonly string[];
   readonly requests: Float64Array;
+  readonly nonBlocking: readonly boolean[];
 }
 
 /** An INIT of a recent kernel, which offers everything. */
@@ -127,9 +145,14 @@ export function serve(
   const { fs, calls } = createFake(answers);
   const log: string[] = [];
   const counters = new Float64Array(REQUEST_COUNTERS);
-  const session = new Session(device, fs, { requests: counters, log: (line) => log.push(line), pageSize });
+  const session = new Session(device, fs, {
+    requests: counters,
+    log: (line) => log.push(line),
+    pageSize,
+    completions: -1,
+  });
   session.run();
-  return { replies: device.replies, calls, log, requests: counters };
+  return { replies: device.replies, calls, log, requests: counters, nonBlocking: device.nonBlocking };
 }
 
 /** Serves INIT and one request; answers that one's reply, and the calls it made. */

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { DEFERRED } from '../../fs/filesystem.ts';
 import { INIT, INIT2, OPCODE } from '../../fs/fuse/constants.ts';
 import { DeviceNotifier } from '../../fs/fuse/notifier.ts';
 import { BODY, PAYLOAD, Slot } from '../../fs/fuse/slot.ts';
@@ -38,6 +39,19 @@ describe('Session', () => {
     expect(replies.map(errorOf)).toEqual([0, -EIO, 0]);
     expect(log).toHaveLength(1);
     expect(log[0]).toMatch(/^request 10 on node 9 failed: Error: a broken invariant/);
+  });
+
+  test('answers what the filesystem put off when it is done, and others meanwhile', () => {
+    let asked = 0;
+    const unlink = (): number => (++asked < 3 ? DEFERRED : 0);
+    const slow = request(OPCODE.UNLINK, 9, text('slow'));
+    const quick = request(OPCODE.RMDIR, 9, text('quick'));
+    const { replies, calls, nonBlocking } = serve({ unlink, rmdir: () => 0 }, [INIT_REQUEST, slow, quick, -EAGAIN]);
+    expect(calls.filter(([method]) => method === 'unlink')).toEqual(Array(3).fill(['unlink', 9, 'slow']));
+    expect(replies.slice(1).map((reply) => reply.readUInt32LE(8))).toEqual(
+      [quick, slow].map((bytes) => bytes.readUInt32LE(8)),
+    );
+    expect(nonBlocking).toEqual([true, false]);
   });
 
   test('ignores what is not a whole request, and says so', () => {

@@ -1,0 +1,93 @@
+import { Worker } from 'node:worker_threads';
+import { check } from '../sys/errno.ts';
+import { eventfd } from '../sys/event.ts';
+import { close } from '../sys/file.ts';
+
+// What takes long is done by a few threads that share the process's descriptors, so that requests about other files
+// are not held up by it: copying data up, and reaching the disk. State of the union stays with its own thread: a job is
+// a few numbers, and its result another.
+
+const MAX_JOBS = 64;
+const MAX_WORKERS = 2;
+
+/** Job states; the element behind those of the jobs counts submissions, for the workers to wait on. */
+export const JOB = { free: 0, queued: 1, running: 2, done: 3 } as const;
+export const SUBMISSIONS = MAX_JOBS;
+export const STATES = MAX_JOBS + 1;
+
+/** Numbers of one job. */
+export const FIELD = { kind: 0, fd: 1, to: 2, length: 3, blocks: 4, sync: 5, result: 6 } as const;
+export const FIELDS = 8;
+
+export const KIND = { copy: 0, fsync: 1, fdatasync: 2 } as const;
+
+/** What a slow worker is started with. */
+export interface SlowWorkerInput {
+  readonly states: Int32Array;
+  readonly jobs: Float64Array;
+  /** An eventfd that is written after each job. */
+  readonly completions: number;
+}
+
+/** A job's result is not there yet. */
+export const PENDING = 1;
+
+export class SlowLane {
+  readonly completions = check(eventfd(), 'make an eventfd');
+  readonly #states = new Int32Array(new SharedArrayBuffer(4 * STATES));
+  readonly #jobs = new Float64Array(new SharedArrayBuffer(8 * FIELDS * MAX_JOBS));
+  readonly #workers: Worker[] = [];
+
+  /**
+   * Copies from one descriptor to another, and syncs where asked for. Both must stay open until the result is taken.
+   * Answers the job's number, or -1 where there are too many.
+   */
+  copy(from: number, to: number, length: number, blocks: number, sync: boolean): number {
+    return this.#submit(KIND.copy, from, to, length, blocks, sync);
+  }
+
+  sync(fd: number, dataOnly: boolean): number {
+    return this.#submit(dataOnly ? KIND.fdatasync : KIND.fsync, fd, -1, 0, 0, true);
+  }
+
+  /** PENDING, or the job's result, 0 or a negative errno, after which its number is free again. */
+  take(job: number): number {
+    if (Atomics.load(this.#states, job) !== JOB.done) return PENDING;
+    const outcome = this.#jobs[job * FIELDS + FIELD.result] ?? 0;
+    Atomics.store(this.#states, job, JOB.free);
+    return outcome;
+  }
+
+  close(): void {
+    for (const worker of this.#workers) void worker.terminate();
+    close(this.completions);
+  }
+
+  #submit(kind: number, fd: number, to: number, length: number, blocks: number, sync: boolean): number {
+    const job = this.#states.subarray(0, MAX_JOBS).indexOf(JOB.free);
+    if (job < 0) return -1;
+    const base = job * FIELDS;
+    this.#jobs[base + FIELD.kind] = kind;
+    this.#jobs[base + FIELD.fd] = fd;
+    this.#jobs[base + FIELD.to] = to;
+    this.#jobs[base + FIELD.length] = length;
+    this.#jobs[base + FIELD.blocks] = blocks;
+    this.#jobs[base + FIELD.sync] = sync ? 1 : 0;
+    Atomics.store(this.#states, job, JOB.queued);
+    this.#staff();
+    Atomics.add(this.#states, SUBMISSIONS, 1);
+    Atomics.notify(this.#states, SUBMISSIONS, 1);
+    return job;
+  }
+
+  /** A worker more, while jobs outnumber them: most mounts need none. */
+  #staff(): void {
+    const under = this.#states.subarray(0, MAX_JOBS).filter((state) => state === JOB.queued || state === JOB.running);
+    if (this.#workers.length >= Math.min(MAX_WORKERS, under.length)) return;
+    const workerData: SlowWorkerInput = { states: this.#states, jobs: this.#jobs, completions: this.completions };
+    // The compiled file: a worker cannot run TypeScript on every Node that we support.
+    const worker = new Worker(new URL('./slow-worker.js', import.meta.url), { workerData });
+    worker.unref();
+    this.#workers.push(worker);
+  }
+}

@@ -1,0 +1,51 @@
+import { workerData } from 'node:worker_threads';
+import { EINVAL } from '../sys/errno.ts';
+import { fdatasync, fsync, write } from '../sys/file.ts';
+import { Memory } from '../sys/memory.ts';
+import { copyBytes } from './copy-data.ts';
+import { FIELD, FIELDS, JOB, KIND, SUBMISSIONS, type SlowWorkerInput } from './slow-lane.ts';
+
+const { states, jobs, completions } = workerData as SlowWorkerInput;
+
+const one = new Memory(8);
+one.view.setUint32(0, 1, true);
+
+function claim(): number {
+  for (let job = 0; job < SUBMISSIONS; job++) {
+    if (Atomics.compareExchange(states, job, JOB.queued, JOB.running) === JOB.queued) return job;
+  }
+  return -1;
+}
+
+function field(job: number, at: number): number {
+  return jobs[job * FIELDS + at] ?? -1;
+}
+
+function perform(job: number): number {
+  const fd = field(job, FIELD.fd);
+  switch (field(job, FIELD.kind)) {
+    case KIND.copy: {
+      const to = field(job, FIELD.to);
+      const copied = copyBytes(fd, to, field(job, FIELD.length), field(job, FIELD.blocks));
+      return copied === 0 && field(job, FIELD.sync) === 1 ? fdatasync(to) : copied;
+    }
+    case KIND.fsync:
+      return fsync(fd);
+    case KIND.fdatasync:
+      return fdatasync(fd);
+    default:
+      return -EINVAL;
+  }
+}
+
+for (;;) {
+  const seen = Atomics.load(states, SUBMISSIONS);
+  const job = claim();
+  if (job < 0) {
+    Atomics.wait(states, SUBMISSIONS, seen);
+    continue;
+  }
+  jobs[job * FIELDS + FIELD.result] = perform(job);
+  Atomics.store(states, job, JOB.done);
+  write(completions, one.address, 8);
+}

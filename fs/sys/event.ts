@@ -1,0 +1,38 @@
+import { bind, result } from './libc.ts';
+import { Memory } from './memory.ts';
+
+const nativeEventfd = bind('int eventfd(uint32_t initial, int flags)');
+const nativePoll = bind('int poll(uintptr_t fds, unsigned long count, int timeout)');
+const nativeFcntl = bind('int fcntl(int fd, int command, long argument)');
+
+const EFD_CLOEXEC = 0o2000000;
+const EFD_NONBLOCK = 0o4000;
+const F_GETFL = 3;
+const F_SETFL = 4;
+const O_NONBLOCK = 0o4000;
+const POLLIN = 1;
+
+/** A counter that threads of this process add to by writing and empty by reading (eventfd(2)). */
+export function eventfd(): number {
+  return result(nativeEventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+}
+
+// Two `struct pollfd`: int fd, short events, short revents.
+const fds = new Memory(16);
+
+/** Waits until at least one of two descriptors has something to read, or has ended; answers 0 or a negative errno. */
+export function waitReadable(first: number, second: number): number {
+  fds.view.setInt32(0, first, true);
+  fds.view.setInt16(4, POLLIN, true);
+  fds.view.setInt32(8, second, true);
+  fds.view.setInt16(12, POLLIN, true);
+  const ready = result(nativePoll(fds.address, 2, -1));
+  return ready < 0 ? ready : 0;
+}
+
+/** Makes reads of a descriptor answer EAGAIN where they would wait, or wait again. */
+export function setNonBlocking(fd: number, on: boolean): number {
+  const flags = result(nativeFcntl(fd, F_GETFL, 0));
+  if (flags < 0) return flags;
+  return result(nativeFcntl(fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK));
+}

@@ -1,0 +1,54 @@
+import { randomBytes } from 'node:crypto';
+import {
+  appendFileSync,
+  closeSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { titled } from '../support/requirements.ts';
+import { cannotMount, Playground, until } from './playground.ts';
+
+// Enough that copying it and reaching the disk takes many times as long as a request.
+const SIZE = 256 << 20;
+
+describe.skipIf(cannotMount !== undefined)(titled('the slow lane', cannotMount), () => {
+  let ground: Playground;
+  beforeEach(() => void (ground = new Playground()));
+  afterEach(() => ground.clear());
+
+  const inWorkdir = (): string[] => readdirSync(ground.at('W/work'));
+
+  test('requests about other files are answered while a large file is copied up, and those about it wait', async () => {
+    const data = randomBytes(SIZE);
+    writeFileSync(ground.at('B/huge'), data);
+    expect(ground.fuseLamina('-o', 'lowerdir=A:B,upperdir=U,workdir=W', 'm')).toMatchObject({ code: 0 });
+    const writer = ground.start(['sh', '-c', 'printf new | dd of=m/huge conv=notrunc']);
+    const second = ground.start(['sh', '-c', 'chmod 600 m/huge']);
+    await until('the copy is under way', () => inWorkdir().length > 0);
+    writeFileSync(ground.at('m/other'), 'made meanwhile');
+    expect(statSync(ground.at('m/huge')).size).toBe(SIZE);
+    // It would be gone if those had waited for the copy.
+    expect(inWorkdir()).toHaveLength(1);
+    expect([await writer.end, await second.end]).toMatchObject([{ code: 0 }, { code: 0 }]);
+    data.write('new');
+    expect(readFileSync(ground.at('U/huge')).equals(data)).toBe(true);
+    expect(statSync(ground.at('U/huge')).mode & 0o777).toBe(0o600);
+    expect(inWorkdir()).toEqual([]);
+  });
+
+  test('fsync answers when the data is on disk', () => {
+    expect(ground.fuseLamina('-o', 'lowerdir=A:B,upperdir=U,workdir=W', 'm')).toMatchObject({ code: 0 });
+    const fd = openSync(ground.at('m/new'), 'w');
+    for (let round = 0; round < 20; round++) {
+      appendFileSync(fd, 'line\n');
+      fsyncSync(fd);
+    }
+    closeSync(fd);
+    expect(readFileSync(ground.at('U/new'), 'utf8')).toBe('line\n'.repeat(20));
+  });
+});
