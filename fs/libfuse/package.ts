@@ -35,6 +35,8 @@ export interface Binding extends Readonly<Record<`op_${string}`, number>> {
 
 /** What we know the memory layout of. */
 const VERSION = '2.2.6';
+/** fuse-native's own dependency that finds its build, resolved from there. */
+const LOADER = 'node-gyp-build';
 
 function codeOf(error: unknown): unknown {
   return error instanceof Error && 'code' in error ? error.code : undefined;
@@ -83,7 +85,7 @@ export function loadBinding(): Binding {
 
 /** The binding needs libfuse.so.2: the system's, which knows where its fusermount is, or else the package's own. */
 function load(require: NodeJS.Require, directory: string): Binding {
-  const build = require('node-gyp-build') as (directory: string) => Binding;
+  const build = require(LOADER) as (directory: string) => Binding;
   try {
     return build(directory);
   } catch (error) {
