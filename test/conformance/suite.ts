@@ -172,9 +172,8 @@ async function prepare(bench: Bench, rows: readonly (readonly [name: string, row
   const base = bench.ground.directory;
   for (const path of [...lowers, upper, work, 'merged']) if (path !== undefined) await system.mkdir(`${base}/${path}`);
   for (const [name, row] of rows) {
-    for (const [index, lower] of lowers.entries()) {
-      await makeTree(system, `${base}/${lower}/${name}`, row.lowers?.[index] ?? {});
-    }
+    const made = lowers.map((lower, index) => makeTree(system, `${base}/${lower}/${name}`, row.lowers?.[index] ?? {}));
+    await Promise.all(made);
     if (upper !== undefined && row.upper !== undefined) await makeTree(system, `${base}/${upper}/${name}`, row.upper);
   }
 }

@@ -3,6 +3,11 @@ import { join } from 'node:path';
 import { type Status } from './structures.ts';
 import { type System } from './system.ts';
 
+const S_IFMT = 0o170000;
+const S_IFDIR = 0o040000;
+const S_IFLNK = 0o120000;
+const S_IFREG = 0o100000;
+
 /** How a file of a layer is to be made. */
 export interface Making {
   readonly mode?: number;
@@ -67,15 +72,20 @@ export function hardlink(target: string): Item {
 /** The kernel's whiteout: character device 0:0. */
 export const whiteout = node(0o020000);
 
-/** Fills a directory, making it where it is not there. */
+/** Fills a directory, making it where it is not there: plain files first and all at once, then the others in order. */
 export async function makeTree(system: System, path: string, tree: Tree): Promise<void> {
   if (!(await system.exists(path))) await system.mkdir(path);
-  for (const [name, entry] of Object.entries(tree)) {
-    const below = `${path}/${name}`;
-    if (typeof entry === 'string') await system.put(below, entry);
-    else if (entry instanceof Item) await entry.make(system, below);
-    else await makeTree(system, below, entry);
+  const entries = Object.entries(tree);
+  const plain = entries.filter((entry): entry is [string, string] => typeof entry[1] === 'string');
+  await Promise.all(plain.map(([name, content]) => makeFile(system, `${path}/${name}`, content)));
+  for (const [name, entry] of entries) {
+    if (entry instanceof Item) await entry.make(system, `${path}/${name}`);
+    else if (typeof entry !== 'string') await makeTree(system, `${path}/${name}`, entry);
   }
+}
+
+function makeFile(system: System, path: string, content: string): Promise<unknown> {
+  return content === '' ? system.mknod(path, S_IFREG | 0o644) : system.put(path, content);
 }
 
 /** What a snapshot leaves out. */
@@ -83,11 +93,6 @@ export interface SnapshotOptions {
   readonly times?: boolean;
   readonly xattrs?: boolean;
 }
-
-const S_IFMT = 0o170000;
-const S_IFDIR = 0o040000;
-const S_IFLNK = 0o120000;
-const S_IFREG = 0o100000;
 
 async function describe(system: System, path: string, status: Status, options: SnapshotOptions): Promise<string> {
   const type = status.mode & S_IFMT;
