@@ -112,7 +112,7 @@ async function main(): Promise<void> {
   } else if (line.version) {
     await printVersion();
   } else if (line.foreground) {
-    await serveUntilEnd(await mount(mountOptions(line)));
+    await serveUntilEnd(mount(mountOptions(line)));
   } else {
     await spawnDaemon(mountOptions(line));
   }

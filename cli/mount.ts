@@ -46,7 +46,7 @@ function mountOptions(mountpoint: string, flags: Flags): MountOptions {
 
 async function run(mountpoint: string, flags: Flags): Promise<void> {
   const options = mountOptions(mountpoint, flags);
-  if (flags.foreground === true) await serveUntilEnd(await mount(options));
+  if (flags.foreground === true) await serveUntilEnd(mount(options));
   else await spawnDaemon(options);
 }
 

@@ -31,11 +31,14 @@ function tell(text: string): boolean {
 async function main(): Promise<void> {
   try {
     const options = readOptions();
-    const served = await mount(options);
+    const mounting = mount(options);
+    const end = serveUntilEnd(mounting);
+    // It rejects as the mounting does, which is told below.
+    end.catch(() => undefined);
+    const served = await mounting;
     process.title = `fuse-lamina ${toText(served.mountpoint)}`;
     process.chdir('/');
     process.umask(0);
-    const end = serveUntilEnd(served);
     // Who was interrupted, or gave up waiting, believes that nothing is mounted.
     if (!tell('')) await served.unmount();
     await end;

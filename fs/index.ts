@@ -25,9 +25,14 @@ export async function mount(options: MountOptions): Promise<Mount> {
   return (await import('./mount.ts')).mount(options);
 }
 
-/** Serves a mount until it is unmounted, or SIGTERM, SIGINT or SIGHUP asks for its end. */
-export async function serveUntilEnd(mounted: Mount): Promise<void> {
-  return (await import('./serve.ts')).serveUntilEnd(mounted);
+/**
+ * Serves a mount, from its making on, until it is unmounted, or SIGTERM, SIGINT or SIGHUP asks for its end. Rejects
+ * where the mount could not be made.
+ */
+export async function serveUntilEnd(mounting: Promise<Mount>): Promise<void> {
+  // Its failure is heard below, perhaps after it has come.
+  mounting.catch(() => undefined);
+  return (await import('./serve.ts')).serveUntilEnd(mounting);
 }
 
 /**

@@ -73,6 +73,7 @@ class ServedMount implements Mount {
     try {
       const { Publication } = await loading;
       this.#publication = await Publication.create(state, () => this.stats());
+      if (this.#publication === undefined) throw new Error('no directory for its state can be had in /run or /tmp');
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       log(`lamina mounts will not show ${toText(mountpoint)}: ${reason}`);
