@@ -69,6 +69,10 @@ function openUnion(options: OverlayOptions): FileSystem {
  */
 export async function serveNatively(input: NativeInput): Promise<{ readonly ended: Promise<void> }> {
   const { mountpoint, fuse, requests } = input;
+  // One thread of libuv's pool waits for libfuse's end; the other work of this process needs another.
+  if (process.env['UV_THREADPOOL_SIZE'] === '1') {
+    throw new Error('the backend fuse-native needs at least two threads in the pool: UV_THREADPOOL_SIZE=2 or more');
+  }
   const binding = loadBinding();
   // Threads of libuv's pool keep their umask while this one changes its own.
   check(leaveSharedDirectory(), 'separate the main thread from the umask of other threads');
