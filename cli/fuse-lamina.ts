@@ -20,6 +20,7 @@ const USAGE = `Usage: fuse-lamina [options] MOUNTPOINT
     -o upperdir=DIR            takes the changes; without it the mount is read-only
     -o workdir=DIR             an empty directory on the upper's filesystem
     -o OPTION[,OPTION...]      further options of fuse-overlayfs, overlayfs and mount
+    -o backend=fuse-native     through libfuse 2.9 in the npm package fuse-native (or LAMINA_BACKEND=fuse-native)
     -f                         stay in the foreground
     -d, --debug                stay in the foreground
     -h, --help                 print this
