@@ -4,7 +4,7 @@ import { DT_DIR } from '../sys/constants.ts';
 /** Position of the upper layer in a directory's stack; lower layers have 1, 2, ... top first. */
 export const UPPER = 0;
 /** In no layer. */
-export const NOWHERE = -1;
+const NOWHERE = -1;
 
 /**
  * What the layers say of one name in a directory. The upper's part and the lowers' part are kept apart: what is below

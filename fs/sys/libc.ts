@@ -40,11 +40,6 @@ export function bindAsync(prototype: string): AsyncNative {
     });
 }
 
-/** The errno that the last call on this thread left behind. */
-export function lastErrno(): number {
-  return koffi.errno();
-}
-
 /** Turns libc's convention (-1 and errno) into ours: a negative errno. */
 export function result(value: number): number {
   return value === -1 ? -koffi.errno() : value;

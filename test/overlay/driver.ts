@@ -168,7 +168,7 @@ export class Driver {
   }
 }
 
-export function ok(value: number, attempt: string): number {
+function ok(value: number, attempt: string): number {
   if (value < 0) throw new Error(`${errnoName(value)}: ${attempt}`);
   return value;
 }
