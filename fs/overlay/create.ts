@@ -199,7 +199,7 @@ function markOpaque(dirfd: number, name: ByteString): number {
 }
 
 /** @param exchange the whiteout is a device and cannot be replaced by a directory: it comes out instead. */
-export function overWhiteout(
+function overWhiteout(
   fromDirfd: number,
   from: ByteString,
   dirfd: number,
