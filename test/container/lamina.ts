@@ -1,5 +1,5 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ImageRecipe, type Layer, buildArchive, programLayer } from '../../runner/demo/image.ts';
@@ -137,32 +137,32 @@ export async function recipe(
 
 /** Makes an ordinary user without subordinate ids, or with a range. */
 export function makeUser(name: string, range?: { readonly start: number; readonly count: number }): User {
-  execFileSync('useradd', ['--create-home', '--shell', '/bin/sh', name], { stdio: 'ignore' });
-  dropRanges(name);
+  // One that a killed run left.
+  spawnSync('userdel', ['--remove', name]);
+  // useradd gives a range by itself where /etc/subuid is there.
+  const noRange = ['-K', 'SUB_UID_COUNT=0', '-K', 'SUB_GID_COUNT=0'];
+  changeUsers('useradd', ...noRange, '--create-home', '--shell', '/bin/sh', name);
   if (range !== undefined) {
     const ids = `${range.start}-${range.start + range.count - 1}`;
-    execFileSync('usermod', ['--add-subuids', ids, '--add-subgids', ids, name]);
+    changeUsers('usermod', '--add-subuids', ids, '--add-subgids', ids, name);
   }
   return { name, uid: Number(execFileSync('id', ['-u', name], { encoding: 'utf8' })) };
 }
 
-// useradd gives a range by itself where /etc/subuid is there.
-function dropRanges(name: string): void {
-  for (const [table, flag] of [
-    ['/etc/subuid', '--del-subuids'],
-    ['/etc/subgid', '--del-subgids'],
-  ] as const) {
-    const text =
-      statSync(table, { throwIfNoEntry: false }) === undefined
-        ? ''
-        : execFileSync('cat', [table], { encoding: 'utf8' });
-    for (const line of text.split('\n').filter((entry) => entry.startsWith(`${name}:`))) {
-      const [, start = '0', count = '0'] = line.split(':');
-      execFileSync('usermod', [flag, `${start}-${Number(start) + Number(count) - 1}`, name]);
-    }
-  }
+export function removeUser(name: string): void {
+  changeUsers('userdel', '--remove', name);
 }
 
-export function removeUser(name: string): void {
-  execFileSync('userdel', ['--remove', name], { stdio: 'ignore' });
+const ATTEMPTS = 100;
+const PAUSE_MILLISECONDS = 100;
+
+// Tests of other files change users too, and who finds the tables locked is told to try again.
+function changeUsers(program: string, ...args: readonly string[]): void {
+  for (let attempt = 1; ; attempt += 1) {
+    const { status, stderr, error } = spawnSync(program, args, { encoding: 'utf8' });
+    if (status === 0) return;
+    const isLocked = stderr.includes('lock');
+    if (!isLocked || attempt === ATTEMPTS) throw error ?? new Error(`${program} ${args.join(' ')}: ${stderr}`);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MILLISECONDS);
+  }
 }
