@@ -69,7 +69,7 @@ const rows: readonly Row[] = [
   {
     name: 'mkdir over a whiteout shows nothing of the directory that was removed, after a remount too',
     lowers: [{ d: { old: 'o', sub: { x: '' } } }],
-    async run({ root, at, remount }) {
+    async run({ root, at }) {
       await root.unlink(at('d/old'));
       await root.unlink(at('d/sub/x'));
       await root.rmdir(at('d/sub'));
@@ -77,7 +77,8 @@ const rows: readonly Row[] = [
       await root.mkdir(at('d'));
       expect(await root.names(at('d'))).toEqual([]);
       await root.put(at('d/new'), 'n');
-      await remount();
+    },
+    async after({ root, at }) {
       expect(await root.names(at('d'))).toEqual(['new']);
       expect(await errnoOf(root.stat(at('d/old')))).toBe('ENOENT');
     },
@@ -85,23 +86,25 @@ const rows: readonly Row[] = [
   {
     name: 'mkdir over a whiteout below two lower directories shows nothing of either',
     lowers: [{ d: { a: '' } }, { d: { b: '' } }],
-    async run({ root, at, remount }) {
+    async run({ root, at }) {
       await root.unlink(at('d/a'));
       await root.unlink(at('d/b'));
       await root.rmdir(at('d'));
       await root.mkdir(at('d'));
-      await remount();
+    },
+    async after({ root, at }) {
       expect(await root.names(at('d'))).toEqual([]);
     },
   },
   {
     name: 'create over a whiteout is the new file alone, after a remount too',
     lowers: [{ a: 'old' }],
-    async run({ root, at, lower, remount }) {
+    async run({ root, at }) {
       await root.unlink(at('a'));
       await root.put(at('a'), 'new');
       expect(await root.text(at('a'))).toBe('new');
-      await remount();
+    },
+    async after({ root, at, lower }) {
       expect(await root.text(at('a'))).toBe('new');
       expect(await root.text(lower(0, 'a'))).toBe('old');
     },
@@ -109,14 +112,15 @@ const rows: readonly Row[] = [
   {
     name: 'a file may take the place of a removed lower directory, and the other way round',
     lowers: [{ d: { x: '' }, f: 'file' }],
-    async run({ root, at, remount }) {
+    async run({ root, at }) {
       await root.unlink(at('d/x'));
       await root.rmdir(at('d'));
       await root.put(at('d'), 'now a file');
       await root.unlink(at('f'));
       await root.mkdir(at('f'));
       await root.put(at('f/in'), 'x');
-      await remount();
+    },
+    async after({ root, at }) {
       expect(await root.text(at('d'))).toBe('now a file');
       expect(await root.names(at('f'))).toEqual(['in']);
     },

@@ -51,7 +51,7 @@ const mappings: readonly Row[] = [
   {
     name: 'a MAP_SHARED mapping is written, synced and read back by others',
     lowers: [{ a: 'x'.repeat(PAGE) }],
-    async run({ root, at, remount }) {
+    async run({ root, at }) {
       const fd = await root.open(at('a'), O_RDWR);
       const address = await mapped(root, fd, PROT_READ | PROT_WRITE, MAP_SHARED);
       await root.poke(address + 10n, 'through the mapping');
@@ -59,7 +59,8 @@ const mappings: readonly Row[] = [
       expect((await root.pread(fd, 19, 10)).toString()).toBe('through the mapping');
       await root.munmap(address, PAGE);
       await root.close(fd);
-      await remount();
+    },
+    async after({ root, at }) {
       expect((await root.text(at('a'))).slice(8, 31)).toBe('xxthrough the mappingxx');
     },
   },
@@ -142,7 +143,7 @@ const kinds: readonly Row[] = [
   {
     name: 'O_TMPFILE makes a file without a name, which linkat gives one',
     lowers: [{ d: directory({}, { mode: 0o777 }) }],
-    async run({ root, at, remount }) {
+    async run({ root, at }) {
       const fd = await root.open(at('d'), O_TMPFILE | O_RDWR, 0o640);
       await root.write(fd, 'temporary');
       expect(await root.fstat(fd)).toMatchObject({ nlink: 0, size: 9, mode: 0o100640 });
@@ -150,7 +151,8 @@ const kinds: readonly Row[] = [
       await root.link(`/proc/self/fd/${fd}`, at('d/named'), AT_SYMLINK_FOLLOW);
       expect((await root.fstat(fd)).nlink).toBe(1);
       await root.close(fd);
-      await remount();
+    },
+    async after({ root, at }) {
       expect(await root.text(at('d/named'))).toBe('temporary');
     },
   },

@@ -57,11 +57,12 @@ function whiteoutRows({ name, hiding, stays, ...conditions }: WhiteoutFormat): r
       ...conditions,
       name: `whiteout as ${name}: hides a directory with all that is in it`,
       lowers: [{ d: hiding({}) }, { d: { a: { x: '' } } }],
-      async run({ root, at, remount }) {
+      async run({ root, at }) {
         expect(await root.names(at('d'))).toEqual([]);
         await root.mkdir(at('d/a'));
         expect(await root.names(at('d/a'))).toEqual([]);
-        await remount();
+      },
+      async after({ root, at }) {
         expect(await root.names(at('d/a'))).toEqual([]);
       },
     },
@@ -70,9 +71,10 @@ function whiteoutRows({ name, hiding, stays, ...conditions }: WhiteoutFormat): r
       differs: stays ?? conditions.differs,
       name: `whiteout as ${name}: a directory of nothing else is empty, and is removed`,
       lowers: [{ d: hiding({}) }, { d: { a: '' } }],
-      async run({ root, at, remount }) {
+      async run({ root, at }) {
         await root.rmdir(at('d'));
-        await remount();
+      },
+      async after({ root, at }) {
         expect(await root.names(at())).toEqual([]);
       },
     },
@@ -117,12 +119,13 @@ function opaqueRows({ name, marked, ...conditions }: OpaqueFormat): readonly Row
       name: `opaque as ${name}: in the upper, and stays so over changes and a remount`,
       lowers: [{ d: { hidden: '', other: { x: '' } } }],
       upper: { d: marked({ mine: 'm' }) },
-      async run({ root, at, remount }) {
+      async run({ root, at }) {
         expect(await root.names(at('d'))).toEqual(['mine']);
         await root.put(at('d/hidden'), 'new');
         await root.mkdir(at('d/other'));
         await root.unlink(at('d/hidden'));
-        await remount();
+      },
+      async after({ root, at }) {
         expect(await root.names(at('d'))).toEqual(['mine', 'other']);
         expect(await root.names(at('d/other'))).toEqual([]);
       },

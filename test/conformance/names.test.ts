@@ -26,10 +26,11 @@ const rows: readonly Row[] = [
   {
     name: 'strange names are made, found, listed, renamed and removed, byte for byte',
     lowers: [{}],
-    async run({ root, at, remount }) {
+    async run({ root, at }) {
       for (const [index, name] of STRANGE.entries()) await root.put(at(name), `content ${index}`);
       expect(await root.names(at())).toEqual([...STRANGE].sort());
-      await remount();
+    },
+    async after({ root, at }) {
       for (const [index, name] of STRANGE.entries()) expect(await root.text(at(name))).toBe(`content ${index}`);
       for (const name of STRANGE) await root.rename(at(name), at(`${name}\xff`));
       expect(await root.names(at())).toEqual(STRANGE.map((name) => `${name}\xff`).sort());
@@ -40,11 +41,12 @@ const rows: readonly Row[] = [
   {
     name: 'strange names of a lower layer are found, changed and hidden',
     lowers: [Object.fromEntries(STRANGE.map((name) => [name, 'x']))],
-    async run({ root, at, remount }) {
+    async run({ root, at }) {
       expect(await root.names(at())).toEqual([...STRANGE].sort());
       for (const name of STRANGE.slice(0, 8)) await root.put(at(name), 'changed');
       for (const name of STRANGE.slice(8)) await root.unlink(at(name));
-      await remount();
+    },
+    async after({ root, at }) {
       expect(await root.names(at())).toEqual(STRANGE.slice(0, 8).sort());
       for (const name of STRANGE.slice(0, 8)) expect(await root.text(at(name))).toBe('changed');
     },
@@ -52,7 +54,7 @@ const rows: readonly Row[] = [
   {
     name: 'a name of 255 bytes is made, changed, renamed and hidden',
     lowers: [{ [LONGEST]: 'lower' }],
-    async run({ root, at, remount }) {
+    async run({ root, at }) {
       const other = 'm'.repeat(255);
       await root.put(at(other), 'upper');
       expect(await root.text(at(LONGEST))).toBe('lower');
@@ -61,7 +63,8 @@ const rows: readonly Row[] = [
       await root.unlink(at(LONGEST));
       await root.mkdir(at(LONGEST));
       await root.put(at(`${LONGEST}/${LONGEST}`), 'x');
-      await remount();
+    },
+    async after({ root, at }) {
       expect(await root.names(at())).toEqual([LONGEST, 'o'.repeat(255)]);
       expect(await root.text(at(`${LONGEST}/${LONGEST}`))).toBe('x');
     },

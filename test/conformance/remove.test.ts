@@ -34,20 +34,22 @@ const rows: readonly Row[] = [
     name: 'unlink of a file that upper and lower have does not bring the lower one back',
     lowers: [{ a: 'lower' }, { a: 'bottom' }],
     upper: { a: 'upper' },
-    async run({ root, at, remount }) {
+    async run({ root, at }) {
       await root.unlink(at('a'));
       expect(await errnoOf(root.stat(at('a')))).toBe('ENOENT');
-      await remount();
+    },
+    async after({ root, at }) {
       expect(await errnoOf(root.stat(at('a')))).toBe('ENOENT');
     },
   },
   {
     name: 'unlink of a file that was copied up does not bring the lower one back',
     lowers: [{ a: 'lower' }],
-    async run({ root, at, remount }) {
+    async run({ root, at }) {
       await root.chmod(at('a'), 0o600);
       await root.unlink(at('a'));
-      await remount();
+    },
+    async after({ root, at }) {
       expect(await root.names(at())).toEqual([]);
     },
   },
@@ -84,11 +86,12 @@ const rows: readonly Row[] = [
     name: 'rmdir of an upper, a lower and a merged directory that are empty',
     lowers: [{ low: {}, both: {} }],
     upper: { both: {} },
-    async run({ root, at, lower, remount }) {
+    async run({ root, at }) {
       await root.mkdir(at('up'));
       for (const name of ['up', 'low', 'both']) await root.rmdir(at(name));
       expect(await root.names(at())).toEqual([]);
-      await remount();
+    },
+    async after({ root, at, lower }) {
       expect(await root.names(at())).toEqual([]);
       expect(await root.names(lower(0))).toEqual(['both', 'low']);
     },
@@ -105,12 +108,13 @@ const rows: readonly Row[] = [
     name: 'rmdir of a merged directory that whiteouts empty',
     lowers: [{ d: { a: '', b: '' } }],
     upper: { d: { a: whiteout } },
-    async run({ root, at, remount }) {
+    async run({ root, at }) {
       expect(await errnoOf(root.rmdir(at('d')))).toBe('ENOTEMPTY');
       await root.unlink(at('d/b'));
       await root.rmdir(at('d'));
       expect(await errnoOf(root.stat(at('d')))).toBe('ENOENT');
-      await remount();
+    },
+    async after({ root, at }) {
       expect(await errnoOf(root.stat(at('d')))).toBe('ENOENT');
     },
   },
@@ -126,13 +130,14 @@ const rows: readonly Row[] = [
   {
     name: 'a whole lower tree is removed from below, and can be made anew',
     lowers: [{ t: { a: { b: { c: 'x' }, d: 'y' }, e: 'z' } }, { t: { a: { b: { q: 'x' } } } }],
-    async run({ root, at, remount }) {
+    async run({ root, at }) {
       for (const name of ['t/a/b/c', 't/a/b/q', 't/a/d', 't/e']) await root.unlink(at(name));
       for (const name of ['t/a/b', 't/a', 't']) await root.rmdir(at(name));
       expect(await root.names(at())).toEqual([]);
       await root.mkdir(at('t'));
       await root.mkdir(at('t/a'));
-      await remount();
+    },
+    async after({ root, at }) {
       expect(await root.names(at('t/a'))).toEqual([]);
     },
   },

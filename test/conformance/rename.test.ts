@@ -39,14 +39,15 @@ const files: readonly Row[] = [
   {
     name: 'rename over a lower file, an upper file and a copied-up one',
     lowers: [{ low: 'low', changed: 'low', a: 'a', b: 'b' }],
-    async run({ root, at, remount }) {
+    async run({ root, at }) {
       await root.put(at('up'), 'up');
       await root.put(at('c'), 'c');
       await root.chmod(at('changed'), 0o600);
       await root.rename(at('a'), at('low'));
       await root.rename(at('b'), at('up'));
       await root.rename(at('c'), at('changed'));
-      await remount();
+    },
+    async after({ root, at }) {
       expect(await root.names(at())).toEqual(['changed', 'low', 'up']);
       expect(await root.text(at('low'))).toBe('a');
       expect(await root.text(at('up'))).toBe('b');
@@ -56,13 +57,14 @@ const files: readonly Row[] = [
   {
     name: 'rename onto a whiteout, and back',
     lowers: [{ a: 'a', gone: 'old' }],
-    async run({ root, at, remount }) {
+    async run({ root, at }) {
       await root.unlink(at('gone'));
       await root.rename(at('a'), at('gone'));
       expect(await root.names(at())).toEqual(['gone']);
       await root.rename(at('gone'), at('a'));
       expect(await root.names(at())).toEqual(['a']);
-      await remount();
+    },
+    async after({ root, at }) {
       expect(await root.names(at())).toEqual(['a']);
       expect(await root.text(at('a'))).toBe('a');
     },
@@ -93,13 +95,14 @@ const files: readonly Row[] = [
   {
     name: 'RENAME_EXCHANGE of upper files, and of an upper with a lower one',
     lowers: [{ low: 'low' }],
-    async run({ root, at, remount }) {
+    async run({ root, at }) {
       await root.put(at('a'), 'a');
       await root.put(at('b'), 'b');
       await root.rename(at('a'), at('b'), RENAME_EXCHANGE);
       expect([await root.text(at('a')), await root.text(at('b'))]).toEqual(['b', 'a']);
       await root.rename(at('a'), at('low'), RENAME_EXCHANGE);
-      await remount();
+    },
+    async after({ root, at }) {
       expect([await root.text(at('a')), await root.text(at('low'))]).toEqual(['low', 'b']);
     },
   },
@@ -175,11 +178,12 @@ const files: readonly Row[] = [
   {
     name: 'the pattern of editors: write aside, rename over a lower file',
     lowers: [{ etc: { passwd: 'old' } }],
-    async run({ root, at, remount }) {
+    async run({ root, at }) {
       await root.put(at('etc/.passwd.tmp'), 'new');
       await root.link(at('etc/passwd'), at('etc/passwd-'));
       await root.rename(at('etc/.passwd.tmp'), at('etc/passwd'));
-      await remount();
+    },
+    async after({ root, at }) {
       expect(await root.names(at('etc'))).toEqual(['passwd', 'passwd-']);
       expect(await root.text(at('etc/passwd'))).toBe('new');
       expect(await root.text(at('etc/passwd-'))).toBe('old');
@@ -191,7 +195,7 @@ const directories: readonly Row[] = [
   {
     name: 'rename of an upper directory with what is in it',
     lowers: [{ d: {} }],
-    async run({ root, at, remount }) {
+    async run({ root, at }) {
       await root.mkdir(at('n'));
       await root.mkdir(at('n/m'));
       await root.put(at('n/m/f'), 'x');
@@ -199,35 +203,38 @@ const directories: readonly Row[] = [
       expect(await root.text(at('d/moved/m/f'))).toBe('x');
       expect(await errnoOf(root.stat(at('n')))).toBe('ENOENT');
       await root.put(at('d/moved/m/g'), 'y');
-      await remount();
+    },
+    async after({ root, at }) {
       expect(await root.names(at('d/moved/m'))).toEqual(['f', 'g']);
     },
   },
   {
     name: 'rename of an upper directory onto the name of a removed lower one shows nothing of it',
     lowers: [{ d: { old: '' } }],
-    async run({ root, at, remount }) {
+    async run({ root, at }) {
       await root.unlink(at('d/old'));
       await root.rmdir(at('d'));
       await root.mkdir(at('n'));
       await root.put(at('n/new'), '');
       await root.rename(at('n'), at('d'));
       expect(await root.names(at('d'))).toEqual(['new']);
-      await remount();
+    },
+    async after({ root, at }) {
       expect(await root.names(at('d'))).toEqual(['new']);
     },
   },
   {
     name: 'rename of an upper directory over an empty lower and an empty merged directory',
     lowers: [{ low: {}, both: { x: '' } }],
-    async run({ root, at, remount }) {
+    async run({ root, at }) {
       await root.unlink(at('both/x'));
       for (const name of ['low', 'both']) {
         await root.mkdir(at('n'));
         await root.put(at(`n/in-${name}`), '');
         await root.rename(at('n'), at(name));
       }
-      await remount();
+    },
+    async after({ root, at }) {
       expect(await root.names(at())).toEqual(['both', 'low']);
       expect(await root.names(at('low'))).toEqual(['in-low']);
       expect(await root.names(at('both'))).toEqual(['in-both']);
@@ -286,10 +293,11 @@ const redirected: readonly Row[] = [
   {
     name: 'rename of a lower directory, with what is in it, after a remount too',
     lowers: [{ d: { a: 'a', e: { f: 'f' } }, to: {} }, { d: { b: 'b' } }],
-    async run({ root, at, remount }) {
+    async run({ root, at }) {
       await root.rename(at('d'), at('to/moved'));
       expect(await root.names(at('to/moved'))).toEqual(['a', 'b', 'e']);
-      await remount();
+    },
+    async after({ root, at }) {
       expect(await root.text(at('to/moved/e/f'))).toBe('f');
       expect(await root.text(at('to/moved/b'))).toBe('b');
       expect(await errnoOf(root.stat(at('d')))).toBe('ENOENT');
@@ -298,21 +306,23 @@ const redirected: readonly Row[] = [
   {
     name: 'rename of a merged directory that was changed',
     lowers: [{ d: { a: 'a', b: 'b' } }],
-    async run({ root, at, remount }) {
+    async run({ root, at }) {
       await root.unlink(at('d/a'));
       await root.put(at('d/n'), 'n');
       await root.rename(at('d'), at('moved'));
-      await remount();
+    },
+    async after({ root, at }) {
       expect(await root.names(at('moved'))).toEqual(['b', 'n']);
     },
   },
   {
     name: 'rename of a lower directory onto an empty lower directory, and of another into its old place',
     lowers: [{ d: { a: 'a' }, empty: {}, other: { o: 'o' } }],
-    async run({ root, at, remount }) {
+    async run({ root, at }) {
       await root.rename(at('d'), at('empty'));
       await root.rename(at('other'), at('d'));
-      await remount();
+    },
+    async after({ root, at }) {
       expect(await root.names(at())).toEqual(['d', 'empty']);
       expect(await root.names(at('empty'))).toEqual(['a']);
       expect(await root.names(at('d'))).toEqual(['o']);
@@ -338,11 +348,12 @@ const redirected: readonly Row[] = [
   {
     name: 'a directory made where a renamed one was is empty',
     lowers: [{ d: { a: 'a' } }],
-    async run({ root, at, remount }) {
+    async run({ root, at }) {
       await root.rename(at('d'), at('moved'));
       await root.mkdir(at('d'));
       expect(await root.names(at('d'))).toEqual([]);
-      await remount();
+    },
+    async after({ root, at }) {
       expect(await root.names(at('d'))).toEqual([]);
       expect(await root.names(at('moved'))).toEqual(['a']);
     },
@@ -350,10 +361,11 @@ const redirected: readonly Row[] = [
   {
     name: 'RENAME_EXCHANGE of two lower directories, and of a directory with a file',
     lowers: [{ d: { a: 'a' }, e: { b: 'b' }, f: 'file' }],
-    async run({ root, at, remount }) {
+    async run({ root, at }) {
       await root.rename(at('d'), at('e'), RENAME_EXCHANGE);
       await root.rename(at('d'), at('f'), RENAME_EXCHANGE);
-      await remount();
+    },
+    async after({ root, at }) {
       expect(await root.names(at('e'))).toEqual(['a']);
       expect(await root.names(at('f'))).toEqual(['b']);
       expect(await root.text(at('d'))).toBe('file');

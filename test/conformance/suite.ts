@@ -20,6 +20,8 @@ export interface Row {
   /** Why a union does not behave so, on purpose: the row is skipped there, and the title says why. */
   readonly differs?: Partial<Record<Mounter['kind'], string>> | undefined;
   readonly run: (site: Site) => Promise<void>;
+  /** What holds once all rows have run and the union is mounted anew: one remount serves them all. */
+  readonly after?: (site: Site) => Promise<void>;
 }
 
 /** The union that the rows of a suite share. */
@@ -213,14 +215,22 @@ export function conformance(title: string, rows: readonly Row[], setup: Setup = 
       beforeEach(() => bench?.revive());
       afterEach(() => bench?.ground.release());
       afterAll(() => bench?.close());
-      for (const row of rows) {
+      const declare = (row: Row, title: string, act: (site: Site) => Promise<void>) => {
         const missing = missingFor(row, mounter);
-        const name = `row${feasible.indexOf(row)}`;
-        test.skipIf(missing !== undefined)(titled(row.name, missing), async () => {
+        test.skipIf(missing !== undefined)(titled(title, missing), async () => {
           if (bench === undefined) throw new Error('nothing is mounted');
-          await row.run(new Site(bench, await bench.ground.system(), name));
+          await act(new Site(bench, await bench.ground.system(), `row${feasible.indexOf(row)}`));
         });
-      }
+      };
+      for (const row of rows) declare(row, row.name, row.run);
+      if (!rows.some(({ after }) => after !== undefined)) return;
+      describe('mounted anew', () => {
+        beforeAll(async () => {
+          await bench?.unmount();
+          await bench?.mount();
+        });
+        for (const row of rows) if (row.after !== undefined) declare(row, row.name, row.after);
+      });
     });
   }
 }
