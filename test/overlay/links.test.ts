@@ -1,32 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import { appendFileSync, linkSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { NO_HANDLE } from '../../fs/filesystem.ts';
-import { type Driver, Ground, put } from './driver.ts';
-
-const isRoot = process.getuid?.() === 0;
-
-let ground: Ground;
-let low: string;
-let deep: string;
-let union: Driver;
-
-beforeEach(() => {
-  ground = new Ground();
-  low = ground.directory('low');
-  deep = ground.directory('deep');
-});
-
-afterEach(() => {
-  union.close();
-  ground.remove();
-});
-
-function mount(options = {}): Driver {
-  union = ground.overlay([low, deep], options);
-  return union;
-}
+import { put } from './driver.ts';
+import { ground, isRoot, low, mount, union, use } from './setup.ts';
 
 describe.skipIf(!isRoot)('hard links and inode numbers of a union (needs root)', () => {
   test('lower hard links stay one file over copy-up', () => {
@@ -166,7 +144,7 @@ describe.skipIf(!isRoot)('hard links and inode numbers of a union (needs root)',
     } finally {
       execFileSync('umount', [merged]);
     }
-    union = ground.overlay([low]);
+    use(ground.overlay([low]));
     expect(union.read('a')).toBe('two and more');
   });
 });

@@ -1,32 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import { lstatSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { CHANGE } from '../../fs/filesystem.ts';
-import { type Driver, Ground, put } from './driver.ts';
-
-const isRoot = process.getuid?.() === 0;
-
-let ground: Ground;
-let low: string;
-let deep: string;
-let union: Driver;
-
-beforeEach(() => {
-  ground = new Ground();
-  low = ground.directory('low');
-  deep = ground.directory('deep');
-});
-
-afterEach(() => {
-  union.close();
-  ground.remove();
-});
-
-function mount(options = {}): Driver {
-  union = ground.overlay([low, deep], options);
-  return union;
-}
+import { put } from './driver.ts';
+import { deep, ground, isRoot, low, mount, union, use } from './setup.ts';
 
 const DATA = 'x'.repeat(100_000);
 
@@ -98,7 +76,7 @@ describe.skipIf(!isRoot)('metacopy (needs root)', () => {
     mount({ metacopy: true });
     union.change('d/f', { valid: CHANGE.mode, mode: 0o600 });
     union.close();
-    union = ground.overlay([deep]);
+    use(ground.overlay([deep]));
     expect(() => union.read('d/f')).toThrow('EIO');
     expect(() => union.write('d/f', 'x', 1)).toThrow('EIO');
     union.write('d/f', 'anew');
@@ -110,11 +88,11 @@ describe.skipIf(!isRoot)('metacopy (needs root)', () => {
     union.rename('d/f', 'd/g');
     union.close();
     const second = { upper: ground.directory('u2'), work: ground.directory('w2'), metacopy: true };
-    union = ground.overlay([ground.upper, low, deep], second);
+    use(ground.overlay([ground.upper, low, deep], second));
     expect(union.read('d/g').slice(0, 3)).toBe('xxx');
     union.rename('d/g', 'h');
     union.close();
-    union = ground.overlay([ground.upper, low, deep], second);
+    use(ground.overlay([ground.upper, low, deep], second));
     expect(union.read('h').slice(0, 3)).toBe('xxx');
     union.write('h', 'new', 1);
     expect(union.read('h').slice(0, 4)).toBe('newx');

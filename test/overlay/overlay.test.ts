@@ -10,33 +10,11 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { CHANGE, NO_HANDLE, ROOT_NODE } from '../../fs/filesystem.ts';
 import { COUNTER, COUNTERS } from '../../fs/overlay/options.ts';
-import { Driver, Ground, ROOT, isWhiteout, put, xattr } from './driver.ts';
-
-const isRoot = process.getuid?.() === 0;
-
-let ground: Ground;
-let low: string;
-let deep: string;
-let union: Driver;
-
-beforeEach(() => {
-  ground = new Ground();
-  low = ground.directory('low');
-  deep = ground.directory('deep');
-});
-
-afterEach(() => {
-  union.close();
-  ground.remove();
-});
-
-function mount(options = {}): Driver {
-  union = ground.overlay([low, deep], options);
-  return union;
-}
+import { Driver, ROOT, isWhiteout, put, xattr } from './driver.ts';
+import { deep, ground, isRoot, low, mount, union, use } from './setup.ts';
 
 describe.skipIf(!isRoot)('union of two lower layers and an upper (needs root)', () => {
   test('lookup takes the topmost layer', () => {
@@ -100,7 +78,7 @@ describe.skipIf(!isRoot)('union of two lower layers and an upper (needs root)', 
     put(bottom, 'x/old', '');
     put(deep, 'x', 'file');
     put(low, 'x/new', '');
-    union = ground.overlay([low, deep, bottom]);
+    use(ground.overlay([low, deep, bottom]));
     expect(union.list('x')).toEqual(['new']);
   });
 
@@ -273,7 +251,7 @@ describe.skipIf(!isRoot)('union of two lower layers and an upper (needs root)', 
   test('500 layers are one tree', () => {
     const layers = Array.from({ length: 500 }, (_, at) => ground.directory(`l${at}`));
     layers.forEach((layer, at) => put(layer, `d/f${at}`, String(at)));
-    union = ground.overlay(layers);
+    use(ground.overlay(layers));
     expect(union.list('d')).toHaveLength(500);
     expect(union.read('d/f499')).toBe('499');
   });
@@ -302,7 +280,7 @@ describe.skipIf(!isRoot)('union of two lower layers and an upper (needs root)', 
 
   test('a read-only union refuses every change with EROFS', () => {
     put(low, 'd/f', 'x');
-    union = new Driver({ lowers: [low, deep] });
+    use(new Driver({ lowers: [low, deep] }));
     expect(() => union.create('d/g')).toThrow('EROFS');
     expect(() => union.write('d/f', '')).toThrow('EROFS');
     expect(() => union.unlink('d/f')).toThrow('EROFS');
@@ -340,7 +318,7 @@ describe.skipIf(!isRoot)('union of two lower layers and an upper (needs root)', 
     union.close();
     expect(() => mount()).toThrow(/volatile/);
     expect(existsSync(join(ground.work, 'work/incompat/volatile'))).toBe(true);
-    union = ground.overlay([low], { upper: ground.directory('u2'), work: ground.directory('w2') });
+    use(ground.overlay([low], { upper: ground.directory('u2'), work: ground.directory('w2') }));
   });
 
   test('createOverlay names a missing layer', () => {

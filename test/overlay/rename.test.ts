@@ -1,32 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { RENAME_EXCHANGE, RENAME_NOREPLACE } from '../../fs/sys/constants.ts';
-import { type Driver, Ground, isWhiteout, put, xattr } from './driver.ts';
-
-const isRoot = process.getuid?.() === 0;
-
-let ground: Ground;
-let low: string;
-let deep: string;
-let union: Driver;
-
-beforeEach(() => {
-  ground = new Ground();
-  low = ground.directory('low');
-  deep = ground.directory('deep');
-});
-
-afterEach(() => {
-  union.close();
-  ground.remove();
-});
-
-function mount(options = {}): Driver {
-  union = ground.overlay([low, deep], options);
-  return union;
-}
+import { isWhiteout, put, xattr } from './driver.ts';
+import { deep, ground, isRoot, low, mount, union, use } from './setup.ts';
 
 describe.skipIf(!isRoot)('rename in a union (needs root)', () => {
   test('rename of a lower file moves a copy and leaves a whiteout', () => {
@@ -110,15 +88,15 @@ describe.skipIf(!isRoot)('rename in a union (needs root)', () => {
     const bottom = ground.directory('bottom');
     put(bottom, 'a/b/c/f', 'f');
     put(bottom, 'x/y', '');
-    union = ground.overlay([bottom]);
+    use(ground.overlay([bottom]));
     union.rename('a/b', 'x/b');
     union.close();
     const second = { upper: ground.directory('u2'), work: ground.directory('w2') };
-    union = ground.overlay([ground.upper, bottom], second);
+    use(ground.overlay([ground.upper, bottom], second));
     expect(union.read('x/b/c/f')).toBe('f');
     union.rename('x/b/c', 'c');
     union.close();
-    union = ground.overlay([ground.upper, bottom], second);
+    use(ground.overlay([ground.upper, bottom], second));
     expect(union.read('c/f')).toBe('f');
     expect(union.list('x/b')).toEqual([]);
   });
