@@ -17,24 +17,30 @@ const BOTTOM: Tree = {
   d: { a: 'hidden' },
 };
 
+/** How lamina is mounted. */
+export interface Variant {
+  readonly options?: readonly string[];
+  readonly environment?: readonly string[];
+}
+
 /** A union in a ground of its own, with many directories of the same content to act in. */
 export class Side {
   readonly mounter: Mounter;
   readonly ground: Ground;
   readonly system: System;
-  readonly #options: readonly string[];
+  readonly #variant: Variant;
   #mounted: Mounted | undefined;
 
-  private constructor(mounter: Mounter, ground: Ground, system: System, options: readonly string[]) {
+  private constructor(mounter: Mounter, ground: Ground, system: System, variant: Variant) {
     this.mounter = mounter;
-    this.#options = options;
+    this.#variant = variant;
     this.ground = ground;
     this.system = system;
   }
 
-  static async open(mounter: Mounter, sites: number, options: readonly string[] = []): Promise<Side> {
+  static async open(mounter: Mounter, sites: number, variant: Variant = {}): Promise<Side> {
     const ground = await Ground.open('root');
-    const side = new Side(mounter, ground, await ground.system(), options);
+    const side = new Side(mounter, ground, await ground.system(), variant);
     await side.#prepare(sites);
     await side.mount(mounter);
     return side;
@@ -43,10 +49,10 @@ export class Side {
   async #prepare(sites: number): Promise<void> {
     const { directory: base } = this.ground;
     for (const name of ['l0', 'l1', 'upper', 'work', 'merged']) await this.system.mkdir(`${base}/${name}`);
-    for (let site = 0; site < sites; site++) {
-      await makeTree(this.system, `${base}/l0/${site}`, { ...TOP, gone: whiteout });
-      await makeTree(this.system, `${base}/l1/${site}`, { ...BOTTOM, gone: 'hidden' });
-    }
+    await makeTree(this.system, `${base}/l0/0`, { ...TOP, gone: whiteout });
+    await makeTree(this.system, `${base}/l1/0`, { ...BOTTOM, gone: 'hidden' });
+    const copy = 'for site in $(seq 1 "$0"); do cp -a l0/0 "l0/$site" && cp -a l1/0 "l1/$site" || exit 1; done';
+    await this.ground.must(['sh', '-c', copy, String(sites - 1)]);
   }
 
   /** Mounts the layers by this union's own mounter or by the other's. */
@@ -56,7 +62,7 @@ export class Side {
       upper: 'upper',
       work: 'work',
       cwd: this.ground.directory,
-      options: mounter.kind === 'lamina' ? this.#options : [],
+      ...(mounter.kind === 'lamina' ? this.#variant : {}),
     };
     this.#mounted = await mounter.mount(this.ground, layers, `${this.ground.directory}/merged`);
   }
@@ -65,6 +71,13 @@ export class Side {
     const mounted = this.#mounted;
     this.#mounted = undefined;
     await mounted?.unmount();
+  }
+
+  /** Ends the daemon by SIGKILL, and takes away what it leaves mounted. */
+  async kill(): Promise<void> {
+    this.#mounted?.daemon?.kill('SIGKILL');
+    this.#mounted = undefined;
+    await this.ground.must(['umount', '--lazy', `${this.ground.directory}/merged`]);
   }
 
   /** @param system whose calls act there. */

@@ -22,6 +22,8 @@ export interface Layers {
   readonly work?: string;
   readonly options?: readonly string[];
   readonly cwd?: string;
+  /** Variables of the daemon, `NAME=value`. */
+  readonly environment?: readonly string[];
 }
 
 /** A union that is mounted. */
@@ -101,7 +103,17 @@ async function mountLamina(
   own: readonly string[] = [],
 ): Promise<Mounted> {
   const program = join(DIST, 'cli/fuse-lamina.js');
-  const command = [...WITH_THE_TEST, process.execPath, program, '-f', '-o', mountOptions(layers, own), path];
+  const environment = ['env', ...(layers.environment ?? [])];
+  const command = [
+    ...WITH_THE_TEST,
+    ...environment,
+    process.execPath,
+    program,
+    '-f',
+    '-o',
+    mountOptions(layers, own),
+    path,
+  ];
   const daemon = ground.spawn(command, layers.cwd);
   const end = ended(daemon);
   await untilMounted(ground, path, daemon, end);
