@@ -4,24 +4,25 @@ import { resolveMounted } from './mountpoint.ts';
 import { forgetMount, readRegistry, type RegisteredMount } from './registry.ts';
 import type { MountStats } from './stats.ts';
 import { type ByteString, toText } from './sys/text.ts';
-import { readMounts } from './sys/mountinfo.ts';
+import { type MountInfo, readMounts } from './sys/mountinfo.ts';
 
 /**
  * This user's mounts. A mount whose daemon has died is listed while it is still there, to be unmounted; what is left of
  * others is removed.
  */
 export function listMounts(): RegisteredMount[] {
-  const present = new Set(
-    readMounts()
-      .filter((mount) => mount.type === MOUNT_TYPE)
-      .map((mount) => `${mount.device} ${mount.mountpoint}`),
-  );
-  return readRegistry().filter((mount) => {
-    if (mount.alive || present.has(`${mount.device} ${mount.mountpoint}`)) return true;
-    forgetMount(mount);
-    return false;
-  });
+  const keyOf = (mount: { device: string; mountpoint: ByteString }): string => `${mount.device} ${mount.mountpoint}`;
+  const present = new Set(readMounts().filter(isOurs).map(keyOf));
+  // A daemon that is about to end may have been followed on its mount point, even with the same device number.
+  const latest = new Map<string, RegisteredMount>();
+  for (const mount of readRegistry()) {
+    if (mount.alive || present.has(keyOf(mount))) latest.set(keyOf(mount), mount);
+    else forgetMount(mount);
+  }
+  return [...latest.values()];
 }
+
+const isOurs = (mount: MountInfo): boolean => mount.type === MOUNT_TYPE;
 
 /** The counters of the mount on `path`. */
 export async function statsAt(path: ByteString): Promise<MountStats> {

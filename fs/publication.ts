@@ -1,7 +1,7 @@
 import type { Server } from 'node:net';
 import { serveStats } from './control.ts';
 import { Registration } from './registry.ts';
-import type { MountState } from './registry.ts';
+import type { NewMount } from './registry.ts';
 import type { MountStats } from './stats.ts';
 
 /** A mount's state file and control socket. */
@@ -15,7 +15,7 @@ export class Publication {
   }
 
   /** Undefined where there is no directory for it: the mount works without. */
-  static async create(state: Omit<MountState, 'socket'>, stats: () => MountStats): Promise<Publication | undefined> {
+  static async create(state: NewMount, stats: () => MountStats): Promise<Publication | undefined> {
     const registration = Registration.create(state);
     if (registration === undefined) return undefined;
     try {

@@ -4,7 +4,7 @@ import { runtimeDirectories, runtimeDirectory } from './runtime-directory.ts';
 import { type ByteString, toBytes } from './sys/text.ts';
 import { AT_FDCWD, O_CLOEXEC, O_CREAT, O_NOFOLLOW, O_RDWR, O_TRUNC } from './sys/constants.ts';
 import { check } from './sys/errno.ts';
-import { close, flock, LOCK_EX, LOCK_NB, openat, write } from './sys/file.ts';
+import { close, flock, LOCK_EX, LOCK_NB, LOCK_SH, openat, write } from './sys/file.ts';
 import { Memory } from './sys/memory.ts';
 
 /** What a state file says of a mount. Paths are bytes, one character each. */
@@ -17,7 +17,12 @@ export interface MountState {
   readonly readOnly: boolean;
   /** Path of the control socket. */
   readonly socket: string;
+  /** Milliseconds since 1970. */
+  readonly started: number;
 }
+
+/** What a state is made of. */
+export type NewMount = Omit<MountState, 'socket' | 'started'>;
 
 /** A mount that a state file tells of. */
 export interface RegisteredMount extends MountState {
@@ -42,13 +47,14 @@ export class Registration {
   }
 
   /** Undefined where there is no directory for it: the mount works without. */
-  static create(state: Omit<MountState, 'socket'>): Registration | undefined {
+  static create(state: NewMount): Registration | undefined {
     const directory = runtimeDirectory();
     if (directory === undefined) return undefined;
-    const base = `${directory}/${state.device.replace(':', '-')}`;
-    const whole: MountState = { ...state, socket: `${base}.sock` };
-    const fd = writeLocked(`${base}.new-${process.pid}`, `${JSON.stringify(whole)}\n`);
-    renameSync(`${base}.new-${process.pid}`, `${base}.json`);
+    // The kernel gives a device's number anew as soon as its mount is gone, while its daemon still tidies up.
+    const base = `${directory}/${state.device.replace(':', '-')}-${process.pid}`;
+    const whole: MountState = { ...state, socket: `${base}.sock`, started: Date.now() };
+    const fd = writeLocked(`${base}.new`, `${JSON.stringify(whole)}\n`);
+    renameSync(`${base}.new`, `${base}.json`);
     return new Registration(whole, `${base}.json`, fd);
   }
 
@@ -81,7 +87,8 @@ function removeFiles(...paths: readonly string[]): void {
 function isLocked(file: string): boolean {
   const fd = openat(AT_FDCWD, toBytes(file), O_RDWR | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0) return false;
-  const locked = flock(fd, LOCK_EX | LOCK_NB) < 0;
+  // Shared, so that two who look at once do not take each other for the daemon.
+  const locked = flock(fd, LOCK_SH | LOCK_NB) < 0;
   close(fd);
   return locked;
 }
@@ -93,6 +100,7 @@ function isState(value: unknown): value is MountState {
     typeof state.mountpoint === 'string' &&
     typeof state.device === 'string' &&
     typeof state.socket === 'string' &&
+    typeof state.started === 'number' &&
     Array.isArray(state.branches)
   );
 }
@@ -106,14 +114,15 @@ function readState(file: string): RegisteredMount | undefined {
   }
 }
 
-/** All mounts with a state file of this user's. */
+/** All state files of this user's, the oldest mount first. */
 export function readRegistry(): RegisteredMount[] {
   const files = runtimeDirectories().flatMap((directory) =>
     readdirSync(directory)
       .filter((name) => name.endsWith('.json'))
       .map((name) => `${directory}/${name}`),
   );
-  return files.map(readState).filter((state) => state !== undefined);
+  const mounts = files.map(readState).filter((state) => state !== undefined);
+  return mounts.sort((left, right) => left.started - right.started);
 }
 
 /** Removes what a daemon left behind that ended without its last words. */

@@ -55,7 +55,7 @@ export async function unmountAt(path: ByteString, lazy = false): Promise<void> {
   const mountpoint = resolveMounted(path);
   const mount = mountAt(mountpoint);
   if (mount?.type !== MOUNT_TYPE) throw new Error(`${toText(path)} is not a lamina mount (lamina mounts lists them)`);
-  const state = readRegistry().find((other) => other.device === mount.device && other.mountpoint === mountpoint);
+  const state = readRegistry().findLast((other) => other.device === mount.device && other.mountpoint === mountpoint);
   // Nobody can use a mount without a daemon: whatever holds it cannot be waited for.
   const dead = state !== undefined && !state.alive;
   if ((await detach(mountpoint, lazy || dead)) === 'busy') {

@@ -77,6 +77,17 @@ describe.skipIf(cannotMount !== undefined)(titled('the commands', cannotMount), 
     ).toEqual([false, true]);
   });
 
+  test('lamina mounts shows a mount that follows another, whose daemon is not done yet', () => {
+    for (let round = 0; round < 5; round += 1) {
+      expect(ground.fuseLamina('-o', 'lowerdir=A', 'm')).toMatchObject({ code: 0, stderr: '' });
+      // The device's number is free at once, and the next mount gets it.
+      ground.run(['umount', 'm']);
+      expect(ground.fuseLamina('-o', 'lowerdir=B', 'm')).toMatchObject({ code: 0, stderr: '' });
+      expect(ground.registered()).toMatchObject([{ alive: true, branches: [{ path: ground.at('B') }] }]);
+      expect(ground.lamina('umount', 'm')).toMatchObject({ code: 0, stderr: '' });
+    }
+  });
+
   test('lamina stats counts requests by name and the lookup cache’s hits and misses', () => {
     ground.lamina('mount', '-o', 'lowerdir=A:B,upperdir=U,workdir=W', 'm');
     readFileSync(ground.at('m/top'));
