@@ -258,6 +258,17 @@ const links: readonly Row[] = [
     },
   },
   {
+    name: 'the count of links left to a lower file is the same after a remount',
+    differs: { lamina: 'it is the lower file’s own again: overlayfs copies a file up for this when a name goes' },
+    lowers: [{ a: 'one', b: hardlink('a'), c: hardlink('a') }],
+    async run({ root, at }) {
+      await root.unlink(at('a'));
+    },
+    async after({ root, at }) {
+      expect((await root.stat(at('b'))).nlink).toBe(2);
+    },
+  },
+  {
     name: 'a lower hard link that is renamed is still the same file as the others',
     lowers: [{ a: 'one', b: hardlink('a') }],
     async run({ root, at }) {

@@ -91,13 +91,15 @@ function makeFile(system: System, path: string, content: string): Promise<unknow
 /** What a snapshot leaves out. */
 export interface SnapshotOptions {
   readonly times?: boolean;
+  readonly links?: boolean;
   readonly xattrs?: boolean;
 }
 
 async function describe(system: System, path: string, status: Status, options: SnapshotOptions): Promise<string> {
   const type = status.mode & S_IFMT;
   const parts = [status.mode.toString(8), `${status.uid}:${status.gid}`];
-  if (type !== S_IFDIR) parts.push(`links ${status.nlink}`, `size ${status.size}`);
+  if (type !== S_IFDIR && options.links !== false) parts.push(`links ${status.nlink}`);
+  if (type !== S_IFDIR) parts.push(`size ${status.size}`);
   if (options.times !== false) parts.push(`mtime ${status.mtime}`);
   if (status.rdevMajor !== 0 || status.rdevMinor !== 0) parts.push(`device ${status.rdevMajor}:${status.rdevMinor}`);
   if (type === S_IFLNK) parts.push(`-> ${await system.readlink(path)}`);
