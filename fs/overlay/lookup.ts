@@ -8,7 +8,7 @@ import { type IndexEntry } from './directory-index.ts';
 import { hexOf, originIno, readOrigin } from './file-handle.ts';
 import { type Layer } from './layer.ts';
 import { indexNameOf, readLowerLinks } from './link-index.ts';
-import { presentBlocks, takeMetacopy } from './metacopy.ts';
+import { presentBlocks, takeIndexedMetacopy, takeMetacopy } from './metacopy.ts';
 import { findEntry } from './merge.ts';
 import { COUNTER } from './options.ts';
 import { RealDirectory } from './real-directory.ts';
@@ -126,7 +126,7 @@ function createFile(
   inode.realName = name;
   if (!layer.writable) inode.lowerNlink = attr.nlink;
   else if (real.impure) takeOrigin(union, inode, real, attr);
-  if (real.impure && type === S_IFREG) takeMetacopy(union, inode, parent, real);
+  if (real.impure && type === S_IFREG) takeMetacopy(union, inode, parent, real, name);
   if (attr.nlink > 1) registerLinks(inode, layer, attr.ino);
   else if (layer.keptInos.has(attr.ino)) inode.realIno = attr.ino;
   return inode;
@@ -150,7 +150,10 @@ function findIndexed(
     known === undefined
       ? union.inodes.create(type, real.layer.uniqueIno(attr.ino), parent, name)
       : addAlias(known, parent, name, real);
-  if (known === undefined) reachByIndex(union, inode, index, entryName, indexed.ino);
+  if (known === undefined) {
+    reachByIndex(union, inode, index, entryName, indexed.ino);
+    if (type === S_IFREG) takeIndexedMetacopy(union, inode, parent, index, real, name);
+  }
   inode.origin = real.layer;
   inode.originIno = attr.ino;
   real.layer.linked.set(attr.ino, inode);

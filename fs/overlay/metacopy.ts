@@ -13,7 +13,7 @@ import { ALL } from './copy-limit.ts';
 import { COUNTER } from './options.ts';
 import { type RealDirectory } from './real-directory.ts';
 import { openForReading, openReal, statReal } from './real-file.ts';
-import { findData, isMetacopy } from './stack.ts';
+import { type FilePlace, findData, isMetacopy } from './stack.ts';
 import { type Union } from './union.ts';
 import { lowerPathOf } from './upper-format.ts';
 
@@ -34,16 +34,38 @@ export function openData(union: Union, inode: Inode, flags: number): number {
 }
 
 /** Finds out whether a file that was just looked up is a metacopy, and where its data is. */
-export function takeMetacopy(union: Union, inode: Inode, parent: Inode, real: RealDirectory): void {
+export function takeMetacopy(union: Union, inode: Inode, parent: Inode, real: RealDirectory, name: ByteString): void {
   const dirfd = union.fds.fd(real);
-  if (!isMetacopy(union, dirfd, inode.realName)) return;
-  const redirect = getxattrText(dirfd, inode.realName, union.redirectXattr);
-  const known = typeof redirect === 'string' ? redirect : undefined;
-  const place = findData(union, parent, real.layer.index, inode.name, known);
+  if (!isMetacopy(union, dirfd, name)) return;
+  const redirect = redirectOf(union, dirfd, name);
+  setData(inode, findData(union, parent, real.layer.index, inode.name, redirect));
+  inode.dataRedirected = redirect?.startsWith('/') === true;
+}
+
+/** The same for a file that is reached by the index: its data is where the lower name leads that it was looked up by. */
+export function takeIndexedMetacopy(
+  union: Union,
+  inode: Inode,
+  parent: Inode,
+  index: RealDirectory,
+  lower: RealDirectory,
+  name: ByteString,
+): void {
+  if (!isMetacopy(union, union.fds.fd(index), inode.indexName)) return;
+  const dirfd = union.fds.fd(lower);
+  if (!isMetacopy(union, dirfd, name)) setData(inode, { directory: lower, name });
+  else setData(inode, findData(union, parent, lower.layer.index, name, redirectOf(union, dirfd, name)));
+}
+
+function redirectOf(union: Union, dirfd: number, name: ByteString): ByteString | undefined {
+  const redirect = getxattrText(dirfd, name, union.redirectXattr);
+  return typeof redirect === 'string' ? redirect : undefined;
+}
+
+function setData(inode: Inode, place: FilePlace | undefined): void {
   inode.metacopy = true;
   inode.data = place?.directory;
   inode.dataName = place?.name ?? '';
-  inode.dataRedirected = known?.startsWith('/') === true;
 }
 
 /** st_blocks of a metacopy are those of the data. */

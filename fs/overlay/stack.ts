@@ -54,7 +54,7 @@ function isBottom(union: Union, directory: RealDirectory): boolean {
 }
 
 /** A file in a layer. */
-interface FilePlace {
+export interface FilePlace {
   readonly directory: RealDirectory;
   readonly name: ByteString;
 }

@@ -3,13 +3,13 @@ import { Ground } from '../support/ground.ts';
 import { KERNEL, LAMINA, LAMINA_ROOTLESS, type Layers, type Mounter } from '../support/mounters.ts';
 import { firstMissing, titled } from '../support/requirements.ts';
 import { type System } from '../support/system.ts';
-import { type Tree, directory, file, makeTree, snapshot, symlink, whiteout } from '../support/tree.ts';
+import { type Tree, directory, file, hardlink, makeTree, snapshot, symlink, whiteout } from '../support/tree.ts';
 
 const OLD = 1_000_000_000_123_456_789n;
 
 const TOP: Tree = {
   etc: { passwd: 'root', group: whiteout, 'conf.d': { a: 'a', b: 'b' } },
-  bin: { sh: file('binary', { mode: 0o4755, mtime: OLD }) },
+  bin: { sh: file('binary', { mode: 0o4755, mtime: OLD }), busybox: hardlink('sh') },
   opaque: { shown: 'shown' },
 };
 
