@@ -75,6 +75,9 @@ export function ensureUpper(union: Union, inode: Inode, limit: number = ALL): nu
   const copied = copyTo(union, workdir, inode, temporary, limit);
   if (copied === DEFERRED) return DEFERRED;
   const placed = copied < 0 ? copied : place(union, workdir, inode, inode.parent, temporary);
+  // Times of change, link counts of the copy and of the directory are new, which a later listing would show.
+  union.attributesChanged(inode);
+  union.attributesChanged(inode.parent);
   if (placed < 0) unlinkat(workdir.fd, temporary, inode.isDirectory ? AT_REMOVEDIR : 0);
   return placed;
 }

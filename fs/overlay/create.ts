@@ -199,13 +199,7 @@ function markOpaque(dirfd: number, name: ByteString): number {
 }
 
 /** @param exchange the whiteout is a device and cannot be replaced by a directory: it comes out instead. */
-function overWhiteout(
-  fromDirfd: number,
-  from: ByteString,
-  dirfd: number,
-  name: ByteString,
-  exchange: boolean,
-): number {
+function overWhiteout(fromDirfd: number, from: ByteString, dirfd: number, name: ByteString, exchange: boolean): number {
   const renamed = renameat2(fromDirfd, from, dirfd, name, exchange ? RENAME_EXCHANGE : 0);
   if (renamed === 0 && exchange) unlinkat(fromDirfd, from);
   return renamed;

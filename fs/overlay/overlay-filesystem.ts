@@ -4,6 +4,7 @@ import {
   type DirectorySink,
   type Entry,
   type FileSystem,
+  type Notifier,
   type Opened,
 } from '../filesystem.ts';
 import { type Attr } from '../sys/attr.ts';
@@ -59,8 +60,8 @@ export class OverlayFileSystem implements FileSystem {
     this.acl = options.noAcl !== true && options.noXattrs !== true;
   }
 
-  start(): void {
-    // The union has nothing to tell the kernel: it changes only what the kernel asks it to change.
+  start(notifier: Notifier): void {
+    this.#union.notifier = notifier;
   }
 
   allowDeferral(): number {

@@ -8,7 +8,7 @@ import { type Alias, type Inode } from './inode.ts';
 import { noteLowerLinks, releaseEntry } from './link-index.ts';
 import { ABSENT, resolve } from './lookup.ts';
 import { findEntry, readIndex } from './merge.ts';
-import { removeTree } from './remove-tree.ts';
+import { discard } from './discard.ts';
 import { type Union } from './union.ts';
 import { replaceByWhiteout, writeWhiteout } from './upper-format.ts';
 
@@ -75,7 +75,7 @@ export function removeUpper(union: Union, parent: Inode, name: ByteString, direc
     // Empty for users, but not on disk: whiteouts and marks are in it. Out of sight in one step, then cleared.
     const temporary = workdir.temporaryName();
     removed = renameat2(dirfd, name, workdir.fd, temporary);
-    if (removed === 0) removeTree(workdir.fd, temporary);
+    if (removed === 0) discard(workdir.fd, temporary);
   }
   if (removed === 0) union.indexes.peek(parent)?.removeUpper(name);
   return removed;

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { type Notifier } from '../filesystem.ts';
 import { Attr } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
 import { close, fstat } from '../sys/file.ts';
@@ -21,6 +22,9 @@ const DEFAULT_CACHE_ENTRIES = 262_144;
 
 /** Descriptors kept for directories: half of what a modest RLIMIT_NOFILE allows, the rest is for open files. */
 const DIRECTORY_FDS = 512;
+
+/** Offset of an invalidation that leaves the page cache alone, and so takes no lock that a request may hold. */
+const ATTRIBUTES_ONLY = -1;
 
 /** Whether root here is root: `trusted.*` xattrs are for the initial user namespace alone (user_namespaces(7)). */
 function isInitialUserNamespace(): boolean {
@@ -53,6 +57,8 @@ export class Union {
   readonly metacopyXattr: ByteString;
   /** `workdir/index`, the upper files that lower ones of several names were copied up to. */
   readonly index: RealDirectory | undefined;
+  /** Once the kernel is there. */
+  notifier: Notifier | undefined = undefined;
   /** Where the session lets requests wait, what does the slow work. */
   slowLane: SlowLane | undefined = undefined;
   /** Scratch for a single function's use between two of its own calls. */
@@ -107,6 +113,11 @@ export class Union {
 
   layerOf(inode: Inode): Layer | undefined {
     return inode.isDirectory ? inode.top?.layer : (inode.real?.layer ?? this.upper);
+  }
+
+  /** Has the kernel ask for a file's attributes again: they changed by more than what it asked for. */
+  attributesChanged(inode: Inode): void {
+    if (inode.nlookup > 0) this.notifier?.invalidateInode(inode.id, ATTRIBUTES_ONLY, 0);
   }
 
   close(): void {

@@ -5,7 +5,7 @@ import { close, mknodat, openat, renameat2, unlinkat } from '../sys/file.ts';
 import { SELF, setxattrText } from '../sys/xattr.ts';
 import { type Inode } from './inode.ts';
 import { COUNTER } from './options.ts';
-import { removeTree } from './remove-tree.ts';
+import { discard } from './discard.ts';
 import { type Union } from './union.ts';
 import { DOT_OPAQUE, DOT_WHITEOUT } from './whiteout.ts';
 
@@ -92,7 +92,7 @@ export function replaceByWhiteout(union: Union, parent: Inode, name: ByteString,
     if (done === 0) done = renameat2(dirfd, name, workdir.fd, temporary);
   }
   // Left in the workdir: the old directory with its whiteouts, or what a failure left. The next mount clears the rest.
-  removeTree(workdir.fd, temporary);
+  discard(workdir.fd, temporary);
   if (done === 0) noteWhiteout(union, parent, name);
   return done;
 }

@@ -4,7 +4,7 @@ import { AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY, S_IFCHR
 import { EAGAIN, EEXIST, SystemError, check } from '../sys/errno.ts';
 import { LOCK_EX, LOCK_NB, close, flock, fstat, mkdirat, mknodat, openat, statat, unlinkat } from '../sys/file.ts';
 import { SELF, removexattr, setxattrText } from '../sys/xattr.ts';
-import { removeContents } from './remove-tree.ts';
+import { clear } from './discard.ts';
 
 const OPEN_DIRECTORY = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
@@ -43,7 +43,7 @@ export class Workdir {
       refuseVolatile(root, text, attr);
       const made = mkdirat(root, 'work', 0o700);
       if (made !== -EEXIST) check(made, `create ${text}/work`);
-      check(removeContents(root, 'work'), `clear ${text}/work`);
+      clear(root, 'work');
       this.fd = check(openat(root, 'work', OPEN_DIRECTORY), `open ${text}/work`);
       this.makesDevices = this.#tryDevice();
       this.keepsTrustedXattrs = tryTrustedXattr(this.fd);

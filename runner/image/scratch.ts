@@ -7,7 +7,7 @@ import { O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../../fs/sys/constants.ts';
 import { check } from '../../fs/sys/errno.ts';
 import { close, openat } from '../../fs/sys/file.ts';
 import { type Lock, tryLock, withLock } from './lock.ts';
-import { removeTree } from './remove-tree.ts';
+import { removeTree } from '../../fs/sys/remove-tree.ts';
 
 const LOCK_SUFFIX = '.lock';
 

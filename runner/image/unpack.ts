@@ -23,7 +23,7 @@ import { applyMetadata, type Metadata, NO_XATTRS, type Xattrs, xattrsOf } from '
 import { markerOf, parseEntryPath } from './entry-path.ts';
 import { type Limits, overLimit } from './limits.ts';
 import { LowerLayers } from './lower-layers.ts';
-import { removeTree } from './remove-tree.ts';
+import { removeTree } from '../../fs/sys/remove-tree.ts';
 import { entryError, readTar, type TarEntry } from './tar.ts';
 import { type Warnings } from './warnings.ts';
 import { makeOpaque, makeWhiteout } from './whiteouts.ts';

@@ -1,0 +1,34 @@
+import { type ByteString } from '../sys/bytes.ts';
+import { O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from '../sys/constants.ts';
+import { readDirectory } from '../sys/directory.ts';
+import { check, SystemError } from '../sys/errno.ts';
+import { close, openat } from '../sys/file.ts';
+import { removeTree } from '../sys/remove-tree.ts';
+
+/** Removes what nobody can see any more, as far as that goes: what is left is removed at the next mount. */
+export function discard(dirfd: number, name: ByteString): void {
+  try {
+    removeTree(dirfd, name);
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+  }
+}
+
+/**
+ * Removes everything in the directory `name`, which stays.
+ *
+ * @throws SystemError
+ */
+export function clear(dirfd: number, name: ByteString): void {
+  const fd = check(openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), `open ${name}`);
+  try {
+    const names: ByteString[] = [];
+    check(
+      readDirectory(fd, (entry) => names.push(entry)),
+      `read ${name}`,
+    );
+    for (const entry of names) removeTree(fd, entry);
+  } finally {
+    close(fd);
+  }
+}
