@@ -1,0 +1,46 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { constants } from 'node:os';
+
+/** Set in the process that has a mount namespace of its own. */
+const MARK = 'LAMINA_BENCH_NAMESPACE';
+
+/** Fires when the user asks for an end. */
+export interface Interruption {
+  readonly signal: AbortSignal;
+}
+
+/** Turns SIGINT, SIGTERM and SIGHUP into an abort, so that what was mounted and written is taken away first. */
+export function onInterruption(): Interruption {
+  const controller = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(name, () => controller.abort(new Error(`ended by ${name}`)));
+  }
+  return { signal: controller.signal };
+}
+
+async function startAgain(): Promise<void> {
+  const again = [process.execPath, ...process.argv.slice(1)];
+  const parameters = ['--mount', '--propagation', 'private', 'setpriv', '--pdeathsig', 'TERM', ...again];
+  const child = spawn('unshare', parameters, { stdio: 'inherit', env: { ...process.env, [MARK]: '1' } });
+  // A terminal sends it to both; the inner one tidies up, and this one waits for that.
+  process.on('SIGINT', () => undefined);
+  for (const name of ['SIGTERM', 'SIGHUP'] as const) process.on(name, () => child.kill(name));
+  const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
+  process.exitCode = code ?? 128 + constants.signals[signal ?? 'SIGKILL'];
+}
+
+/**
+ * True in a process whose mounts are its own: whatever ends it, none is left on the machine. In any other it starts the
+ * program again in such a namespace, waits for its end, and answers false. Throws where that needs more rights.
+ */
+export async function inOwnNamespace(): Promise<boolean> {
+  if (process.env[MARK] !== undefined) return true;
+  if (process.getuid?.() !== 0) {
+    throw new Error(
+      'dropping caches and mounting overlayfs need root: sudo npm run bench, or --list for what there is',
+    );
+  }
+  await startAgain();
+  return false;
+}
