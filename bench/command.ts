@@ -10,7 +10,7 @@ export interface CommandOptions {
 }
 
 /** A program that failed, in one line. */
-export class CommandError extends Error {
+class CommandError extends Error {
   override readonly name = 'CommandError';
 }
 

@@ -5,7 +5,7 @@ import { capture, run } from './command.ts';
 // A tree split into layers: files are dealt out, and their directories are in every layer that has one of their files.
 
 /** How many layers an image has. */
-export const IMAGE_LAYERS = 5;
+const IMAGE_LAYERS = 5;
 
 // What is taken of the machine itself: about 100 MB, small files first of all, as in any image.
 const PARTS = [

@@ -7,7 +7,7 @@ import { type Sources } from './sources.ts';
 import { type Site, type Workload } from './workload.ts';
 
 /** What a mount's daemon did during the measured part; its memory since it started. */
-export interface DaemonUse extends ProcessUsage {
+interface DaemonUse extends ProcessUsage {
   /** Requests of the kernel, where the daemon counts them. */
   readonly requests?: number;
 }
