@@ -43,11 +43,13 @@ class End {
   /** Reads what the layers have; again after a copy-up. */
   refresh(union: Union): number {
     const entry = findEntry(union, this.parent, this.name);
-    if (typeof entry === 'number') return entry;
-    this.inUpper = entry.inUpper && !entry.whiteout;
-    this.whiteout = entry.whiteout;
-    this.dotWhiteout = entry.dotWhiteout;
-    this.lowerVisible = entry.lowerVisible;
+    if (typeof entry === 'number' && entry < 0) return entry;
+    // No entry: no layer has the name, also where the upper had it a moment ago.
+    const found = typeof entry === 'number' ? undefined : entry;
+    this.inUpper = found !== undefined && found.inUpper && !found.whiteout;
+    this.whiteout = found?.whiteout === true;
+    this.dotWhiteout = found?.dotWhiteout === true;
+    this.lowerVisible = found?.lowerVisible === true;
     return 0;
   }
 

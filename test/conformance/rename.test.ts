@@ -3,6 +3,7 @@ import { errnoOf } from '../support/agent.ts';
 import { directory, snapshot, symlink } from '../support/tree.ts';
 import { type Row, conformance } from './suite.ts';
 
+const O_DIRECTORY = process.arch === 'arm64' ? 0o40000 : 0o200000;
 const RENAME_NOREPLACE = 1;
 const RENAME_EXCHANGE = 2;
 const RENAME_WHITEOUT = 4;
@@ -258,6 +259,23 @@ const directories: readonly Row[] = [
       await root.mkdir(at('n'));
       expect(await errnoOf(root.rename(at('f'), at('d')))).toBe('EISDIR');
       expect(await errnoOf(root.rename(at('n'), at('f')))).toBe('ENOTDIR');
+    },
+  },
+  {
+    name: 'a directory that is open while another is renamed over it is still there for who has it',
+    lowers: [{ low: {} }],
+    async run({ root, at }) {
+      await root.mkdir(at('up'));
+      for (const name of ['up', 'low']) {
+        await root.mkdir(at('n'));
+        const fd = await root.open(at(name), O_DIRECTORY);
+        const { ino } = await root.fstat(fd);
+        await root.rename(at('n'), at(name));
+        expect((await root.fstat(fd)).ino).toBe(ino);
+        expect((await root.stat(at(name))).ino).not.toBe(ino);
+        if (name === 'up') await root.fchmod(fd, 0o700);
+        expect((await root.fstat(fd)).mode).toBe(name === 'up' ? 0o040700 : 0o040755);
+      }
     },
   },
   {

@@ -24,7 +24,7 @@ const O_TRUNC = 0o1000;
 const O_APPEND = 0o2000;
 // A fifo has nobody at its other end.
 const O_NONBLOCK = 0o4000;
-const SLOTS = 2;
+const SLOTS = 8;
 
 // Few names, so that operations meet; files of the layers beneath are among them.
 const name = fc.constantFrom('a', 'b', 'c', 'd', 'e');
