@@ -53,9 +53,13 @@ async function runWorkload(
   return { name: workload.name, description: workload.description, measurements: Object.fromEntries(whole), failures };
 }
 
-/** Runs every workload of the plan, one after the other. */
+/** Runs every workload of the plan, one after the other. Once the ground's signal fires, returns those that are complete. */
 export async function runBenchmark(ground: Ground, plan: Plan, progress: Progress): Promise<WorkloadResult[]> {
   const results: WorkloadResult[] = [];
-  for (const workload of plan.workloads) results.push(await runWorkload(ground, plan, workload, progress));
+  try {
+    for (const workload of plan.workloads) results.push(await runWorkload(ground, plan, workload, progress));
+  } catch (error) {
+    if (ground.signal?.aborted !== true) throw error;
+  }
   return results;
 }

@@ -5,18 +5,13 @@ import { constants } from 'node:os';
 /** Set in the process that has a mount namespace of its own. */
 const MARK = 'LAMINA_BENCH_NAMESPACE';
 
-/** Fires when the user asks for an end. */
-export interface Interruption {
-  readonly signal: AbortSignal;
-}
-
 /** Turns SIGINT, SIGTERM and SIGHUP into an abort, so that what was mounted and written is taken away first. */
-export function onInterruption(): Interruption {
+export function interruptionSignal(): AbortSignal {
   const controller = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.on(name, () => controller.abort(new Error(`ended by ${name}`)));
+    process.on(name, () => controller.abort(new Error(`ended by ${name}; what was complete is above`)));
   }
-  return { signal: controller.signal };
+  return controller.signal;
 }
 
 async function startAgain(): Promise<void> {

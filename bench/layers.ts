@@ -1,6 +1,6 @@
 import { lstat, mkdir, readdir, realpath, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { capture, run } from './command.ts';
+import { capture, type CommandOptions, run } from './command.ts';
 
 // A tree split into layers: files are dealt out, and their directories are in every layer that has one of their files.
 
@@ -52,26 +52,36 @@ function split(text: string): string[] {
 }
 
 /** Copies the paths, relative to `root`, into a new directory. */
-async function copyPaths(root: string, paths: readonly string[], target: string): Promise<void> {
+async function copyPaths(
+  root: string,
+  paths: readonly string[],
+  target: string,
+  options: CommandOptions,
+): Promise<void> {
   await mkdir(target, { recursive: true });
   const list = `${target}.list`;
   await writeFile(list, Buffer.from(paths.map((path) => `${path}\0`).join(''), 'latin1'));
   const pack = 'tar -C "$0" --no-recursion --null --verbatim-files-from -T "$1" -cf - | tar -C "$2" -xpf -';
-  await run(['sh', '-c', `${pack} && rm "$1"`, root, list, target]);
+  await run(['sh', '-c', `${pack} && rm "$1"`, root, list, target], options);
 }
 
-async function copyLayers(root: string, paths: readonly string[], target: string): Promise<string[]> {
+async function copyLayers(
+  root: string,
+  paths: readonly string[],
+  target: string,
+  options: CommandOptions,
+): Promise<string[]> {
   const layers = deal(paths, IMAGE_LAYERS).map((list, index) => ({ list, path: join(target, String(index)) }));
-  for (const { list, path } of layers) await copyPaths(root, list, path);
+  for (const { list, path } of layers) await copyPaths(root, list, path, options);
   return layers.map(({ path }) => path);
 }
 
 /** Splits the tree at `root`, whole, into layers below `target`. Returns them, the topmost first. */
-export async function splitRoot(root: string, target: string): Promise<string[]> {
-  const paths = split(await capture(['find', root, '-xdev', '-mindepth', '1', '-printf', '%P\\0']));
+export async function splitRoot(root: string, target: string, options: CommandOptions = {}): Promise<string[]> {
+  const paths = split(await capture(['find', root, '-xdev', '-mindepth', '1', '-printf', '%P\\0'], options));
   if (paths.length === 0)
     throw new Error(`${root} is empty: --root takes a root filesystem, such as debootstrap makes`);
-  return copyLayers(root, paths, target);
+  return copyLayers(root, paths, target, options);
 }
 
 /** What the paths lead to, symlinks and all, relative to `/`. */
@@ -103,13 +113,13 @@ async function listing(path: string): Promise<string[]> {
 }
 
 /** Makes layers below `target` of this machine's own programs, libraries and documents. The topmost first. */
-export async function machineLayers(target: string): Promise<string[]> {
+export async function machineLayers(target: string, options: CommandOptions = {}): Promise<string[]> {
   const paths = new Set(await startable(['/usr/bin/sh', '/usr/bin/true']));
   for (const part of PARTS) {
     const all = (await listing(part.path)).filter((line) => !paths.has(line.slice(line.indexOf(' ') + 1)));
     for (const path of bounded(all, part.bytes, FILES / PARTS.length)) paths.add(path);
   }
-  return copyLayers('/', [...paths], target);
+  return copyLayers('/', [...paths], target, options);
 }
 
 /** The subdirectories of `directory`, each a layer; by their names, the last is the topmost. */

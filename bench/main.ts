@@ -6,7 +6,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { type Progress, runBenchmark } from './benchmark.ts';
 import { run } from './command.ts';
 import { type Contender, createLamina, createPeers } from './contenders.ts';
-import { inOwnNamespace, type Interruption, onInterruption } from './isolation.ts';
+import { inOwnNamespace, interruptionSignal } from './isolation.ts';
 import { type Ground } from './measure.ts';
 import { describeMachine, formatReport, type Report, writeJson } from './report.ts';
 import { type ImageSource, Sources } from './sources.ts';
@@ -72,11 +72,11 @@ async function findPresent(asked: readonly Contender[], scratch: string): Promis
   return present;
 }
 
-async function measureAll(flags: Flags, scratch: string, { signal }: Interruption): Promise<Report> {
+async function measureAll(flags: Flags, scratch: string, signal: AbortSignal): Promise<Report> {
   const machine = describeMachine();
   const { contenders, missing } = await findPresent(flags.against ?? choose(PEERS, DEFAULT_PEERS), scratch);
   for (const [name, reason] of Object.entries(missing)) process.stderr.write(`bench: without ${name}: ${reason}\n`);
-  const sources = new Sources(join(scratch, 'sources'), imageSource(flags));
+  const sources = new Sources(join(scratch, 'sources'), imageSource(flags), { signal });
   const ground: Ground = { scratch, sources, signal };
   const plan = { contenders, workloads: flags.workload ?? WORKLOADS, rounds: flags.rounds };
   const results = await runBenchmark(ground, plan, progress);
@@ -87,12 +87,14 @@ async function measureAll(flags: Flags, scratch: string, { signal }: Interruptio
 async function benchmark(flags: Flags): Promise<void> {
   // Before minutes of measuring, not after.
   if (flags.json !== undefined) accessSync(dirname(resolve(flags.json)), constants.W_OK);
-  const interruption = onInterruption();
+  const signal = interruptionSignal();
   const scratch = await mkdtemp(join(tmpdir(), 'lamina-bench-'));
   try {
-    const report = await measureAll(flags, scratch, interruption);
+    const report = await measureAll(flags, scratch, signal);
+    if (report.results.length === 0) signal.throwIfAborted();
     process.stdout.write(formatReport(report));
     if (flags.json !== undefined) await writeJson(report, flags.json);
+    signal.throwIfAborted();
     if (report.results.some(({ failures }) => Object.keys(failures).length > 0)) process.exitCode = 1;
   } finally {
     await run(['rm', '-rf', '--one-file-system', scratch]);

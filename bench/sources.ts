@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { run } from './command.ts';
+import { type CommandOptions, run } from './command.ts';
 import { givenLayers, machineLayers, splitRoot } from './layers.ts';
 
 /** Where the image's layers come from: made from this machine, from a root filesystem, or given as they are. */
@@ -34,11 +34,13 @@ async function writeSmallFiles(directory: string, count: number): Promise<void> 
 export class Sources {
   readonly #directory: string;
   readonly #image: ImageSource;
+  readonly #options: CommandOptions;
   readonly #made = new Map<string, Promise<unknown>>();
 
-  constructor(directory: string, image: ImageSource) {
+  constructor(directory: string, image: ImageSource, options: CommandOptions = {}) {
     this.#directory = directory;
     this.#image = image;
+    this.#options = options;
   }
 
   #once<T>(name: string, make: (path: string) => Promise<T>): Promise<T> {
@@ -54,7 +56,9 @@ export class Sources {
     const source = this.#image;
     return this.#once('image', (path) => {
       if (source.kind === 'layers') return givenLayers(source.directory);
-      return source.kind === 'root' ? splitRoot(source.directory, path) : machineLayers(path);
+      return source.kind === 'root'
+        ? splitRoot(source.directory, path, this.#options)
+        : machineLayers(path, this.#options);
     });
   }
 

@@ -74,4 +74,15 @@ describe.skipIf(missing)(titled('runBenchmark', missing), () => {
     expect(failed?.failures['lamina']).toMatch(/nowhere.*No such file/);
     expect(worked?.failures).toEqual({});
   });
+
+  test('returns what is complete once its signal fires', async () => {
+    const controller = new AbortController();
+    const quick: Workload = { name: 'quick', description: '', measure: (site) => site.run('true') };
+    const endless: Workload = { name: 'endless', description: '', measure: (site) => site.run('sleep', '600') };
+    const results = await runBenchmark({ ...ground, signal: controller.signal }, plan(quick, endless), ({ name }) => {
+      if (name === 'endless') setTimeout(() => controller.abort(), 1500);
+    });
+    expect(results.map(({ name }) => name)).toEqual(['quick']);
+    expect(await readdir(ground.scratch)).toEqual([]);
+  });
 });
