@@ -9,7 +9,7 @@ import { type Contender, createLamina, createPeers } from './contenders.ts';
 import { inOwnNamespace, interruptionSignal } from './isolation.ts';
 import { type Ground } from './measure.ts';
 import { describeMachine, formatReport, type Report, writeJson } from './report.ts';
-import { type ImageSource, Sources } from './sources.ts';
+import { checkImage, type ImageSource, Sources } from './sources.ts';
 import { type Workload } from './workload.ts';
 import { WORKLOADS } from './workloads/index.ts';
 
@@ -87,6 +87,7 @@ async function measureAll(flags: Flags, scratch: string, signal: AbortSignal): P
 async function benchmark(flags: Flags): Promise<void> {
   // Before minutes of measuring, not after.
   if (flags.json !== undefined) accessSync(dirname(resolve(flags.json)), constants.W_OK);
+  await checkImage(imageSource(flags));
   const signal = interruptionSignal();
   const scratch = await mkdtemp(join(tmpdir(), 'lamina-bench-'));
   try {

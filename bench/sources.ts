@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type CommandOptions, run } from './command.ts';
 import { givenLayers, machineLayers, splitRoot } from './layers.ts';
@@ -9,6 +9,17 @@ export type ImageSource =
   | { readonly kind: 'machine' }
   | { readonly kind: 'root'; readonly directory: string }
   | { readonly kind: 'layers'; readonly directory: string };
+
+/** Throws where there is no image to be had, before anything is measured. */
+export async function checkImage(image: ImageSource): Promise<void> {
+  if (image.kind === 'machine') return;
+  try {
+    await readdir(image.directory);
+  } catch (error) {
+    throw new Error(`--${image.kind}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
+  if (image.kind === 'layers') await givenLayers(image.directory);
+}
 
 /** How many files the archive holds. */
 export const ARCHIVE_FILES = 5_000;
