@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { checkImage } from '../../bench/sources.ts';
 import { ancestors, bounded, deal, givenLayers, splitRoot } from '../../bench/layers.ts';
 
 let base = '';
@@ -66,4 +67,11 @@ test('bounded skips what is too large and stops at the number of files', () => {
   expect(bounded(listing, 100, 10)).toEqual(['first one', 'third', 'fourth']);
   expect(bounded(listing, 100, 1)).toEqual(['first one']);
   expect(bounded(['9000000 huge', '1 small'], 1e9, 10)).toEqual(['small']);
+});
+
+test('checkImage names the option whose directory is not there', async () => {
+  const directory = join(base, 'nowhere');
+  await expect(checkImage({ kind: 'layers', directory })).rejects.toThrow(/^--layers: ENOENT/);
+  await expect(checkImage({ kind: 'root', directory })).rejects.toThrow(/^--root: ENOENT/);
+  await expect(checkImage({ kind: 'machine' })).resolves.toBeUndefined();
 });
