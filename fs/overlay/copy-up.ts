@@ -110,7 +110,7 @@ function writeOrigin(
   temporary: ByteString,
 ): void {
   const layer = union.layerOf(inode);
-  const handle = layer === undefined ? undefined : encodeHandle(layer, dirfd, name);
+  const handle = layer === undefined ? undefined : encodeHandle(union, layer, dirfd, name);
   if (handle === undefined) return;
   setxattrText(workdir.fd, temporary, union.originXattr, handle);
   inode.hasOrigin = true;
@@ -196,10 +196,15 @@ function makeSpecial(workdir: Workdir, dirfd: number, name: ByteString, temporar
 }
 
 function place(union: Union, workdir: Workdir, inode: Inode, parent: Inode, temporary: ByteString): number {
-  const indexed = source.nlink > 1 && !inode.isDirectory ? putInIndex(union, workdir, inode, temporary) : NOT_INDEXED;
+  const indexed = hasLinks(inode) ? putInIndex(union, workdir, inode, temporary) : NOT_INDEXED;
   if (indexed < 0) return indexed;
   if (indexed === NOT_INDEXED) return putInPlace(union, workdir, inode, parent, temporary);
   return keepTimes(union, parent, () => linkLowerName(union, inode, parent, inode.name));
+}
+
+/** The lower file has further names, within its layer's filesystem: `source` is of one that is mounted inside, or not. */
+function hasLinks(inode: Inode): boolean {
+  return source.nlink > 1 && !inode.isDirectory && source.dev === inode.real?.layer.dev;
 }
 
 const NOT_INDEXED = 1;
@@ -291,7 +296,7 @@ function keepData(inode: Inode): void {
  * @param copied how many of its names the copy has: one, or none.
  */
 function keepLinks(inode: Inode, copied: number): void {
-  if (source.nlink <= 1) return;
+  if (!hasLinks(inode)) return;
   inode.origin = inode.real?.layer;
   inode.originIno = source.ino;
   inode.lowerLinks = Math.max(0, source.nlink - inode.lostLinks - copied);
@@ -302,7 +307,7 @@ function copyUpNameless(union: Union, workdir: Workdir, inode: Inode, limit: num
   const temporary = inode.copying?.temporary ?? workdir.temporaryName();
   const copied = copyTo(union, workdir, inode, temporary, limit);
   if (copied === DEFERRED) return DEFERRED;
-  if (copied === 0 && source.nlink > 1 && !inode.unlinked) {
+  if (copied === 0 && hasLinks(inode) && !inode.unlinked) {
     const indexed = putInIndex(union, workdir, inode, temporary);
     if (indexed !== NOT_INDEXED) return indexed;
   }

@@ -71,6 +71,8 @@ export class IndexEntry {
 /** All names of a merged directory, with whiteouts: a name that is not here is in no layer. */
 export class DirectoryIndex {
   readonly entries = new Map<ByteString, IndexEntry>();
+  /** Weight that the cache knows of. */
+  weighed = 0;
   #names: ByteString[] | undefined = undefined;
 
   get(name: ByteString): IndexEntry | undefined {

@@ -15,11 +15,11 @@ export function discard(dirfd: number, name: ByteString): void {
 }
 
 /**
- * Removes everything in the directory `name`, which stays.
+ * Removes everything in the directory `name`, which stays, but for the entry `kept`.
  *
  * @throws SystemError
  */
-export function clear(dirfd: number, name: ByteString): void {
+export function clear(dirfd: number, name: ByteString, kept?: ByteString): void {
   const fd = check(openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), `open ${name}`);
   try {
     const names: ByteString[] = [];
@@ -27,7 +27,7 @@ export function clear(dirfd: number, name: ByteString): void {
       readDirectory(fd, (entry) => names.push(entry)),
       `read ${name}`,
     );
-    for (const entry of names) removeTree(fd, entry);
+    for (const entry of names) if (entry !== kept) removeTree(fd, entry);
   } finally {
     close(fd);
   }

@@ -16,6 +16,7 @@ const TYPE = 4;
 const UUID = 5;
 const UUID_SIZE = 16;
 const HANDLE = UUID + UUID_SIZE;
+/** Of a filesystem whose UUID is not known. */
 const NO_UUID: ByteString = '\0'.repeat(UUID_SIZE);
 
 // Handle types of linux/exportfs.h whose inode number can be read off.
@@ -36,7 +37,9 @@ export function readUuid(layer: Layer): ByteString {
 }
 
 /** Identity of a lower file, or undefined where its filesystem has no handles. */
-export function encodeHandle(layer: Layer, dirfd: number, name: ByteString): ByteString | undefined {
+export function encodeHandle(union: Union, layer: Layer, dirfd: number, name: ByteString): ByteString | undefined {
+  // Handles of two filesystems could not be told apart.
+  if (layer.uuid === NO_UUID && union.lowers.some((other) => other.dev !== layer.dev)) return undefined;
   const handle = nameToHandle(dirfd, name);
   if (typeof handle === 'number') return undefined;
   const header = String.fromCharCode(0, MAGIC, HANDLE + handle.bytes.length, 0, handle.type & 0xff);

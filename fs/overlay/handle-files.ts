@@ -1,4 +1,5 @@
 import { O_ACCMODE, O_CLOEXEC } from '../sys/constants.ts';
+import { EMFILE } from '../sys/errno.ts';
 import { close, dup3 } from '../sys/file.ts';
 import { type Inode } from './inode.ts';
 import { openReal } from './real-file.ts';
@@ -10,7 +11,11 @@ import { type Union } from './union.ts';
  */
 export function reopenHandles(union: Union, inode: Inode): void {
   for (let handle = inode.handles; handle !== undefined; handle = handle.next) {
-    const fd = openReal(union.dirfdOf(inode), union.nameOf(inode), handle.flags & O_ACCMODE);
+    let fd = openReal(union.dirfdOf(inode), union.nameOf(inode), handle.flags & O_ACCMODE);
+    if (fd === -EMFILE) {
+      union.fds.clear();
+      fd = openReal(union.dirfdOf(inode), union.nameOf(inode), handle.flags & O_ACCMODE);
+    }
     if (fd < 0) continue;
     dup3(fd, handle.fd, O_CLOEXEC);
     close(fd);

@@ -37,8 +37,22 @@ export class IndexCache {
   }
 
   set(directory: Inode, index: DirectoryIndex): void {
+    index.weighed = index.entries.size + BASE_WEIGHT;
+    // The cache weighs anew only what it does not have.
+    this.#cache.delete(directory);
     this.#cache.set(directory, index);
     this.#counters[COUNTER.cacheSize] = this.#cache.calculatedSize;
+  }
+
+  /** After names came in: an index that has grown is weighed again, and one too large for the cache given up. */
+  grown(directory: Inode, index: DirectoryIndex): void {
+    if (index.entries.size < 2 * index.weighed) return;
+    if (index.entries.size > this.maxEntries) {
+      directory.tooLarge = true;
+      this.#cache.delete(directory);
+    } else {
+      this.set(directory, index);
+    }
   }
 
   drop(directory: Inode): void {

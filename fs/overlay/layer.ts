@@ -45,11 +45,21 @@ export class Layer {
     this.root.fd = fd;
   }
 
+  /** The devices of all layers, by `fsid`; those of filesystems mounted inside a layer join them. */
+  devices: number[] = [];
+
   /** st_ino for a file of this layer: unique over all layers, stable over mounts of the same stack. */
-  uniqueIno(ino: number): number {
+  uniqueIno(ino: number, dev = this.dev): number {
+    if (dev !== this.dev) return this.#inoElsewhere(ino, dev);
     const kept = this.keptInos.size === 0 ? undefined : this.keptInos.get(ino);
     if (kept !== undefined) return kept;
     return this.fsid === 0 || ino >= XINO_STEP ? ino : ino + this.fsid * XINO_STEP;
+  }
+
+  /** Of a filesystem that is mounted inside the layer. */
+  #inoElsewhere(ino: number, dev: number): number {
+    if (!this.devices.includes(dev)) this.devices.push(dev);
+    return ino >= XINO_STEP ? ino : ino + this.devices.indexOf(dev) * XINO_STEP;
   }
 
   close(): void {
@@ -63,5 +73,6 @@ export function assignFilesystemIds(layers: readonly Layer[]): void {
   for (const layer of layers) {
     if (!devices.includes(layer.dev)) devices.push(layer.dev);
     layer.fsid = devices.indexOf(layer.dev);
+    layer.devices = devices;
   }
 }

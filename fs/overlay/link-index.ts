@@ -30,7 +30,7 @@ export function indexNameOf(
   if (union.index === undefined) return undefined;
   // user.* xattrs, which ordinary users have to do with, exist on regular files and directories alone.
   if (type !== S_IFREG && !union.keepsTrustedXattrs) return undefined;
-  const handle = encodeHandle(layer, dirfd, name);
+  const handle = encodeHandle(union, layer, dirfd, name);
   return handle === undefined ? undefined : hexOf(handle);
 }
 

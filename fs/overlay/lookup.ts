@@ -91,7 +91,7 @@ function instantiate(union: Union, parent: Inode, name: ByteString, entry: Index
   const type = attr.mode & S_IFMT;
   const inode =
     type === S_IFDIR
-      ? createDirectory(union, parent, name, entry, top.layer.uniqueIno(attr.ino))
+      ? createDirectory(union, parent, name, entry, top.layer.uniqueIno(attr.ino, attr.dev))
       : createFile(union, parent, name, top, attr, type);
   if (inode.real !== undefined && inode.real !== top) return refill(union, inode, attr);
   present(union, inode, attr);
@@ -115,19 +115,21 @@ function createFile(
 ): Inode {
   const { layer } = real;
   // Also with one link: the others may have gone while the file was known by one of them.
-  const known = layer.linked.size === 0 ? undefined : layer.linked.get(attr.ino);
+  // A filesystem mounted inside the layer has inode numbers of its own.
+  const inLayer = attr.dev === layer.dev;
+  const known = !inLayer || layer.linked.size === 0 ? undefined : layer.linked.get(attr.ino);
   if (known !== undefined) return addAlias(known, parent, name, real);
-  if (attr.nlink > 1 && !layer.writable) {
+  if (attr.nlink > 1 && !layer.writable && inLayer) {
     const indexed = findIndexed(union, parent, name, real, attr, type);
     if (indexed !== undefined) return indexed;
   }
-  const inode = union.inodes.create(type, layer.uniqueIno(attr.ino), parent, name);
+  const inode = union.inodes.create(type, layer.uniqueIno(attr.ino, attr.dev), parent, name);
   inode.real = real;
   inode.realName = name;
-  if (!layer.writable) inode.lowerNlink = attr.nlink;
+  if (!layer.writable) inode.lowerNlink = inLayer ? attr.nlink : 1;
   else if (real.impure) takeOrigin(union, inode, real, attr);
   if (real.impure && type === S_IFREG) takeMetacopy(union, inode, parent, real, name);
-  if (attr.nlink > 1) registerLinks(inode, layer, attr.ino);
+  if (attr.nlink > 1 && inLayer) registerLinks(inode, layer, attr.ino);
   else if (layer.keptInos.has(attr.ino)) inode.realIno = attr.ino;
   return inode;
 }

@@ -1,4 +1,5 @@
 import { type ByteString } from '../sys/bytes.ts';
+import { Attr } from '../sys/attr.ts';
 import { statat } from '../sys/file.ts';
 import { Memory } from '../sys/memory.ts';
 import { SELF, getxattrText, listxattr } from '../sys/xattr.ts';
@@ -11,6 +12,8 @@ const OPAQUE_XATTRS: readonly ByteString[] = [
   'user.overlay.opaque',
   'user.fuseoverlayfs.opaque',
 ];
+
+const attr = new Attr();
 
 // XATTR_LIST_MAX of linux/limits.h.
 const list = new Memory(65536);
@@ -29,7 +32,7 @@ export function readMarks(union: Union, directory: RealDirectory): number {
   if (length > 0) readXattrMarks(union, directory, fd, list.bytes.toString('latin1', 0, length).split('\0'));
   // In the bottom layer nothing is below.
   const bottom = directory.layer.index === union.lowers.length - 1;
-  directory.opaque ||= !bottom && statat(fd, DOT_OPAQUE, union.scratch) === 0;
+  directory.opaque ||= !bottom && statat(fd, DOT_OPAQUE, attr) === 0;
   directory.marksRead = true;
   return 0;
 }

@@ -1,3 +1,4 @@
+import { Attr } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
 import { DT_CHR, DT_DIR, DT_REG, DT_UNKNOWN, O_DIRECTORY, O_RDONLY, S_IFMT } from '../sys/constants.ts';
 import { readDirectory } from '../sys/directory.ts';
@@ -115,6 +116,7 @@ function addDotWhiteout(entry: IndexEntry, position: number): void {
   }
 }
 
+const dotAttr = new Attr();
 const probe = { found: false, type: 0, ino: 0, whiteout: false };
 
 function probeEntry(union: Union, directory: Inode, name: ByteString): IndexEntry | number {
@@ -153,5 +155,5 @@ function probeLayer(union: Union, directory: RealDirectory, name: ByteString): n
 
 export function hasDotWhiteout(union: Union, directory: RealDirectory, name: ByteString): boolean {
   const dirfd = union.fds.fd(directory);
-  return dirfd >= 0 && statat(dirfd, DOT_WHITEOUT + name, union.scratch) === 0;
+  return dirfd >= 0 && statat(dirfd, DOT_WHITEOUT + name, dotAttr) === 0;
 }

@@ -37,6 +37,11 @@ export function openData(union: Union, inode: Inode, flags: number): number {
 export function takeMetacopy(union: Union, inode: Inode, parent: Inode, real: RealDirectory, name: ByteString): void {
   const dirfd = union.fds.fd(real);
   if (!isMetacopy(union, dirfd, name)) return;
+  // Lower layers may come from anywhere: theirs are followed only where asked for, as in overlayfs.
+  if (!real.layer.writable && union.options.metacopy !== true) {
+    setData(inode, undefined);
+    return;
+  }
   const redirect = redirectOf(union, dirfd, name);
   setData(inode, findData(union, parent, real.layer.index, inode.name, redirect));
   inode.dataRedirected = redirect?.startsWith('/') === true;

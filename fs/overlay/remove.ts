@@ -1,7 +1,7 @@
 import { type ByteString } from '../sys/bytes.ts';
 import { AT_REMOVEDIR, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH } from '../sys/constants.ts';
 import { EBUSY, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, EROFS } from '../sys/errno.ts';
-import { fstat, openat, renameat2, statat, unlinkat } from '../sys/file.ts';
+import { close, fstat, openat, renameat2, statat, unlinkat } from '../sys/file.ts';
 import { materialize } from './create.ts';
 import { ensureUpper } from './copy-up.ts';
 import { type Alias, type Inode } from './inode.ts';
@@ -50,6 +50,7 @@ function removeInode(union: Union, inode: Inode, parent: Inode, name: ByteString
   else if (inUpper) removed = replaceByWhiteout(union, parent, name, directory);
   else removed = writeWhiteout(union, parent, name);
   if (removed === 0) afterRemoval(union, inode, parent, name, inUpper);
+  else undoRemoval(inode);
   return removed;
 }
 
@@ -89,7 +90,7 @@ export function beforeRemoval(union: Union, inode: Inode, parent: Inode, name: B
   if (!inUpper || parent.upper === undefined) return 0;
   const dirfd = union.fds.fd(parent.upper);
   if (inode.isDirectory) {
-    inode.pinned = openat(dirfd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    pin(inode, dirfd, name, O_DIRECTORY);
     return 0;
   }
   if (inode.real !== parent.upper || inode.realName !== name) return 0;
@@ -107,8 +108,19 @@ export function beforeRemoval(union: Union, inode: Inode, parent: Inode, name: B
     inode.realName = lowerName.name;
     return 0;
   }
-  inode.pinned = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  pin(inode, dirfd, name, 0);
   return 0;
+}
+
+function pin(inode: Inode, dirfd: number, name: ByteString, flags: number): void {
+  if (inode.pinned < 0) inode.pinned = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC | flags);
+}
+
+/** The removal that `beforeRemoval` made ready for has failed: the file is reached by its name as before. */
+export function undoRemoval(inode: Inode): void {
+  if (inode.parent === undefined || inode.pinned < 0) return;
+  close(inode.pinned);
+  inode.pinned = -1;
 }
 
 function isName(alias: Alias, parent: Inode, name: ByteString): boolean {

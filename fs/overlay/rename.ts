@@ -1,26 +1,42 @@
 import { type ByteString } from '../sys/bytes.ts';
 import { RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT } from '../sys/constants.ts';
-import { EBUSY, EEXIST, EINVAL, EIO, EISDIR, ENAMETOOLONG, ENOENT, ENOTDIR, EROFS, EXDEV } from '../sys/errno.ts';
+import {
+  EBUSY,
+  EEXIST,
+  EINVAL,
+  EIO,
+  EISDIR,
+  ENAMETOOLONG,
+  ENOENT,
+  ENOTDIR,
+  EROFS,
+  EXDEV,
+  ENOSYS,
+  ENOTEMPTY,
+  EPERM,
+} from '../sys/errno.ts';
 import { renameat2, unlinkat } from '../sys/file.ts';
 import { METADATA } from './copy-limit.ts';
 import { ensureUpper } from './copy-up.ts';
 import { materialize } from './create.ts';
-import { type Alias, type Inode } from './inode.ts';
+import { clear } from './discard.ts';
+import { type Alias, type Inode, NO_LOWERS } from './inode.ts';
 import { ABSENT, NAME_MAX, resolve } from './lookup.ts';
 import { redirectData } from './metacopy.ts';
 import { findEntry } from './merge.ts';
-import { afterRemoval, beforeRemoval, checkEmpty, removeUpper } from './remove.ts';
+import { afterRemoval, beforeRemoval, checkEmpty, undoRemoval } from './remove.ts';
 import { type Union } from './union.ts';
 import { markImpure, noteUpper } from './upper-names.ts';
 import {
+  makesDevices,
+  noteDotWhiteout,
   noteWhiteout,
   removeDotWhiteout,
-  replaceByWhiteout,
+  writeDotWhiteout,
   writeOpaque,
   writeRedirect,
-  writeWhiteout,
 } from './upper-format.ts';
-import { isReservedName } from './whiteout.ts';
+import { DOT_OPAQUE, isReservedName } from './whiteout.ts';
 
 /** One end of a rename: a name, and what the union knows of it. */
 class End {
@@ -97,12 +113,18 @@ function move(union: Union, from: End, to: End, flags: number): number {
   }
   const raised = raise(union, from) || raiseParent(union, to);
   if (raised < 0) return raised;
-  const cleared = clearTarget(union, to) || keepLower(union, moved, from, to);
-  if (cleared < 0) return cleared;
+  const settled = keepLower(union, moved, from, to);
+  if (settled < 0) return settled;
   const kept = target === undefined ? 0 : beforeRemoval(union, target, to.parent, to.name, to.inUpper);
   if (kept < 0) return kept;
-  const renamed = renameReal(union, from, to, moved.isDirectory);
-  if (renamed < 0) return renamed;
+  let renamed = renameReal(union, from, to, moved.isDirectory);
+  if (renamed === -ENOTEMPTY && target !== undefined) {
+    renamed = clearTarget(union, target) || renameReal(union, from, to, moved.isDirectory);
+  }
+  if (renamed < 0) {
+    if (target !== undefined) undoRemoval(target);
+    return renamed;
+  }
   if (target !== undefined) afterRemoval(union, target, to.parent, to.name, to.inUpper);
   rename(union, moved, from, to);
   return 0;
@@ -134,20 +156,18 @@ function raiseParent(union: Union, end: End): number {
 }
 
 /**
- * A directory in the way is empty for users; on disk it may hold whiteouts, over which rename(2) would fail. A whiteout
- * takes its place first where something below would show through; a crash then leaves the union without the empty
- * directory and with the one to be moved.
+ * A directory in the way is empty for users; on disk it holds whiteouts, over which rename(2) fails. It is made opaque
+ * and then emptied: for users it is the same directory, whatever comes after.
  */
-function clearTarget(union: Union, to: End): number {
-  if (to.inode?.isDirectory !== true || !to.inUpper) return 0;
-  const kept = beforeRemoval(union, to.inode, to.parent, to.name, true);
-  if (kept < 0) return kept;
-  const cleared = to.lowerVisible
-    ? replaceByWhiteout(union, to.parent, to.name, true)
-    : removeUpper(union, to.parent, to.name, true);
-  if (cleared < 0) return cleared;
-  afterRemoval(union, to.inode, to.parent, to.name, true);
-  return to.refresh(union);
+function clearTarget(union: Union, target: Inode): number {
+  if (target.upper === undefined) return -ENOTEMPTY;
+  const fd = union.fds.fd(target.upper);
+  const marked = target.lowers.length === 0 ? 0 : writeOpaque(fd);
+  if (marked < 0) return marked;
+  target.lowers = NO_LOWERS;
+  union.indexes.drop(target);
+  clear(fd, '.', DOT_OPAQUE);
+  return 0;
 }
 
 /**
@@ -165,17 +185,30 @@ function renameReal(union: Union, from: End, to: End, directory: boolean): numbe
   const fromFd = from.dirfd(union);
   const toFd = to.dirfd(union);
   if (to.whiteout && directory && !to.dotWhiteout) return swapWithWhiteout(union, from, to, fromFd, toFd);
-  const useDevice = from.lowerVisible && union.options.dotWhiteouts !== true;
-  let renamed = useDevice ? renameat2(fromFd, from.name, toFd, to.name, RENAME_WHITEOUT) : -EINVAL;
-  if (renamed === 0) {
-    noteWhiteout(union, from.parent, from.name);
-  } else {
-    renamed = renameat2(fromFd, from.name, toFd, to.name);
-    if (renamed < 0) return renamed;
-    union.indexes.peek(from.parent)?.removeUpper(from.name);
-    if (from.lowerVisible) renamed = writeWhiteout(union, from.parent, from.name);
+  const renamed = from.lowerVisible
+    ? renameLeavingWhiteout(union, from, to, fromFd, toFd)
+    : renameat2(fromFd, from.name, toFd, to.name);
+  if (renamed < 0) return renamed;
+  if (!from.lowerVisible) union.indexes.peek(from.parent)?.removeUpper(from.name);
+  if (to.dotWhiteout) removeDotWhiteout(union, to.parent, to.name);
+  return 0;
+}
+
+/**
+ * RENAME_WHITEOUT does both at once. Where the filesystem has no such thing, a `.wh.NAME` is made beforehand, which
+ * does not hide the NAME beside it; where the upper has whiteouts of no such form, a device is made aside beforehand.
+ */
+function renameLeavingWhiteout(union: Union, from: End, to: End, fromFd: number, toFd: number): number {
+  if (makesDevices(union)) {
+    const renamed = renameat2(fromFd, from.name, toFd, to.name, RENAME_WHITEOUT);
+    if (renamed === 0) noteWhiteout(union, from.parent, from.name);
+    if (renamed !== -EINVAL && renamed !== -EPERM && renamed !== -ENOSYS) return renamed;
   }
-  if (renamed === 0 && to.dotWhiteout) removeDotWhiteout(union, to.parent, to.name);
+  const prepared = writeDotWhiteout(union, from.parent, from.name);
+  if (prepared < 0) return prepared;
+  const renamed = renameat2(fromFd, from.name, toFd, to.name);
+  if (renamed < 0) removeDotWhiteout(union, from.parent, from.name);
+  else noteDotWhiteout(union, from.parent, from.name);
   return renamed;
 }
 
@@ -183,12 +216,10 @@ function renameReal(union: Union, from: End, to: End, directory: boolean): numbe
 function swapWithWhiteout(union: Union, from: End, to: End, fromFd: number, toFd: number): number {
   const renamed = renameat2(fromFd, from.name, toFd, to.name, RENAME_EXCHANGE);
   if (renamed < 0) return renamed;
-  if (from.lowerVisible) {
-    noteWhiteout(union, from.parent, from.name);
-    return 0;
-  }
-  union.indexes.peek(from.parent)?.removeUpper(from.name);
-  return unlinkat(fromFd, from.name);
+  // A whiteout that cannot be removed hides nothing, as there is nothing below.
+  if (from.lowerVisible || unlinkat(fromFd, from.name) < 0) noteWhiteout(union, from.parent, from.name);
+  else union.indexes.peek(from.parent)?.removeUpper(from.name);
+  return 0;
 }
 
 /** Gives the inode its new name. */

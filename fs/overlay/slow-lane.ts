@@ -1,7 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { check } from '../sys/errno.ts';
 import { eventfd } from '../sys/event.ts';
-import { close } from '../sys/file.ts';
 
 // What takes long is done by a few threads that share the process's descriptors, so that requests about other files
 // are not held up by it: copying data up, and reaching the disk. State of the union stays with its own thread: a job is
@@ -59,8 +58,8 @@ export class SlowLane {
   }
 
   close(): void {
+    // The eventfd stays open: a job that is in the middle of a system call writes to it when that ends.
     for (const worker of this.#workers) void worker.terminate();
-    close(this.completions);
   }
 
   #submit(kind: number, fd: number, to: number, length: number, blocks: number, sync: boolean): number {

@@ -1,5 +1,6 @@
 import { type ByteString } from '../sys/bytes.ts';
 import { DT_DIR, S_IFDIR, S_IFMT, S_IFREG } from '../sys/constants.ts';
+import { Attr } from '../sys/attr.ts';
 import { statat } from '../sys/file.ts';
 import { getxattrText } from '../sys/xattr.ts';
 import { type IndexEntry } from './directory-index.ts';
@@ -8,6 +9,9 @@ import { readMarks } from './marks.ts';
 import { hasDotWhiteout } from './merge.ts';
 import { RealDirectory } from './real-directory.ts';
 import { type Union } from './union.ts';
+
+// The union's scratch may be in use by whoever looks a file up.
+const attr = new Attr();
 
 /** A redirect is a path: what is longer is none. */
 const REDIRECT_MAX = 4096;
@@ -124,11 +128,11 @@ class Search {
   #hasData(directory: RealDirectory, name: ByteString): boolean {
     const union = this.#union;
     const dirfd = union.fds.fd(directory);
-    if (statat(dirfd, name, union.scratch) < 0) {
+    if (statat(dirfd, name, attr) < 0) {
       this.#ended ||= hasDotWhiteout(union, directory, name);
       return false;
     }
-    if ((union.scratch.mode & S_IFMT) !== S_IFREG) {
+    if ((attr.mode & S_IFMT) !== S_IFREG) {
       this.#ended = true;
       return false;
     }
@@ -149,7 +153,7 @@ class Search {
   #take(redirect: ByteString, before: readonly ByteString[]): void {
     const absolute = redirect.startsWith('/');
     const components = redirect.split('/').filter((component) => component !== '');
-    const hostile = components.some((component) => component === '.' || component === '..');
+    const hostile = components.some((component) => component === '.' || component === '..' || component.includes('\0'));
     if (redirect.length > REDIRECT_MAX || hostile || components.length === 0 || (!absolute && components.length > 1)) {
       this.#ended = true;
       return;
@@ -187,8 +191,8 @@ class Search {
     const union = this.#union;
     const dirfd = union.fds.fd(directory);
     if (dirfd < 0) return STEP.stop;
-    if (statat(dirfd, name, union.scratch) === 0) {
-      return (union.scratch.mode & S_IFMT) === S_IFDIR ? STEP.found : STEP.stop;
+    if (statat(dirfd, name, attr) === 0) {
+      return (attr.mode & S_IFMT) === S_IFDIR ? STEP.found : STEP.stop;
     }
     return hasDotWhiteout(union, directory, name) ? STEP.stop : STEP.missing;
   }

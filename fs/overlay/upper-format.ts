@@ -1,5 +1,14 @@
 import { type ByteString } from '../sys/bytes.ts';
-import { O_CLOEXEC, O_CREAT, O_EXCL, O_WRONLY, RENAME_EXCHANGE, S_IFCHR, DT_CHR } from '../sys/constants.ts';
+import {
+  O_CLOEXEC,
+  O_CREAT,
+  O_EXCL,
+  O_WRONLY,
+  RENAME_EXCHANGE,
+  S_IFCHR,
+  DT_CHR,
+  DT_UNKNOWN,
+} from '../sys/constants.ts';
 import { EEXIST, EIO, EXDEV } from '../sys/errno.ts';
 import { close, mknodat, openat, renameat2, unlinkat } from '../sys/file.ts';
 import { SELF, setxattrText } from '../sys/xattr.ts';
@@ -17,7 +26,8 @@ const OPAQUE_FORMS: readonly ByteString[] = [
   'user.fuseoverlayfs.opaque',
 ];
 
-function makesDevices(union: Union): boolean {
+/** Whether whiteouts are devices in this upper. */
+export function makesDevices(union: Union): boolean {
   return union.options.dotWhiteouts !== true && union.workdir?.makesDevices === true;
 }
 
@@ -97,6 +107,11 @@ export function replaceByWhiteout(union: Union, parent: Inode, name: ByteString,
   return done;
 }
 
+/** Makes a `.wh.NAME`, which does not hide a NAME beside it. */
+export function writeDotWhiteout(union: Union, parent: Inode, name: ByteString): number {
+  return parent.upper === undefined ? -EIO : touch(union.fds.fd(parent.upper), DOT_WHITEOUT + name);
+}
+
 /** Takes away a `.wh.NAME` whose place a file has taken. */
 export function removeDotWhiteout(union: Union, parent: Inode, name: ByteString): void {
   if (parent.upper === undefined) return;
@@ -104,8 +119,19 @@ export function removeDotWhiteout(union: Union, parent: Inode, name: ByteString)
 }
 
 export function noteWhiteout(union: Union, parent: Inode, name: ByteString): void {
+  if (!makesDevices(union)) {
+    noteDotWhiteout(union, parent, name);
+    return;
+  }
   union.count(COUNTER.whiteouts);
   const entry = union.indexes.peek(parent)?.edit(name);
   entry?.addUpper(DT_CHR, 0, true);
-  if (entry !== undefined) entry.dotWhiteout = !makesDevices(union);
+  if (entry !== undefined) entry.dotWhiteout = false;
+}
+
+export function noteDotWhiteout(union: Union, parent: Inode, name: ByteString): void {
+  union.count(COUNTER.whiteouts);
+  const entry = union.indexes.peek(parent)?.edit(name);
+  entry?.addUpper(DT_UNKNOWN, 0, true);
+  if (entry !== undefined) entry.dotWhiteout = true;
 }

@@ -10,10 +10,12 @@ import { type Union } from './union.ts';
 
 /** Keeps the parent's index right: the upper now has a file under `name`. */
 export function noteUpper(union: Union, parent: Inode, name: ByteString, type: number, ino: number): void {
-  const entry = union.indexes.peek(parent)?.edit(name);
-  if (entry === undefined) return;
+  const index = union.indexes.peek(parent);
+  if (index === undefined) return;
+  const entry = index.edit(name);
   entry.addUpper(type >> 12, ino, false);
   entry.dotWhiteout = false;
+  union.indexes.grown(parent, index);
 }
 
 /**

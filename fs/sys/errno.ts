@@ -18,6 +18,7 @@ export const ENODEV = 19;
 export const ENOTDIR = 20;
 export const EISDIR = 21;
 export const EINVAL = 22;
+export const EMFILE = 24;
 export const ENOTTY = 25;
 export const EFBIG = 27;
 export const ENOSPC = 28;
@@ -58,6 +59,7 @@ const NAMES: Readonly<Record<number, readonly [name: string, meaning: string]>> 
   [ENOTDIR]: ['ENOTDIR', 'not a directory'],
   [EISDIR]: ['EISDIR', 'is a directory'],
   [EINVAL]: ['EINVAL', 'invalid argument'],
+  [EMFILE]: ['EMFILE', 'too many open files'],
   [ENOTTY]: ['ENOTTY', 'inappropriate ioctl for device'],
   [EFBIG]: ['EFBIG', 'file too large'],
   [ENOSPC]: ['ENOSPC', 'no space left on device'],
