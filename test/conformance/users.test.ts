@@ -263,6 +263,18 @@ const rows: readonly Row[] = [
     },
   },
   {
+    name: 'suid and sgid are cleared by fallocate and copy_file_range of another than root',
+    lowers: [{ a: file('xyz', { mode: 0o6777 }), b: file('xyz', { mode: 0o6777 }) }],
+    async run({ root, at, as }) {
+      const alice = await as(ALICE);
+      const [a, b] = [await alice.open(at('a'), O_RDWR), await alice.open(at('b'), O_RDWR)];
+      await alice.fallocate(a, 0, 0, 100);
+      await alice.copyFileRange(a, b, 2);
+      expect((await root.stat(at('a'))).mode).toBe(0o100777);
+      expect((await root.stat(at('b'))).mode).toBe(0o100777);
+    },
+  },
+  {
     name: 'suid and sgid are cleared by chown, for root too',
     lowers: [{ a: file('x', { mode: 0o6755 }) }],
     async run({ root, at }) {

@@ -127,13 +127,26 @@ export function fsync(slot: Slot): number {
 }
 
 export function fallocate(slot: Slot): number {
-  return slot.connection.fs.fallocate(
+  const handle = slot.u64(FALLOCATE_IN.fh);
+  const done = slot.connection.fs.fallocate(
     slot.node,
-    slot.u64(FALLOCATE_IN.fh),
+    handle,
     slot.u32(FALLOCATE_IN.mode),
     slot.u64(FALLOCATE_IN.offset),
     slot.u64(FALLOCATE_IN.length),
   );
+  return modified(slot, slot.node, handle, done);
+}
+
+/**
+ * A file's content was changed by a request that does not say whether the caller may keep setuid, setgid and file
+ * capabilities: only root may.
+ */
+function modified(slot: Slot, node: number, handle: number, done: number): number {
+  if (done < 0 || slot.caller.uid === 0) return done;
+  slot.change.valid = CHANGE.killPrivileges;
+  const cleared = slot.connection.fs.setattr(slot.caller, node, handle, slot.change, slot.entry.attr);
+  return cleared < 0 ? cleared : done;
 }
 
 export function lseek(slot: Slot): number {
@@ -149,15 +162,18 @@ const LONGEST_COPY = 64 << 20;
 
 function copy(slot: Slot): number {
   if (slot.u64(COPY_IN.flags) !== 0) return -EINVAL;
-  return slot.connection.fs.copyFileRange(
+  const node = slot.u64(COPY_IN.nodeid_out);
+  const handle = slot.u64(COPY_IN.fh_out);
+  const copied = slot.connection.fs.copyFileRange(
     slot.node,
     slot.u64(COPY_IN.fh_in),
     slot.u64(COPY_IN.off_in),
-    slot.u64(COPY_IN.nodeid_out),
-    slot.u64(COPY_IN.fh_out),
+    node,
+    handle,
     slot.u64(COPY_IN.off_out),
     Math.min(slot.u64(COPY_IN.len), LONGEST_COPY),
   );
+  return modified(slot, node, handle, copied);
 }
 
 export function copyFileRange(slot: Slot): number {
