@@ -22,6 +22,11 @@ const O_CREAT = 0o100;
 const O_EXCL = 0o200;
 const O_TRUNC = 0o1000;
 const O_APPEND = 0o2000;
+const O_TMPFILE = 0o20000000 | (process.arch === 'arm64' ? 0o40000 : 0o200000);
+const SYMLINK_FOLLOW = 0x400;
+const KEEP_SIZE = 1;
+const PUNCH_HOLE = 2;
+const ZERO_RANGE = 0x10;
 // A fifo has nobody at its other end.
 const O_NONBLOCK = 0o4000;
 const SLOTS = 8;
@@ -77,6 +82,20 @@ const making = [
   fc
     .tuple(filePath, filePath)
     .map(([from, to]) => operation(`link ${from} ${to}`, ({ system, at }) => system.link(at(from), at(to)))),
+  fc.tuple(path, filePath, content, mode).map(([directory, target, text, bits]) =>
+    operation(`tmpfile ${directory} ${target} ${bits.toString(8)}`, async ({ system, at }) => {
+      const fd = await system.open(at(directory), O_TMPFILE | O_RDWR, bits);
+      const filled = system.write(fd, text).then(() => system.link(`/proc/self/fd/${fd}`, at(target), SYMLINK_FOLLOW));
+      await filled.finally(() => system.close(fd));
+    }),
+  ),
+  fc
+    .tuple(slot, filePath)
+    .map(([index, target]) =>
+      operation(`held ${index} link ${target}`, (world) =>
+        holding(world, index, (fd) => world.system.link(`/proc/self/fd/${fd}`, world.at(target), SYMLINK_FOLLOW)),
+      ),
+    ),
   path.map((target) => operation(`mkfifo ${target}`, ({ system, at }) => system.mknod(at(target), 0o010644))),
 ];
 
@@ -97,6 +116,22 @@ const changing = [
       await system.pwrite(fd, text, offset).finally(() => system.close(fd));
     }),
   ),
+  fc.tuple(filePath, fc.constantFrom(0, KEEP_SIZE, KEEP_SIZE | PUNCH_HOLE, ZERO_RANGE), size).map(([target, how, at]) =>
+    operation(`fallocate ${target} ${how} ${at}`, async (world) => {
+      const fd = await world.system.open(world.at(target), O_RDWR | O_NONBLOCK);
+      await world.system.fallocate(fd, how, at, 3_000).finally(() => world.system.close(fd));
+    }),
+  ),
+  fc.tuple(filePath, filePath, size).map(([source, target, length]) =>
+    operation(`copy ${source} ${target} ${length}`, async ({ system, at }) => {
+      const from = await system.open(at(source), O_RDONLY | O_NONBLOCK);
+      const to = await system.open(at(target), O_WRONLY | O_NONBLOCK).catch(async (error: unknown) => {
+        await system.close(from);
+        throw error;
+      });
+      return system.copyFileRange(from, to, length).finally(() => Promise.all([system.close(from), system.close(to)]));
+    }),
+  ),
   fc
     .tuple(filePath, size)
     .map(([target, length]) =>
@@ -108,7 +143,7 @@ const changing = [
       operation(`chmod ${target} ${bits.toString(8)}`, ({ system, at }) => system.chmod(at(target), bits)),
     ),
   fc
-    .tuple(path, fc.constantFrom(0, 7))
+    .tuple(path, fc.constantFrom(0, 7, 1000))
     .map(([target, id]) => operation(`chown ${target} ${id}`, ({ system, at }) => system.chown(at(target), id, id))),
   fc.tuple(path, time).map(([target, when]) =>
     operation(`utimens ${target} ${when}`, async ({ system, at }) => {

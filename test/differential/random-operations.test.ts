@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { KERNEL, LAMINA } from '../support/mounters.ts';
 import { firstMissing, titled } from '../support/requirements.ts';
-import { type Operation, anyOperation, outcome } from './operations.ts';
+import { type Operation, type World, anyOperation, outcome } from './operations.ts';
 import { Side, type Variant, trees } from './side.ts';
 
 // LAMINA_SEED tries another sequence, LAMINA_RUNS more of them; without them every run of the tests is the same.
@@ -10,7 +10,22 @@ const SEED = Number(process.env['LAMINA_SEED'] ?? 20_261_124);
 const RUNS = Number(process.env['LAMINA_RUNS'] ?? 10);
 const OPERATIONS = 250;
 // Directories to act in: every attempt needs a fresh one, those by which a failure is made smaller too.
-const SITES = RUNS + 120;
+const SITES = RUNS + 60;
+
+/** An operation, and who does it. */
+interface Deed {
+  readonly operation: Operation;
+  readonly by: 'root' | 'user';
+}
+
+const anyDeed: fc.Arbitrary<Deed> = fc
+  .record({ operation: anyOperation, by: fc.constantFrom('root', 'root', 'user') })
+  .map((deed) => Object.assign(deed, { toString: () => `${deed.by}: ${deed.operation.call}` }));
+
+async function worldsOf(side: Side, site: number): Promise<Record<Deed['by'], World>> {
+  const user = await side.ground.system({ uid: 1000, gid: 1000, groups: [] });
+  return { root: side.world(site), user: side.world(site, user) };
+}
 
 const missing = firstMissing(KERNEL.missing, LAMINA.missing);
 
@@ -48,30 +63,26 @@ function compareWith({ variant, alone }: Compared): void {
     await lamina.close();
   });
 
-  /** Does all on both; answers the site. */
-  async function compare(operations: readonly Operation[]): Promise<number> {
+  /** Does all on both, each by root or by an ordinary user. */
+  async function compare(deeds: readonly Deed[]): Promise<void> {
+    // The smaller attempts after a failure end where no fresh directory is left.
+    fc.pre(used < SITES);
     const site = used++;
-    const [reference, ours] = [kernel.world(site), lamina.world(site)];
+    const worlds = [await worldsOf(kernel, site), await worldsOf(lamina, site)] as const;
     const done: string[] = [];
-    for (const operation of operations) {
-      const [expected, actual] = [await outcome(reference, operation), await outcome(ours, operation)];
-      done.push(operation.call);
+    for (const { operation, by } of deeds) {
+      const [expected, actual] = [await outcome(worlds[0][by], operation), await outcome(worlds[1][by], operation)];
+      done.push(`${by}: ${operation.call}`);
       expect([done, actual]).toEqual([done, expected]);
     }
-    for (const world of [reference, ours]) for (const fd of world.held.values()) await world.system.close(fd);
+    await kernel.ground.release();
+    await lamina.ground.release();
     expect(await lamina.tree(site)).toEqual(await kernel.tree(site));
-    return site;
   }
 
   test(`answer alike in ${RUNS} runs of up to ${OPERATIONS} operations`, async () => {
-    const operations = fc.array(
-      anyOperation.map((operation) => Object.assign(operation, { toString: () => operation.call })),
-      { minLength: OPERATIONS / 2, maxLength: OPERATIONS, size: 'max' },
-    );
-    const property = fc.asyncProperty(operations, async (all) => {
-      await compare(all);
-    });
-    await fc.assert(property, {
+    const deeds = fc.array(anyDeed, { minLength: OPERATIONS / 2, maxLength: OPERATIONS, size: 'max' });
+    await fc.assert(fc.asyncProperty(deeds, compare), {
       seed: SEED,
       numRuns: RUNS,
       interruptAfterTimeLimit: 50_000,

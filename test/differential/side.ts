@@ -16,13 +16,13 @@ import { type World } from './operations.ts';
 
 const TOP: Tree = {
   a: { a: 'top a', b: { c: 'c', d: file('d', { mode: 0o600, xattrs: { 'user.one': 'below' } }) } },
-  c: directory({ a: 'only here' }, { xattrs: { 'trusted.overlay.opaque': 'y' } }),
+  c: directory({ a: 'only here' }, { mode: 0o1777, xattrs: { 'trusted.overlay.opaque': 'y' } }),
   d: 'file over directory',
   e: symlink('a'),
 };
 const BOTTOM: Tree = {
   a: { a: 'bottom a', b: { e: 'e', a: {} }, c: 'bottom c', e: hardlink('c') },
-  b: file('b', { mode: 0o4755 }),
+  b: file('b', { mode: 0o4777, uid: 1000, gid: 1000 }),
   f: hardlink('b'),
   c: { b: 'hidden' },
   d: { a: 'hidden' },
@@ -62,6 +62,7 @@ export class Side {
     for (const name of ['l0', 'l1', 'upper', 'work', 'merged']) await this.system.mkdir(`${base}/${name}`);
     await makeTree(this.system, `${base}/l0/0`, { ...TOP, gone: whiteout });
     await makeTree(this.system, `${base}/l1/0`, { ...BOTTOM, gone: 'hidden' });
+    for (const path of ['l0/0', 'l1/0', 'l0/0/a']) await this.system.chmod(`${base}/${path}`, 0o777);
     const copy = 'for site in $(seq 1 "$0"); do cp -a l0/0 "l0/$site" && cp -a l1/0 "l1/$site" || exit 1; done';
     await this.ground.must(['sh', '-c', copy, String(sites - 1)]);
   }
