@@ -67,7 +67,7 @@ function readIndexOnce(union: Union, directory: Inode): ReturnType<typeof readIn
 }
 
 /** Removes what the upper has where nothing shows through from below. */
-export function removeUpper(union: Union, parent: Inode, name: ByteString, directory: boolean): number {
+function removeUpper(union: Union, parent: Inode, name: ByteString, directory: boolean): number {
   const { workdir } = union;
   if (parent.upper === undefined || workdir === undefined) return -EROFS;
   const dirfd = union.fds.fd(parent.upper);

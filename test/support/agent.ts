@@ -11,7 +11,7 @@ export interface Identity {
 }
 
 /** A system call that failed, with the name of its errno as `code`. */
-export class CallError extends Error {
+class CallError extends Error {
   override readonly name = 'CallError';
   readonly code: string;
 
