@@ -33,7 +33,19 @@ export function commandOf(options: RunOptions, image: Image): string[] {
   const rest = command.length > 0 || entrypoint !== undefined ? command : config.cmd;
   const args = [...first, ...rest];
   if (args.length === 0) throw new Error(`image ${options.image} has no command: say which one to run after its name`);
-  return args;
+  return args.map((argument) => checkText(argument, `the command of image ${options.image}`));
+}
+
+/** The working directory: the one asked for, else the image's. */
+export function workdirOf(options: RunOptions, image: Image): string {
+  if (options.workdir !== undefined) return options.workdir;
+  return checkText(image.config.workingDir || '/', `the working directory of image ${options.image}`);
+}
+
+/** The kernel's strings end at a NUL byte: with one inside, something other than what is shown would be run. */
+function checkText(text: string, what: string): string {
+  if (text.includes('\0')) throw new Error(`${what} holds a NUL byte: ${JSON.stringify(text.slice(0, 100))}`);
+  return text;
 }
 
 /** The environment: defaults, the image's, files', the command line's, each winning over those before it. */
@@ -44,7 +56,8 @@ export function environmentOf(options: RunOptions, image: Image, hostname: strin
     ['container', 'lamina'],
   ]);
   const given = [...options.envFiles.flatMap(readEnvFile), ...options.env];
-  for (const entry of [...image.config.env, ...given.map(resolveEntry)]) {
+  const own = image.config.env.map((entry) => checkText(entry, `the environment of image ${options.image}`));
+  for (const entry of [...own, ...given.map(resolveEntry)]) {
     const at = entry?.indexOf('=') ?? -1;
     if (entry !== undefined && at > 0) env.set(entry.slice(0, at), entry.slice(at + 1));
   }
@@ -54,7 +67,7 @@ export function environmentOf(options: RunOptions, image: Image, hostname: strin
 /** A name alone stands for the caller's own value, and for nothing where there is none. */
 function resolveEntry(entry: string): string | undefined {
   if (entry === '' || entry.startsWith('=')) throw new Error(`environment ${JSON.stringify(entry)} has no name`);
-  if (entry.includes('\0')) throw new Error('an environment variable holds a NUL byte');
+  checkText(entry, 'an environment variable');
   if (entry.includes('=')) return entry;
   const value = process.env[entry];
   return value === undefined ? undefined : `${entry}=${value}`;

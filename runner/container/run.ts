@@ -7,7 +7,7 @@ import { type Container, type ContainerState } from './container.ts';
 import { ContainerStore } from './container-store.ts';
 import { type MountPoint, createInitLayer } from './init-layer.ts';
 import { liveFileVolumes, writeLiveFiles } from './live-files.ts';
-import { type RunOptions, commandOf, environmentOf } from './options.ts';
+import { type RunOptions, commandOf, environmentOf, workdirOf } from './options.ts';
 import { identify } from './process-identity.ts';
 import { SignalForwarder } from './signal-forwarder.ts';
 import { RunError, type StageSpec, type Volume } from './spec.ts';
@@ -120,7 +120,7 @@ class Run {
       hostname,
       args: container.config.args,
       env: environmentOf(options, image, hostname),
-      workdir: options.workdir ?? (image.config.workingDir || '/'),
+      workdir: workdirOf(options, image),
       createWorkdir: options.workdir === undefined,
       user: options.user ?? image.config.user,
       passwdFile: join(container.files, 'passwd'),
