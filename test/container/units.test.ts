@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { EAGAIN, ENOENT } from '../../fs/sys/errno.ts';
 import { diffLayers } from '../../runner/container/diff.ts';
 import { resolveInLayers } from '../../runner/container/layer-view.ts';
 import { describeAge } from '../../runner/container/listing.ts';
@@ -10,6 +11,7 @@ import { checkName, randomName } from '../../runner/container/names.ts';
 import { parseVolume } from '../../runner/container/options.ts';
 import { libraryDirectories } from '../../runner/container/protected-node.ts';
 import { identify, isAlive } from '../../runner/container/process-identity.ts';
+import { untilSettled } from '../../runner/container/stage/inside.ts';
 import { parseSubordinateIds } from '../../runner/container/subordinate-ids.ts';
 import { isRoot, titled } from '../support/requirements.ts';
 
@@ -19,6 +21,15 @@ test('parseSubordinateIds takes the ranges of a name and of its number, in order
     { start: 100_000, count: 65_536 },
     { start: 300_000, count: 10 },
   ]);
+});
+
+test('untilSettled repeats what was disturbed by a rename, and gives up in the end', () => {
+  let calls = 0;
+  const disturbed = (times: number) => () => (calls++ < times ? -EAGAIN : 7);
+  expect(untilSettled(disturbed(20))).toBe(7);
+  expect(calls).toBe(21);
+  expect(untilSettled(() => -ENOENT)).toBe(-ENOENT);
+  expect(untilSettled(disturbed(Infinity))).toBe(-EAGAIN);
 });
 
 test.each([

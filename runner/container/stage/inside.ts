@@ -12,8 +12,22 @@ import {
   S_IFDIR,
   S_IFMT,
 } from '../../../fs/sys/constants.ts';
-import { ENOENT, check } from '../../../fs/sys/errno.ts';
+import { EAGAIN, ENOENT, check } from '../../../fs/sys/errno.ts';
 import { close, fstat, mkdirat, openat, openat2 } from '../../../fs/sys/file.ts';
+
+const MAX_ATTEMPTS = 128;
+
+/**
+ * Repeats an openat2(2) that answers EAGAIN: the kernel gives up on a `..` below RESOLVE_IN_ROOT whenever anything on
+ * the machine has been renamed or mounted meanwhile. Bounded, since a hostile process can rename for ever.
+ */
+export function untilSettled(open: () => number): number {
+  for (let attempt = 1; attempt < MAX_ATTEMPTS; attempt += 1) {
+    const opened = open();
+    if (opened !== -EAGAIN) return opened;
+  }
+  return open();
+}
 
 /**
  * The container's root directory, seen from outside of it. Every path is resolved by the kernel as if this directory
@@ -33,7 +47,8 @@ export class Inside {
 
   /** A descriptor of `path`, or a negative errno. */
   tryOpen(path: ByteString, flags: number): number {
-    return openat2(this.fd, path, flags | O_CLOEXEC, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+    const resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+    return untilSettled(() => openat2(this.fd, path, flags | O_CLOEXEC, 0, resolve));
   }
 
   open(path: ByteString, flags: number): number {
