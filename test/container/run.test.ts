@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -129,7 +129,7 @@ describe.skipIf(missing)(titled('a container of root, seen from inside', missing
 
   test('dangerous files of /proc and /sys are masked, others read-only', async () => {
     const script =
-      'for f in kcore keys timer_list sched_debug latency_stats; do [ -e /proc/$f ] && echo "$f: $(head -c 9 /proc/$f | wc -c)"; done;' +
+      'for f in interrupts kcore keys timer_list sched_debug latency_stats; do [ -e /proc/$f ] && echo "$f: $(head -c 9 /proc/$f | wc -c)"; done;' +
       'for d in acpi scsi; do [ -d /proc/$d ] && echo "$d: $(ls /proc/$d | wc -l)"; done; echo "firmware: $(ls /sys/firmware | wc -l)";' +
       'echo "block: $(ls /sys/dev/block | wc -l)"; for f in sys/kernel/hostname sysrq-trigger irq/default_smp_affinity; do echo x 2>/dev/null > /proc/$f && echo "$f: written"; done;' +
       'mkdir /sys/fs/x 2>/dev/null && echo "sys: written"; true';
@@ -138,6 +138,23 @@ describe.skipIf(missing)(titled('a container of root, seen from inside', missing
     expect(found.get('keys')).toBe('0');
     expect(found.get('firmware')).toBe('0');
     expect([...found.values()].filter((value) => value !== '0')).toEqual([]);
+  });
+
+  // The mode and the owner asked for are those that the host's nodes have: nothing changes even where this fails.
+  test('devices are used, but mode, owner and times of the host’s nodes cannot be changed', async () => {
+    const masked = '/proc/keys /proc/interrupts';
+    const script =
+      `for f in /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty ${masked}; do [ -e $f ] || continue; ` +
+      'for c in "chmod $(stat -c %a $f)" "chown 0:0" "touch -c"; do $c $f 2>/dev/null && echo "$c $f"; done; done; ' +
+      'cat <> /dev/null; echo x > /dev/null; echo x >> /dev/zero; head -c 1 /dev/urandom | wc -c; ' +
+      'echo x 2>/dev/null > /dev/full || echo full; chmod 666 /proc/self/fd/0 2>/dev/null && echo descriptor; true';
+    expect(await inside(script)).toBe('1\nfull\n');
+  });
+
+  const noPowercap = existsSync('/sys/devices/virtual/powercap') ? undefined : 'the kernel has no powercap';
+
+  test.skipIf(noPowercap)(titled('powercap of /sys is masked', noPowercap), async () => {
+    expect(await inside('ls /sys/devices/virtual/powercap')).toBe('');
   });
 
   test('standard input is empty without -i and the caller’s with it', async () => {

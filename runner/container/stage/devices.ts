@@ -16,7 +16,7 @@ import { close, mkdirat, openat, symlinkat } from '../../../fs/sys/file.ts';
 import { mount } from '../../../fs/sys/mount.ts';
 import { type Inside, throughFd } from './inside.ts';
 import { openMountPoint } from './kernel-filesystems.ts';
-import { bind, openDevice } from './mounting.ts';
+import { DEVICE_ATTRIBUTES, bind, openDevice, restrictMount } from './mounting.ts';
 
 // Linux's Documentation/admin-guide/devices.txt.
 const DEVICES: readonly (readonly [name: string, major: number, minor: number])[] = [
@@ -38,7 +38,8 @@ const LINKS: readonly (readonly [name: string, target: string])[] = [
 
 /**
  * /dev of a container. The devices are the host's, bound one by one, and every other mount of the container is nodev:
- * so CAP_MKNOD, which docker's default set has, opens no device, with or without a devices cgroup.
+ * so CAP_MKNOD, which docker's default set has, opens no device, with or without a devices cgroup. Modes, owners and
+ * times of the host's nodes cannot be changed from inside.
  */
 export function mountDev(inside: Inside): void {
   const point = openMountPoint(inside, 'dev');
@@ -64,6 +65,9 @@ function bindDevice(dev: number, name: string, major: number, minor: number): vo
   bind(source, target, false, `the host's /dev/${name}`);
   close(target);
   close(source);
+  const bound = check(openat(dev, name, O_PATH | O_NOFOLLOW | O_CLOEXEC), `open /dev/${name}`);
+  restrictMount(bound, DEVICE_ATTRIBUTES, `/dev/${name}`);
+  close(bound);
 }
 
 function mountTerminals(dev: number): void {

@@ -18,6 +18,7 @@ import { mount } from '../../../fs/sys/mount.ts';
 import { type Inside, isDirectory, throughFd } from './inside.ts';
 import {
   CGROUP2_SUPER_MAGIC,
+  DEVICE_ATTRIBUTES,
   PROC_SUPER_MAGIC,
   bind,
   filesystemMagic,
@@ -27,9 +28,19 @@ import {
 } from './mounting.ts';
 
 // Docker's and podman's lists: what tells of the host or changes it.
-const MASKED_PROC = ['acpi', 'kcore', 'keys', 'latency_stats', 'timer_list', 'timer_stats', 'sched_debug', 'scsi'];
+const MASKED_PROC = [
+  'acpi',
+  'interrupts',
+  'kcore',
+  'keys',
+  'latency_stats',
+  'timer_list',
+  'timer_stats',
+  'sched_debug',
+  'scsi',
+];
 const READ_ONLY_PROC = ['asound', 'bus', 'fs', 'irq', 'sys', 'sysrq-trigger'];
-const MASKED_SYS = ['firmware', 'fs/selinux', 'dev/block'];
+const MASKED_SYS = ['firmware', 'fs/selinux', 'dev/block', 'devices/virtual/powercap'];
 
 const LOCKED_DOWN = MS_NOSUID | MS_NODEV | MS_NOEXEC;
 
@@ -77,6 +88,9 @@ function mask(directory: number, path: ByteString): void {
     const empty = openDevice('null', 1, 3);
     bind(empty, target, false, `/dev/null over ${path}`);
     close(empty);
+    const bound = check(openBeneath(directory, path), `mask ${path}`);
+    restrictMount(bound, DEVICE_ATTRIBUTES, path);
+    close(bound);
   }
   close(target);
 }

@@ -28,6 +28,27 @@ import { throughFd } from './inside.ts';
 export const PROC_SUPER_MAGIC = 0x9fa0;
 export const CGROUP2_SUPER_MAGIC = 0x63677270;
 
+// linux/magic.h and the filesystems' own sources: what is made up by the kernel as it is read or written.
+const KERNEL_FILESYSTEMS: ReadonlySet<number> = new Set([
+  PROC_SUPER_MAGIC,
+  CGROUP2_SUPER_MAGIC,
+  0x62656572, // sysfs
+  0x27e0eb, // cgroup
+  0x64626720, // debugfs
+  0x74726163, // tracefs
+  0x73636673, // securityfs
+  0x62656570, // configfs
+  0xcafe4a11, // bpf
+  0x6165676c, // pstore
+  0xde5e81e4, // efivarfs
+  0xf97cff8c, // selinuxfs
+  0x43415d53, // smackfs
+  0x65735543, // fusectl
+  0x42494e4d, // binfmt_misc
+  0x19800202, // mqueue
+  0x1cd1, // devpts
+]);
+
 const statfs = new Memory(120);
 const STATFS_TYPE = 0;
 const STATFS_FLAGS = 80;
@@ -36,6 +57,11 @@ const STATFS_FLAGS = 80;
 export function filesystemMagic(fd: number): number {
   check(fstatfs(fd, statfs), 'read the type of a filesystem');
   return statfs.view.getUint32(STATFS_TYPE, true);
+}
+
+/** Whether `fd` lies on a filesystem whose files are the kernel's own. */
+export function isOfKernel(fd: number): boolean {
+  return KERNEL_FILESYSTEMS.has(filesystemMagic(fd));
 }
 
 // statfs(2)'s ST_* flags against mount(2)'s: a remount of a bind mount must repeat those that are locked.
@@ -55,6 +81,12 @@ const ATTRIBUTES: readonly (readonly [attribute: number, ms: number])[] = [
   [MOUNT_ATTR.noDev, MS_NODEV],
   [MOUNT_ATTR.noExec, MS_NOEXEC],
 ];
+
+/**
+ * What a bind of a host's device node is given: a read-only mount refuses changes of the node's mode, owner and times,
+ * which would be the host's, and still lets the device be opened for reading and writing.
+ */
+export const DEVICE_ATTRIBUTES = MOUNT_ATTR.readOnly | MOUNT_ATTR.noSuid | MOUNT_ATTR.noExec;
 
 /** Adds attributes to the mount whose root `fd` is, by mount_setattr or, before Linux 5.12, by a remount. */
 export function restrictMount(fd: number, attributes: number, what: string): void {
