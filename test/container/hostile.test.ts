@@ -157,6 +157,31 @@ describe.skipIf(missing)(titled('a hostile image does not get out of its contain
     });
   });
 
+  test('a passwd, a group or a volume that a symlink leads into /proc or /sys is refused', async () => {
+    const refused = (text: string) => ({ code: 126, stderr: expect.stringContaining(text) as string });
+    await lamina.load(recipe('passwd-proc', [symlinks({ 'etc/passwd': '/proc/self/environ' })]));
+    expect(await lamina.call(['run', '--rm', 'passwd-proc', 'true'])).toMatchObject(refused('/etc/passwd'));
+    await lamina.load(recipe('group-sys', [symlinks({ 'etc/group': '/sys/kernel/uevent_seqnum' })]));
+    expect(await lamina.call(['run', '--rm', 'group-sys', 'true'])).toMatchObject(refused('/etc/group'));
+    await lamina.load(recipe('volume-sys', [symlinks({ data: '/sys/kernel' })]));
+    const volume = await lamina.call(['run', '--rm', '-v', `${canary}/run:/data`, 'volume-sys', 'true']);
+    expect(volume).toMatchObject({ code: 125, stderr: expect.stringContaining("kernel's own") as string });
+  });
+
+  test('a passwd whose bytes are more than sane is refused', async () => {
+    await lamina.load(recipe('passwd-large', [file('etc/passwd', 'x'.repeat(17 * 1024 * 1024))]));
+    const outcome = await lamina.call(['run', '--rm', 'passwd-large', 'true']);
+    expect(outcome).toMatchObject({ code: 126, stderr: expect.stringContaining('is over') as string });
+  });
+
+  test('--read-only mounts no temporary directory where a symlink leads into /proc or /sys', async () => {
+    for (const target of ['/proc/sys', '/sys/kernel']) {
+      await lamina.load(recipe('tmp-kernel', [symlinks({ tmp: target })]));
+      const outcome = await lamina.call(['run', '--rm', '--read-only', 'tmp-kernel', 'true']);
+      expect(outcome).toMatchObject({ code: 125, stderr: expect.stringContaining('cannot mount on /tmp') as string });
+    }
+  });
+
   test('a command that is a script of /proc/self/exe gets nothing to write to', async () => {
     const hash = (): string => createHash('sha256').update(readFileSync(process.execPath)).digest('hex');
     const before = hash();

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readSync, writeFileSync } from 'node:fs';
 import { Attr } from '../../../fs/sys/attr.ts';
 import { toBytes } from '../../../fs/sys/bytes.ts';
 import { O_CLOEXEC, O_NONBLOCK, O_PATH, O_RDONLY, S_IFMT, S_IFREG } from '../../../fs/sys/constants.ts';
@@ -7,7 +7,7 @@ import { close, fstat, openat } from '../../../fs/sys/file.ts';
 import { MOUNT_ATTR } from '../../../fs/sys/mount-attributes.ts';
 import { EXIT, RunError } from '../spec.ts';
 import { type Inside } from './inside.ts';
-import { bind, restrictMount } from './mounting.ts';
+import { bind, isOfKernel, restrictMount } from './mounting.ts';
 
 /** Who the command runs as. */
 export interface Account {
@@ -35,6 +35,7 @@ interface GroupLine {
 // The kernel takes more, but a number that turns negative in a 32-bit int has become root before (CVE-2024-40635).
 const MAX_ID = 0x7fffffff;
 const MAX_TABLE_BYTES = 16 * 1024 * 1024;
+const CHUNK_BYTES = 64 * 1024;
 
 /**
  * Finds `user[:group]` in the container's own /etc/passwd and /etc/group.
@@ -63,6 +64,7 @@ export function findAccount(inside: Inside, wanted: string): Account {
 export function listAccount(inside: Inside, { uid, gid, home, isListed }: Account, copy: string): void {
   const target = isListed ? -ENOENT : inside.tryOpen('/etc/passwd', O_PATH);
   if (target < 0) return;
+  checkTable(target, '/etc/passwd');
   const text = readTable(inside, '/etc/passwd');
   const separator = text === '' || text.endsWith('\n') ? '' : '\n';
   writeFileSync(copy, `${text}${separator}${uid}:x:${uid}:${gid}:container user:${home}:/bin/sh\n`, { mode: 0o644 });
@@ -133,13 +135,33 @@ const attr = new Attr();
 function readTable(inside: Inside, path: string): string {
   const fd = inside.tryOpen(path, O_RDONLY | O_NONBLOCK);
   if (fd === -ENOENT) return '';
-  if (fd < 0) check(fd, `read ${path} in the container`);
+  check(fd, `read ${path} in the container`);
   try {
-    check(fstat(fd, attr), `stat ${path} in the container`);
-    if ((attr.mode & S_IFMT) !== S_IFREG) throw refuse(`${path} in the container is not a regular file`);
-    if (attr.size > MAX_TABLE_BYTES) throw refuse(`${path} in the container is over ${MAX_TABLE_BYTES} bytes`);
-    return readFileSync(fd, 'utf8');
+    checkTable(fd, path);
+    return readCapped(fd, path);
   } finally {
     close(fd);
   }
+}
+
+/** This process may read more than the container: a symlink of the image must not lead it to files of the kernel. */
+function checkTable(fd: number, path: string): void {
+  check(fstat(fd, attr), `stat ${path} in the container`);
+  const isRegular = (attr.mode & S_IFMT) === S_IFREG;
+  if (!isRegular || isOfKernel(fd)) {
+    throw refuse(`${path} in the container is not a regular file of its own`);
+  }
+}
+
+// What stat(2) says of a size binds nobody: it is the bytes that are counted.
+function readCapped(fd: number, path: string): string {
+  const chunks: Buffer[] = [];
+  for (let total = 0; total <= MAX_TABLE_BYTES;) {
+    const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+    const length = readSync(fd, chunk);
+    if (length === 0) return Buffer.concat(chunks).toString('utf8');
+    chunks.push(chunk.subarray(0, length));
+    total += length;
+  }
+  throw refuse(`${path} in the container is over ${MAX_TABLE_BYTES} bytes`);
 }
