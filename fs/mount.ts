@@ -11,6 +11,7 @@ import { createCounters, type MountStats, readCounters, type SharedCounters } fr
 import { type ByteString, toText } from './sys/text.ts';
 import { log } from './sys/log.ts';
 import { mountAt } from './sys/mountinfo.ts';
+import { retireDescriptor } from './sys/retire.ts';
 import type { WorkerInput, WorkerMessage } from './worker.ts';
 
 /** What to mount, where, and how. */
@@ -35,7 +36,8 @@ export interface Mount {
   stats(): MountStats;
   /**
    * Gives the mount up, for a process that ends by `exitNow` before `closed`: removes the state file and the control
-   * socket, and closes the device, without which files that this process has open in its own mount would wait for it.
+   * socket, and lets go of the device, without which files that this process has open in its own mount would wait for
+   * it. The kernel aborts the session once the worker, which may be blocked in a read of the device, has let go too.
    */
   forget(): void;
 }
@@ -61,6 +63,8 @@ class ServedMount implements Mount {
     this.closed = serving.ended.then(() => {
       this.#ended = true;
       this.#withdraw();
+      // The worker, which used the number to its end, is no more.
+      if (this.#fd !== undefined) closeSync(this.#fd);
     });
   }
 
@@ -90,7 +94,7 @@ class ServedMount implements Mount {
     this.#withdraw();
     if (this.#ended || this.#abandoned || this.#fd === undefined) return;
     this.#abandoned = true;
-    closeSync(this.#fd);
+    retireDescriptor(this.#fd);
   }
 
   async unmount(): Promise<void> {
@@ -126,7 +130,7 @@ function untilMounted(worker: Worker): Promise<number> {
 /** A session that has begun, and when it will have ended. */
 interface Serving {
   readonly ended: Promise<void>;
-  /** File descriptor of /dev/fuse, where the session is ours. */
+  /** File descriptor of /dev/fuse, where the session is ours; to be closed, by us, once it has ended. */
   readonly device?: number;
 }
 

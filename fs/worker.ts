@@ -1,15 +1,16 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { FuseDevice } from './fuse/device.ts';
 import { mountFuse, undoMount } from './fuse/mount.ts';
+import type { FileSystem } from './filesystem.ts';
 import type { FuseOptions } from './fuse/options.ts';
 import { Session } from './fuse/session.ts';
 import { createOverlay } from './overlay/index.ts';
 import type { OverlayOptions } from './overlay/options.ts';
 import type { ByteString } from './sys/text.ts';
 import { check } from './sys/errno.ts';
-import { close } from './sys/file.ts';
 import { log } from './sys/log.ts';
 import { umask } from './sys/metadata.ts';
+import { retireDescriptor } from './sys/retire.ts';
 import { chdir, leaveSharedDirectory, pageSize } from './sys/thread.ts';
 
 /** What a worker is started with. */
@@ -24,7 +25,23 @@ export interface WorkerInput {
 export type WorkerMessage =
   { readonly mounted: true; readonly device: number } | { readonly mounted: false; readonly error: string };
 
-/** Opens the layers, mounts, and serves until the kernel ends the session. This thread is deaf meanwhile. */
+/**
+ * Serves until the kernel ends the session, or the device was retired. Once it was told of, the descriptor is the main
+ * thread's to close, when this thread is no more: both may retire it.
+ */
+function serveDevice(
+  fd: number,
+  overlay: FileSystem,
+  requests: Float64Array,
+  tell: (message: WorkerMessage) => void,
+): void {
+  const options = { requests, log, pageSize: pageSize(), completions: overlay.allowDeferral() };
+  const session = new Session(new FuseDevice(fd), overlay, options);
+  tell({ mounted: true, device: fd });
+  session.run();
+}
+
+/** Opens the layers, mounts, and serves until the session ends. This thread is deaf meanwhile. */
 function serve(input: WorkerInput, tell: (message: WorkerMessage) => void): void {
   // The union sets the umask for each file that it makes, and other threads have theirs.
   check(leaveSharedDirectory(), 'separate the worker from the umask of other threads');
@@ -39,20 +56,13 @@ function serve(input: WorkerInput, tell: (message: WorkerMessage) => void): void
   }
   chdir('/');
   try {
-    const session = new Session(new FuseDevice(fd), overlay, {
-      requests: input.requests,
-      log,
-      pageSize: pageSize(),
-      completions: overlay.allowDeferral(),
-    });
-    tell({ mounted: true, device: fd });
-    session.run();
+    serveDevice(fd, overlay, input.requests, tell);
   } catch (error) {
     undoMount(input.mountpoint);
     throw error;
   } finally {
     // Whoever still waits for an answer gets ENOTCONN.
-    close(fd);
+    retireDescriptor(fd);
   }
 }
 

@@ -1,6 +1,6 @@
 import { DEFERRED } from '../filesystem.ts';
 import type { FileSystem } from '../filesystem.ts';
-import { EAGAIN, ECONNABORTED, EINTR, EINVAL, EIO, ENODEV, ENOENT, ENOSYS, errnoName } from '../sys/errno.ts';
+import { EAGAIN, EBADF, ECONNABORTED, EINTR, EINVAL, EIO, ENODEV, ENOENT, ENOSYS, errnoName } from '../sys/errno.ts';
 import type { Connection } from './connection.ts';
 import { MINIMUM_MINOR_VERSION, REQUEST_COUNTERS } from './constants.ts';
 import type { Device } from './device.ts';
@@ -57,6 +57,8 @@ export class Session {
     if (this.#parked.length > 0 && this.#device.waitFor(this.#options.completions)) this.#resume();
     const length = this.#device.read(slot.requestAddress, slot.requestCapacity);
     if (length < 0) return this.#goesOn(-length);
+    // No request is empty: the device was retired.
+    if (length === 0) return false;
     if (slot.decode(length)) this.#serve(slot);
     else this.#options.log(`a request of ${length} bytes is not whole: ignored`);
     return true;
@@ -124,8 +126,10 @@ export class Session {
   reply(slot: Slot, outcome: number): void {
     const length = outcome < 0 ? slot.encode(outcome, 0) : slot.encode(0, outcome);
     const written = this.#device.write(slot.replyAddress, length);
-    // ENOENT: nobody waits for it any longer; the others: the session has ended, which the next read says.
-    if (written >= 0 || written === -ENOENT || written === -ENODEV || written === -ECONNABORTED) return;
+    // ENOENT: nobody waits for it any longer; the others: the session has ended, which the next read says (EBADF: the
+    // device was retired).
+    if (written >= 0 || written === -ENOENT || written === -ENODEV || written === -ECONNABORTED || written === -EBADF)
+      return;
     this.#options.log(`the kernel refused the reply to request ${slot.opcode} with ${errnoName(written)}`);
   }
 }

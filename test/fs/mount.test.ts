@@ -15,7 +15,7 @@ describe.skipIf(cannotMount !== undefined)(titled('mount, in a process of its us
     writeFileSync(
       ground.at('user.mjs'),
       `import { readFileSync, writeFileSync, readdirSync, openSync, closeSync } from 'node:fs';
-       import { execFileSync } from 'node:child_process';
+       import { execFile, execFileSync } from 'node:child_process';
        import { mount, exitNow, toBytes } from ${JSON.stringify(join(DIST, 'fs/index.js'))};
        const overlay = { lowers: ['A', 'B'], upper: 'U', work: 'W' };
        ${body}`,
@@ -81,6 +81,22 @@ describe.skipIf(cannotMount !== undefined)(titled('mount, in a process of its us
       await mounted.unmount();`);
     expect([code, stderr]).toEqual([0, '']);
     expect(stdout).toMatch(/^cannot unmount \S+\/m: tmpfs is mounted over it\n$/);
+  });
+
+  test('that was forgotten answers nobody, and writes into no file that gets its descriptor’s number', () => {
+    const { code, stdout, stderr } = run(`
+      const mounted = await mount({ mountpoint: 'm', overlay });
+      mounted.forget();
+      writeFileSync('victim', 'untouched');
+      const fds = Array.from({ length: 40 }, () => openSync('victim', 'r+'));
+      const left = await new Promise((resolve) => execFile('cat', ['m/top'], (error, stdout, stderr) => resolve(stderr)));
+      console.log(/^cat: m\\/top: .*(not connected|abort)/.test(left));
+      await mounted.closed;
+      console.log(readFileSync('victim', 'utf8'));
+      mounted.forget();
+      execFileSync('umount', ['--lazy', 'm']);
+      for (const fd of fds) closeSync(fd);`);
+    expect([code, stdout, stderr]).toEqual([0, 'true\nuntouched\n', '']);
   });
 
   test('can be left by exitNow while others still use it', () => {

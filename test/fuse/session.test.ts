@@ -54,6 +54,12 @@ describe('Session', () => {
     expect(nonBlocking).toEqual([true, false]);
   });
 
+  test('ends, without a word, where a read of the device answers nothing', () => {
+    const { calls, log } = serve({}, [INIT_REQUEST, Buffer.alloc(0), request(OPCODE.UNLINK, 1, text('f'))]);
+    expect(calls.map(([method]) => method)).toEqual(['start', 'destroy']);
+    expect(log).toEqual([]);
+  });
+
   test('ignores what is not a whole request, and says so', () => {
     const short = INIT_REQUEST.subarray(0, 30);
     const wrongLength = Buffer.from(INIT_REQUEST);
