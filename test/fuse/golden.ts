@@ -300,8 +300,11 @@ const FILES: readonly Golden[] = [
   {
     name: 'FALLOCATE',
     body: [u64(9, 4096, 8192), u32(3, 0)],
-    answers: { fallocate: () => 0 },
-    calls: [['fallocate', 3, 9, 3, 4096, 8192]],
+    answers: { fallocate: () => 0, setattr: () => 0 },
+    calls: [
+      ['fallocate', 3, 9, 3, 4096, 8192],
+      ['setattr', CALLER, 3, 9, expect.objectContaining({ valid: 32 })],
+    ],
     payload: none,
   },
   {
@@ -314,15 +317,21 @@ const FILES: readonly Golden[] = [
   {
     name: 'COPY_FILE_RANGE',
     body: [u64(9, 1, 4, 10, 2, 0xffffffffn, 0)],
-    answers: { copyFileRange: () => 300 },
-    calls: [['copyFileRange', 3, 9, 1, 4, 10, 2, 64 * 1024 * 1024]],
+    answers: { copyFileRange: () => 300, setattr: () => 0 },
+    calls: [
+      ['copyFileRange', 3, 9, 1, 4, 10, 2, 64 * 1024 * 1024],
+      ['setattr', CALLER, 4, 10, expect.objectContaining({ valid: 32 })],
+    ],
     payload: u32(300, 0),
   },
   {
     name: 'COPY_FILE_RANGE_64',
     body: [u64(9, 1, 4, 10, 2, 500, 0)],
-    answers: { copyFileRange: () => 300 },
-    calls: [['copyFileRange', 3, 9, 1, 4, 10, 2, 500]],
+    answers: { copyFileRange: () => 300, setattr: () => 0 },
+    calls: [
+      ['copyFileRange', 3, 9, 1, 4, 10, 2, 500],
+      ['setattr', CALLER, 4, 10, expect.objectContaining({ valid: 32 })],
+    ],
     payload: u64(300),
   },
   {
