@@ -11,13 +11,13 @@ export interface MountStats {
 /** Counters that the worker writes and every thread reads. */
 export interface SharedCounters {
   readonly requests: Float64Array;
-  readonly overlay: Int32Array;
+  readonly overlay: Float64Array;
 }
 
 export function createCounters(): SharedCounters {
   return {
     requests: new Float64Array(new SharedArrayBuffer(REQUEST_COUNTERS * Float64Array.BYTES_PER_ELEMENT)),
-    overlay: new Int32Array(new SharedArrayBuffer(COUNTERS * Int32Array.BYTES_PER_ELEMENT)),
+    overlay: new Float64Array(new SharedArrayBuffer(COUNTERS * Float64Array.BYTES_PER_ELEMENT)),
   };
 }
 
@@ -31,8 +31,7 @@ export function readCounters(counters: SharedCounters): MountStats {
   const unknown = counters.requests[0] ?? 0;
   if (unknown > 0) requests['unknown'] = unknown;
   const overlay = Object.fromEntries(
-    // The overlay counts in 32 bits, which wrap into the sign.
-    Object.entries(COUNTER).map(([name, index]) => [name, (counters.overlay[index] ?? 0) >>> 0]),
+    Object.entries(COUNTER).map(([name, index]) => [name, counters.overlay[index] ?? 0]),
   );
   return { requests, overlay: overlay as Record<keyof typeof COUNTER, number> };
 }

@@ -9,11 +9,11 @@ const BASE_WEIGHT = 8;
 /** The hot lookup cache: the merged indexes of the directories used last, bounded by the entries they hold. */
 export class IndexCache {
   readonly #cache: LRUCache<Inode, DirectoryIndex>;
-  readonly #counters: Int32Array;
+  readonly #counters: Float64Array;
   /** Largest index that is kept: a bigger one would push out everything else. */
   readonly maxEntries: number;
 
-  constructor(maxEntries: number, counters: Int32Array) {
+  constructor(maxEntries: number, counters: Float64Array) {
     this.#counters = counters;
     this.maxEntries = Math.max(Math.floor(maxEntries / 4), 16);
     this.#cache = new LRUCache<Inode, DirectoryIndex>({

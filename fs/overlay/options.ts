@@ -39,7 +39,7 @@ export interface OverlayOptions {
   /** Weight limit of the lookup cache: directory entries remembered. Default 262,144. */
   readonly cacheEntries?: number;
   /** Counters shared with the main thread; see `COUNTER`. */
-  readonly counters?: Int32Array;
+  readonly counters?: Float64Array;
 }
 
 export interface IdRange {

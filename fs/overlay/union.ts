@@ -38,7 +38,7 @@ export class Union {
   readonly lowers: readonly Layer[];
   readonly workdir: Workdir | undefined;
   readonly owners: Owners;
-  readonly counters: Int32Array;
+  readonly counters: Float64Array;
   readonly fds = new DirectoryFds(DIRECTORY_FDS);
   readonly indexes: IndexCache;
   readonly inodes = new InodeTable(this.fds);
@@ -66,7 +66,7 @@ export class Union {
 
   constructor(options: OverlayOptions) {
     this.options = options;
-    this.counters = options.counters ?? new Int32Array(COUNTERS);
+    this.counters = options.counters ?? new Float64Array(COUNTERS);
     this.owners = new Owners(options);
     this.sync = options.volatile !== true && options.noSync !== true;
     const redirectDir = options.redirectDir ?? 'on';

@@ -29,7 +29,7 @@ describe.skipIf(!isRoot)('union of two lower layers and an upper (needs root)', 
 
   test('lookup answers a negative entry without asking the layers twice', () => {
     put(low, 'd/f', '');
-    const counters = new Int32Array(COUNTERS);
+    const counters = new Float64Array(COUNTERS);
     mount({ counters });
     expect(() => union.node('d/none')).toThrow('ENOENT');
     const misses = counters[COUNTER.cacheMisses];
@@ -271,7 +271,7 @@ describe.skipIf(!isRoot)('union of two lower layers and an upper (needs root)', 
 
   test('inodes go when the kernel forgets them', () => {
     put(low, 'a/b/c', '');
-    const counters = new Int32Array(COUNTERS);
+    const counters = new Float64Array(COUNTERS);
     mount({ counters });
     const nodes = [union.node('a'), union.node('a/b'), union.node('a/b/c')];
     for (const node of nodes) union.filesystem.forget(node, 10);
