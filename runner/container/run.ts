@@ -25,14 +25,17 @@ export async function run(options: RunOptions, report: (message: string) => void
   const stage = await StageProcess.spawn(io.files);
   io.handOver();
   const signals = new SignalForwarder(stage);
+  let exitCode: number;
   try {
-    return await new Run(options, stage, signals, report).execute();
+    exitCode = await new Run(options, stage, signals, report).execute();
   } finally {
     stage.kill('SIGKILL');
     await stage.exited;
     await io.drain();
     signals.close();
   }
+  io.checkWritten();
+  return exitCode;
 }
 
 // How long others may hold the mount, such as a container that is just being started and still has a copy of it.
