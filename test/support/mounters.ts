@@ -7,6 +7,7 @@ import { DIST } from './paths.ts';
 import {
   type Missing,
   firstMissing,
+  has,
   hasFuseDevice,
   hasFuseNative,
   hasKernelOverlay,
@@ -86,7 +87,7 @@ async function untilMounted(ground: Ground, path: string, daemon: ChildProcess, 
   while ((await system.stat(path)).device === before) {
     if (daemon.exitCode !== null || daemon.signalCode !== null) {
       const { code, stderr, stdout } = await end;
-      throw new Error(`fuse-lamina ended with ${code} before it mounted: ${stderr}${stdout}`);
+      throw new Error(`the daemon ended with ${code} before it mounted: ${stderr}${stdout}`);
     }
     await sleep(POLL);
   }
@@ -95,25 +96,21 @@ async function untilMounted(ground: Ground, path: string, daemon: ChildProcess, 
 // A test that is killed leaves no daemon behind.
 const WITH_THE_TEST = ['setpriv', '--pdeathsig', 'TERM'];
 
-/** `fuse-lamina -f`, so that its end and its messages are seen. */
-async function mountLamina(
+/** `fuse-lamina`. */
+function mountLamina(ground: Ground, layers: Layers, path: string, own: readonly string[] = []): Promise<Mounted> {
+  return mountDaemon(ground, layers, path, [process.execPath, join(DIST, 'cli/fuse-lamina.js')], own);
+}
+
+/** A daemon with the command line of fuse-overlayfs, in the foreground, so that its end and its messages are seen. */
+async function mountDaemon(
   ground: Ground,
   layers: Layers,
   path: string,
+  program: readonly string[],
   own: readonly string[] = [],
 ): Promise<Mounted> {
-  const program = join(DIST, 'cli/fuse-lamina.js');
   const environment = ['env', ...(layers.environment ?? [])];
-  const command = [
-    ...WITH_THE_TEST,
-    ...environment,
-    process.execPath,
-    program,
-    '-f',
-    '-o',
-    mountOptions(layers, own),
-    path,
-  ];
+  const command = [...WITH_THE_TEST, ...environment, ...program, '-f', '-o', mountOptions(layers, own), path];
   const daemon = ground.spawn(command, layers.cwd);
   const end = ended(daemon);
   await untilMounted(ground, path, daemon, end);
@@ -123,7 +120,7 @@ async function mountLamina(
       const { code: refused, stderr: why } = await ground.run(['umount', path]);
       if (refused !== 0) throw new Error(`umount ${path}: ${why}`);
       const { code, stderr } = await end;
-      if (code !== 0) throw new Error(`fuse-lamina ended with ${code} after umount: ${stderr}`);
+      if (code !== 0) throw new Error(`the daemon ended with ${code} after umount: ${stderr}`);
     },
   };
 }
@@ -156,4 +153,15 @@ const LAMINA_NATIVE: Mounter = {
   mount: (ground, layers, path) => mountLamina(ground, layers, path, ['backend=fuse-native']),
 };
 
-export const MOUNTERS: readonly Mounter[] = [KERNEL, LAMINA, LAMINA_ROOTLESS, LAMINA_NATIVE];
+/** For comparison only, where LAMINA_PEERS is set: many rows do not hold there. */
+const FUSE_OVERLAYFS: Mounter = {
+  name: 'fuse-overlayfs',
+  kind: 'lamina',
+  ground: 'root',
+  missing: firstMissing(isRoot(), hasFuseDevice(), has('fuse-overlayfs')),
+  mount: (ground, layers, path) => mountDaemon(ground, layers, path, ['fuse-overlayfs']),
+};
+
+const PEERS = process.env['LAMINA_PEERS'] ? [FUSE_OVERLAYFS] : [];
+
+export const MOUNTERS: readonly Mounter[] = [KERNEL, LAMINA, LAMINA_ROOTLESS, LAMINA_NATIVE, ...PEERS];
