@@ -20,12 +20,26 @@ export const LAYOUT_FILE = 'oci-layout';
  * unpatched, would be there for every user to run (CVE-2021-41091).
  */
 export function prepareRoot(root: string): void {
-  mkdirSync(root, { recursive: true, mode: 0o700 });
+  makeDirectories(root);
   if (!statSync(root).isDirectory()) throw new Error(`store ${root} is not a directory`);
   if (!existsSync(join(root, LAYOUT_FILE)) && !holdsOnlyOurs(root)) {
     throw new Error(`${root} is not empty and not a store of lamina; set LAMINA_ROOT to a directory of its own`);
   }
   if ((statSync(root).mode & 0o077) !== 0) chmodSync(root, 0o700);
+}
+
+// Node's own recursive mkdir never ends where the kernel answers ENOENT for one whose parent is there, as in /proc.
+function makeDirectories(path: string): void {
+  const names = path.split('/').filter((name) => name !== '');
+  names.forEach((_, at) => {
+    const prefix = `/${names.slice(0, at + 1).join('/')}`;
+    try {
+      mkdirSync(prefix, { mode: 0o700 });
+    } catch (error) {
+      if (existsSync(prefix)) return;
+      throw new Error(`cannot make the store ${path}: ${String(error)}`, { cause: error });
+    }
+  });
 }
 
 // A start that was cut short, or another command in its first steps: containers may be there before the first image.
