@@ -5,14 +5,15 @@ import { toBytes } from '../../fs/sys/bytes.ts';
 import { O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../../fs/sys/constants.ts';
 import { check } from '../../fs/sys/errno.ts';
 import { close, openat } from '../../fs/sys/file.ts';
-import { type ByteSource, decompress } from './compression.ts';
+import { type ByteSource } from './compression.ts';
 import { chainIdsOf, type Digest, digestOf, finishDigest } from './digest.ts';
 import { syncFilesystem } from './durable-file.ts';
-import { type Limits, overLimit } from './limits.ts';
+import { type Limits } from './limits.ts';
 import { type Configuration, MEDIA_TYPE, parseConfiguration } from './manifest.ts';
 import { type NewImage, type NewLayer } from './new-image.ts';
 import { platformError } from './oci-archive.ts';
 import { type Platform, platformMatches } from './platform.ts';
+import { decompressInProportion } from './proportion.ts';
 import { type Scratch } from './scratch.ts';
 import { type NewEntry, type Store } from './store.ts';
 import { unpackLayer } from './unpack.ts';
@@ -119,7 +120,8 @@ class LayerIngester {
     const key = `${file.digest} ${diffId}`;
     if (isThere && this.#verified.has(key)) return;
     const hash = createHash('sha256');
-    const content = hashed(limited(file.path, file.size, this.#options.limits), hash);
+    const archive = createReadStream(file.path, { highWaterMark: 1 << 18 });
+    const content = hashed(decompressInProportion(archive, this.#options.limits, file.size), hash);
     const finish = isThere ? await drain(content) : await this.#unpack(content, chainId, chainIds.slice(0, -1));
     const digest = finishDigest(hash);
     if (digest !== diffId) throw new Error(`its content has another digest: ${digest}`);
@@ -153,17 +155,6 @@ async function drain(content: AsyncGenerator<Uint8Array>): Promise<() => void> {
 async function* hashed(source: ByteSource, hash: Hash): AsyncGenerator<Uint8Array> {
   for await (const chunk of source) {
     hash.update(chunk);
-    yield chunk;
-  }
-}
-
-/** The uncompressed bytes of the archive at `path`, as long as they stay in proportion. */
-async function* limited(path: string, packed: number, limits: Limits): AsyncGenerator<Uint8Array> {
-  const longest = Math.max(limits.ratioFreeBytes, packed * limits.ratio);
-  let bytes = 0;
-  for await (const chunk of decompress(createReadStream(path, { highWaterMark: 1 << 18 }))) {
-    bytes += chunk.length;
-    if (bytes > longest) throw overLimit(`its unpacked size in proportion to its ${packed} bytes`, limits, 'ratio');
     yield chunk;
   }
 }

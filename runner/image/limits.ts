@@ -1,10 +1,12 @@
 /** What an archive may ask of the machine that unpacks it. `lamina load --limit` sets them. */
 export interface Limits {
+  /** Bytes of all files of an image archive, as they lie in it. */
+  readonly archiveBytes: number;
   /** Bytes of one layer, unpacked. */
   readonly layerBytes: number;
-  /** Unpacked to packed bytes of one layer. */
+  /** Unpacked to packed bytes of one layer, and of a whole archive that is compressed. */
   readonly ratio: number;
-  /** Unpacked bytes of one layer up to which its ratio does not matter: a few zeros compress a thousand times. */
+  /** Unpacked bytes up to which the ratio does not matter: a few zeros compress a thousand times. */
   readonly ratioFreeBytes: number;
   /** Entries of one archive. */
   readonly entries: number;
@@ -17,6 +19,7 @@ export interface Limits {
 }
 
 export const DEFAULT_LIMITS: Limits = {
+  archiveBytes: 256 * 2 ** 30,
   layerBytes: 128 * 2 ** 30,
   ratio: 250,
   ratioFreeBytes: 256 * 2 ** 20,
@@ -31,6 +34,7 @@ export const DOCUMENT_BYTES = 4 * 2 ** 20;
 
 /** Names of the limits on a command line. */
 const NAMES = {
+  'archive-size': 'archiveBytes',
   'layer-size': 'layerBytes',
   ratio: 'ratio',
   entries: 'entries',

@@ -1,10 +1,11 @@
-import { type ByteSource, decompress } from './compression.ts';
+import { type ByteSource } from './compression.ts';
 import { type Digest } from './digest.ts';
 import { DOCKER_MANIFEST, readDockerArchive } from './docker-archive.ts';
 import { ingest, type IngestOptions } from './ingest.ts';
 import { type NewImage } from './new-image.ts';
 import { OCI_LAYOUT, readOciArchive } from './oci-archive.ts';
 import { type Platform } from './platform.ts';
+import { decompressInProportion } from './proportion.ts';
 import { type Scratch } from './scratch.ts';
 import { Spool } from './spool.ts';
 import { type Store } from './store.ts';
@@ -44,7 +45,7 @@ export async function loadArchive(store: Store, archive: ByteSource, options: Lo
 
 async function readArchive(scratch: Scratch, archive: ByteSource, options: LoadOptions): Promise<NewImage[]> {
   const spool = new Spool(scratch, options.limits);
-  await spool.fill(decompress(archive));
+  await spool.fill(decompressInProportion(archive, options.limits));
   return readImages(spool, options.platform);
 }
 

@@ -6,7 +6,7 @@ import { type ByteSource } from './compression.ts';
 import { type Digest, finishDigest } from './digest.ts';
 import { parseEntryPath } from './entry-path.ts';
 import { readWithin } from './layout.ts';
-import { DOCUMENT_BYTES, type Limits } from './limits.ts';
+import { DOCUMENT_BYTES, type Limits, overLimit } from './limits.ts';
 import { type Scratch } from './scratch.ts';
 import { entryError, readTar, type TarEntry } from './tar.ts';
 
@@ -47,6 +47,8 @@ export class Spool {
   readonly #members = new Map<ByteString, Member>();
   readonly #scratch: Scratch;
   readonly #limits: Limits;
+  /** Bytes written, those of files that a later one replaced included. */
+  #spooled = 0;
 
   constructor(scratch: Scratch, limits: Limits) {
     this.#scratch = scratch;
@@ -69,11 +71,21 @@ export class Spool {
   async #add(entry: TarEntry): Promise<void> {
     const name = parseEntryPath(entry.name, this.#limits).join('/');
     const before = this.#members.get(name);
-    if (entry.type === 'file') this.#members.set(name, await spoolFile(this.#scratch.next(), entry.data));
+    if (entry.type === 'file') this.#members.set(name, await spoolFile(this.#scratch.next(), this.#capped(entry.data)));
     else if (entry.type === 'link') this.#members.set(name, { linkTo: entry.linkname });
     else if (entry.type === 'symlink') this.#members.set(name, { linkTo: relativeTo(name, entry.linkname) });
     else return;
     if (before !== undefined && 'path' in before) unlinkSync(before.path);
+  }
+
+  async *#capped(data: ByteSource): AsyncGenerator<Uint8Array> {
+    for await (const chunk of data) {
+      this.#spooled += chunk.length;
+      if (this.#spooled > this.#limits.archiveBytes) {
+        throw overLimit("the size of the archive's files", this.#limits, 'archive-size');
+      }
+      yield chunk;
+    }
   }
 
   /** The file of that name in the archive, over links within the archive. */

@@ -105,7 +105,9 @@ describe.skipIf(isRoot())(titled('lamina load', isRoot()), () => {
     expect(line.call(['load', '-i', join(base, 'none.tar')]).stderr).toMatch(/none\.tar: .*no such file/);
     expect(line.call(['load', '-i', base]).stderr).toMatch(/it is a directory/);
     expect(line.call(['load', '--limit', 'entries=many'], archive).stderr).toMatch(/"many" is not a number/);
-    expect(line.call(['load', '--limit', 'files=1'], archive).stderr).toMatch(/is not NAME=VALUE.*layer-size, ratio/);
+    expect(line.call(['load', '--limit', 'files=1'], archive).stderr).toMatch(
+      /is not NAME=VALUE.*archive-size, layer-size, ratio/,
+    );
     expect(line.call(['load', '--limit', 'entries=3', '--limit', 'ratio=5'], archive).stderr).toMatch(
       /number of entries .* over the limit of 3; load --limit entries=N sets another/,
     );

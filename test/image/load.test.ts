@@ -303,6 +303,26 @@ describe.skipIf(isRoot())(titled('loadArchive refuses', isRoot()), () => {
     expect(contents(store)).toEqual([]);
   });
 
+  test('an archive that is a bomb as a whole, before it is on disk', async () => {
+    const store = newStore();
+    const bomb = gzipSync(tar({ name: 'zeros', data: Buffer.alloc(4 * 2 ** 20) }));
+    const limits = { ...DEFAULT_LIMITS, ratio: 100, ratioFreeBytes: 2 ** 20 };
+    await expect(load(store, bomb, { limits })).rejects.toThrow(
+      /its unpacked size .* over the limit of 100; load --limit ratio=N/,
+    );
+    expect(contents(store)).toEqual([]);
+  });
+
+  test('an archive whose files together are larger than it may be', async () => {
+    const store = newStore();
+    const files = Array.from({ length: 4 }, () => ({ name: 'same', data: Buffer.alloc(300_000) }));
+    const limits = { ...DEFAULT_LIMITS, archiveBytes: 2 ** 20 };
+    await expect(load(store, tar(...files), { limits })).rejects.toThrow(
+      /the size of the archive's files is over the limit of 1048576; load --limit archive-size=N/,
+    );
+    expect(contents(store)).toEqual([]);
+  });
+
   test('a second image and with it the first, whose names stay where they were', async () => {
     const store = newStore();
     const [before] = await load(store, dockerArchive({ layers: [BOTTOM], names: ['kept'] }));
