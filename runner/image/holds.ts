@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, unlinkSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { type Digest } from './digest.ts';
@@ -36,16 +36,29 @@ export class Holds {
   }
 
   remove(holder: string): void {
-    const path = this.#path(holder);
-    if (existsSync(path)) unlinkSync(path);
+    rmSync(this.#path(holder), { force: true });
   }
 
   list(): Hold[] {
-    return readdirSync(this.#directory).map((holder) => {
-      const path = join(this.#directory, holder);
-      const hold = asObject(parseJson(readFileSync(path), path), path);
-      const chainIds = asArray(hold['chainIds'], path).map((item) => asDigest(item, path));
-      return { holder, image: asDigest(hold['image'], path), chainIds };
-    });
+    return readdirSync(this.#directory).flatMap((holder) => this.#read(holder) ?? []);
+  }
+
+  /** Undefined where the holder has let go meanwhile, which takes no lock. */
+  #read(holder: string): Hold | undefined {
+    const path = join(this.#directory, holder);
+    const bytes = readIfThere(path);
+    if (bytes === undefined) return undefined;
+    const hold = asObject(parseJson(bytes, path), path);
+    const chainIds = asArray(hold['chainIds'], path).map((item) => asDigest(item, path));
+    return { holder, image: asDigest(hold['image'], path), chainIds };
+  }
+}
+
+function readIfThere(path: string): Buffer | undefined {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
   }
 }

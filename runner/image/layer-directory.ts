@@ -8,7 +8,7 @@ import { close, openat } from '../../fs/sys/file.ts';
 import { type Digest, hexOf, isDigest } from './digest.ts';
 import { syncDirectory, syncFilesystem, writeDurably } from './durable-file.ts';
 import { asObject, asSize, parseJson } from './json.ts';
-import { removeIn, type Scratch } from './scratch.ts';
+import { type Scratch } from './scratch.ts';
 import { isOpaque } from './whiteouts.ts';
 
 const RECORD_SUFFIX = '.json';
@@ -71,12 +71,18 @@ export class LayerDirectory {
     return paths;
   }
 
-  /** Removes all layers but `kept`. */
-  collect(kept: ReadonlySet<Digest>): void {
-    for (const name of readdirSync(this.#directory)) {
+  /**
+   * Takes all layers but `kept` away, to `scratch`, where they are to be removed: a layer goes as it comes, whole by a
+   * rename, so that what a killed process leaves here is never half a layer.
+   */
+  collect(kept: ReadonlySet<Digest>, scratch: Scratch): void {
+    const going = readdirSync(this.#directory).filter((name) => {
       const chainId = `sha256:${name.replace(RECORD_SUFFIX, '')}`;
-      if (isDigest(chainId) && !kept.has(chainId)) removeIn(this.#directory, name);
-    }
+      return isDigest(chainId) && !kept.has(chainId);
+    });
+    for (const name of going) renameSync(join(this.#directory, name), scratch.next());
+    // Before anything in them goes: a power cut must not undo the rename alone.
+    if (going.length > 0) syncDirectory(this.#directory);
   }
 }
 

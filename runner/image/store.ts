@@ -132,6 +132,14 @@ export class Store {
    * @returns what went: names, and the id where the image itself did.
    */
   remove(reference: string): string[] {
+    const gone: string[] = [];
+    this.#change((scratch) => void gone.push(...this.#removeAlone(reference, scratch)));
+    this.collect();
+    return gone;
+  }
+
+  // All under the lock: no container may take hold of the image between the look at the holds and the change.
+  #removeAlone(reference: string, scratch: Scratch): string[] {
     const image = this.describe(reference);
     const named = /^(?:sha256:)?[0-9a-f]+$/.test(reference) ? undefined : fullName(parseReference(reference));
     const going = named !== undefined && image.names.includes(named) ? [named] : image.names;
@@ -140,17 +148,14 @@ export class Store {
     if (isLast && holder !== undefined) {
       throw new Error(`cannot remove image ${reference}: container ${holder} uses it; "lamina rm ${holder}" first`);
     }
-    this.#change((scratch) => {
-      const kept = this.layout.readIndex().filter(({ descriptor }) => {
-        const name = descriptor.annotations[REF_NAME];
-        return !image.manifests.includes(descriptor.digest) || (name === undefined ? !isLast : !going.includes(name));
-      });
-      this.layout.writeIndex(
-        kept.map(({ json }) => json),
-        scratch,
-      );
+    const kept = this.layout.readIndex().filter(({ descriptor }) => {
+      const name = descriptor.annotations[REF_NAME];
+      return !image.manifests.includes(descriptor.digest) || (name === undefined ? !isLast : !going.includes(name));
     });
-    this.collect();
+    this.layout.writeIndex(
+      kept.map(({ json }) => json),
+      scratch,
+    );
     return [...going.map(familiarName), ...(isLast ? [image.id] : [])];
   }
 
@@ -159,13 +164,13 @@ export class Store {
     const lock = tryLock(this.#collectLock);
     if (lock === undefined) return;
     try {
-      withLock(this.#lock, () => this.#collectAlone());
+      this.#change((scratch) => this.#collectAlone(scratch));
     } finally {
       lock.release();
     }
   }
 
-  #collectAlone(): void {
+  #collectAlone(scratch: Scratch): void {
     const blobs = new Set<Digest>();
     const chainIds = new Set(this.#holds.list().flatMap((hold) => hold.chainIds));
     for (const { descriptor } of this.layout.readIndex()) {
@@ -173,7 +178,7 @@ export class Store {
       if (!isManifestType(descriptor.mediaType)) return;
       this.#keep(descriptor.digest, blobs, chainIds);
     }
-    this.layers.collect(chainIds);
+    this.layers.collect(chainIds, scratch);
     this.layout.collect(blobs);
   }
 

@@ -1,5 +1,5 @@
-import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 
 import { addImage } from '../../runner/image/add-image.ts';
@@ -86,7 +86,9 @@ describe.skipIf(isRoot())(titled('Store.resolve', isRoot()), () => {
   test('does not show an image whose layers are not there', async () => {
     const store = newStore();
     await load(store, dockerArchive({ layers: [LAYER], names: ['x'] }));
-    store.layers.collect(new Set());
+    const scratch = store.scratch();
+    store.layers.collect(new Set(), scratch);
+    scratch.remove();
     expect(store.list()).toEqual([]);
     expect(() => store.resolve('x')).toThrow(/without its unpacked layers/);
   });
@@ -160,6 +162,30 @@ describe.skipIf(isRoot())(titled('Store.remove', isRoot()), () => {
     store.release('c1');
     store.remove('three');
     expect(() => store.hold(image, 'c2')).toThrow(/was removed meanwhile/);
+  });
+
+  test('takes a layer away whole: killed before it is deleted, none is left of which a part is missing', async () => {
+    const store = newStore();
+    const archive = dockerArchive(...images);
+    await load(store, archive);
+    // As a process that is killed leaves it: moved aside, and its scratch directory not removed.
+    const killed = store.scratch();
+    store.layers.collect(new Set(), killed);
+    expect(readdirSync(join(store.root, 'layers'))).toEqual([]);
+    const aside = dirname(killed.next());
+    const trees = readdirSync(aside).filter((name) => statSync(join(aside, name)).isDirectory());
+    expect(trees.flatMap((name) => readdirSync(join(aside, name))).sort()).toEqual(['f', 'g']);
+    await load(store, archive);
+    expect(store.resolve('three').layers.flatMap((layer) => readdirSync(layer))).toEqual(['g', 'f']);
+    killed.remove();
+  });
+
+  test('passes over a container that ends meanwhile', async () => {
+    const store = newStore();
+    await load(store, dockerArchive(...images));
+    // A name that is listed and whose file is gone.
+    symlinkSync('gone', join(store.root, 'holds/c3'));
+    expect(store.remove('three')).toEqual(['three:latest', expect.stringMatching(/^sha256:/)]);
   });
 
   test('leaves layers alone while something is loaded', async () => {
