@@ -31,7 +31,6 @@ const F_SETLK = 6;
 const F_WRLCK = 1;
 const F_UNLCK = 2;
 const FS_IOC_GETFLAGS = 0x8008_6601;
-const ROOT = { uid: 0, gid: 0, groups: [] };
 const PAGE = 4096;
 
 /** `struct flock`. */
@@ -305,8 +304,8 @@ const locks: readonly Row[] = [
   {
     name: 'POSIX locks exclude between processes, by range, and go with the descriptor',
     lowers: [{ a: 'x'.repeat(100) }],
-    async run({ root, at, as }) {
-      const other = await as(ROOT);
+    async run({ root, at, another }) {
+      const other = await another();
       const mine = await root.open(at('a'), O_RDWR);
       const theirs = await other.open(at('a'), O_RDWR);
       await root.fcntlBuffer(mine, F_SETLK, lock(F_WRLCK, 0, 10));

@@ -106,6 +106,9 @@ class Site {
   /** System calls of another user. */
   readonly as = (identity: Identity): Promise<System> => this.#bench.ground.system(identity);
 
+  /** A second process of root. */
+  readonly another = (): Promise<System> => this.#bench.ground.system(undefined, 1);
+
   /** A path in the union; without a name, the row's directory. */
   readonly at = (name: Path = ''): Path => below(`${this.#bench.path}/${this.#name}`, name);
 

@@ -28,7 +28,7 @@ describe.skipIf(missing !== undefined)(titled('processes that change one directo
 
   /** One process's part: everything that it asks is answered, and with nothing forbidden while the daemon lives. */
   async function act(site: number, who: number, isAlive = () => true): Promise<void> {
-    const system = await side.ground.system({ uid: 0, gid: 0, groups: [who] });
+    const system = await side.ground.system(undefined, who);
     const world = side.world(site, system);
     const [operations = []] = fc.sample(fc.array(anyOperation, { minLength: OPERATIONS, maxLength: OPERATIONS }), {
       seed: SEED + 1_000 * site + who,

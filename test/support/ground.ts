@@ -59,7 +59,9 @@ export class Ground {
   /** The words that make a command run in this ground. */
   get prefix(): readonly string[] {
     const target = ['nsenter', '-t', String(this.#holder.pid), '--mount'];
-    return this.kind === 'root' ? [...target, '--'] : [...target, '--user', '--'];
+    if (this.kind === 'root') return [...target, '--'];
+    // An ordinary user is root in there by the map alone, and may not call setgroups(2).
+    return [...target, '--user', ...(isRoot ? [] : ['--preserve-credentials']), '--'];
   }
 
   /** The path by which a process outside, if it is root, reaches what is mounted in here. */
@@ -67,9 +69,13 @@ export class Ground {
     return `/proc/${this.#holder.pid}/root${path}`;
   }
 
-  /** System calls made by root (the default) or another user; one process each, kept until the end. */
-  async system(identity?: Identity): Promise<System> {
-    const key = JSON.stringify(identity ?? null);
+  /**
+   * System calls made by root (the default) or another user; one process each, kept until the end.
+   *
+   * @param which of several processes that have the same rights.
+   */
+  async system(identity?: Identity, which = 0): Promise<System> {
+    const key = JSON.stringify([identity, which]);
     const known = this.#systems.get(key);
     if (known !== undefined) return known;
     const agent = new Agent(this.prefix, identity);
