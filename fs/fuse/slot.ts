@@ -112,7 +112,10 @@ export class Slot {
     return this.in.getUint32(BODY + offset, true);
   }
 
-  /** Exact below 2^53, as node numbers, handles, sizes and offsets are. */
+  /**
+   * Exact below 2^53, as our node numbers and handles are. Sizes and offsets, which are the caller's to choose, may be
+   * larger, and are then some number above MAX_SAFE_INTEGER: to be refused.
+   */
   u64(offset: number): number {
     return this.in.getUint32(BODY + offset + 4, true) * 0x100000000 + this.in.getUint32(BODY + offset, true);
   }

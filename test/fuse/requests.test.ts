@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { OPCODE } from '../../fs/fuse/constants.ts';
 import { REQUESTS } from '../../fs/fuse/opcodes.ts';
-import { EEXIST, EINVAL, ENOENT, ENOSYS, ENOTTY } from '../../fs/sys/errno.ts';
+import { EEXIST, EFBIG, EINVAL, ENOENT, ENOSYS, ENOTTY, ENXIO } from '../../fs/sys/errno.ts';
 import { answer, type Answers, request, text, u32, u64 } from './fake.ts';
 import { GOLDEN, ioctlIn, none, reply } from './golden.ts';
 
@@ -48,6 +48,42 @@ describe('forget', () => {
       ['forget', 5, 2],
     ]);
     expect(got).toHaveLength(0);
+  });
+});
+
+// A double holds whole numbers to 2^53: one more and the request would be for another place in the file.
+describe('an offset or size above what is held exactly', () => {
+  const FAR = 2n ** 53n + 1n;
+  const EDGE = 2n ** 53n - 2n;
+  const DATA = [u32(4, 0), u64(0), u32(0, 0), Buffer.from('data')];
+  const refused: readonly [what: string, request: Buffer, errno: number][] = [
+    ['WRITE is EFBIG', request(OPCODE.WRITE, 3, u64(9, FAR), ...DATA), EFBIG],
+    ['WRITE up to it is EFBIG', request(OPCODE.WRITE, 3, u64(9, EDGE), ...DATA), EFBIG],
+    ['FALLOCATE is EFBIG', request(OPCODE.FALLOCATE, 3, u64(9, FAR, 1), u32(0, 0)), EFBIG],
+    ['FALLOCATE up to it is EFBIG', request(OPCODE.FALLOCATE, 3, u64(9, EDGE, 2), u32(0, 0)), EFBIG],
+    ['FALLOCATE of as much is EFBIG', request(OPCODE.FALLOCATE, 3, u64(9, 0, FAR), u32(0, 0)), EFBIG],
+    ['SETATTR of the size is EFBIG', request(OPCODE.SETATTR, 3, u32(8, 0), u64(0, FAR), Buffer.alloc(64)), EFBIG],
+    ['COPY_FILE_RANGE is EFBIG', request(OPCODE.COPY_FILE_RANGE, 3, u64(9, 0, 4, 10, FAR, 1, 0)), EFBIG],
+    ['LSEEK is ENXIO', request(OPCODE.LSEEK, 3, u64(9, FAR), u32(3, 0)), ENXIO],
+  ];
+  test.each(refused)('%s, and does not reach the filesystem', (_what, one, errno) => {
+    const { reply: got, calls } = answer({}, one);
+    expect([got.toString('hex'), calls]).toEqual([reply(none, -errno).toString('hex'), []]);
+  });
+
+  test('READ is the end of the file, and so is what COPY_FILE_RANGE reads', () => {
+    const read = answer({}, request(OPCODE.READ, 3, u64(9, FAR), u32(4096, 0), u64(0), u32(0, 0)));
+    expect([read.reply.toString('hex'), read.calls]).toEqual([reply(none).toString('hex'), []]);
+    const copy = answer({}, request(OPCODE.COPY_FILE_RANGE, 3, u64(9, FAR, 4, 10, 0, 1, 0)));
+    expect([copy.reply.toString('hex'), copy.calls]).toEqual([reply(u32(0, 0)).toString('hex'), []]);
+  });
+
+  test('SETATTR of something else does not mind', () => {
+    const { calls } = answer(
+      { setattr: () => 0 },
+      request(OPCODE.SETATTR, 3, u32(1, 0), u64(0, FAR), Buffer.alloc(64)),
+    );
+    expect(calls.map(([method]) => method)).toEqual(['setattr']);
   });
 });
 

@@ -1,6 +1,6 @@
 import { CHANGE, NO_HANDLE } from '../../filesystem.ts';
 import { O_CREAT, O_EXCL, O_TRUNC } from '../../sys/constants.ts';
-import { EINVAL } from '../../sys/errno.ts';
+import { EFBIG, EINVAL, ENXIO } from '../../sys/errno.ts';
 import { putEntry } from '../attributes.ts';
 import { BODY, PAYLOAD, type Slot } from '../slot.ts';
 import { FOPEN, FSYNC_FDATASYNC, IOCTL_DIR, OPEN_KILL_SUIDGID, WRITE_KILL_SUIDGID } from '../constants.ts';
@@ -88,20 +88,33 @@ export function tmpfile(slot: Slot): number {
   return replyCreated(slot, connection.fs.tmpfile(caller, slot.node, mode, flags, entry, opened));
 }
 
+// The largest offset that a number holds exactly, and so the largest size of a file here: beyond it is nothing to read,
+// and what would reach beyond it is too large.
+const FARTHEST = Number.MAX_SAFE_INTEGER;
+
+/** Whether the end of a range, given by two unsigned numbers, cannot be the end of a file. */
+function endsTooFar(offset: number, length: number): boolean {
+  return length > FARTHEST || offset > FARTHEST - length;
+}
+
 export function read(slot: Slot): number {
   const size = slot.u32(READ_IN.size);
   // A shorter answer would mean the end of the file; the mount's max_read keeps the kernel within the buffer.
   if (size > slot.payloadCapacity) return -EINVAL;
-  return slot.connection.fs.read(slot.node, slot.u64(READ_IN.fh), slot.u64(READ_IN.offset), size, slot.payloadAddress);
+  const offset = slot.u64(READ_IN.offset);
+  if (offset > FARTHEST) return 0;
+  return slot.connection.fs.read(slot.node, slot.u64(READ_IN.fh), offset, size, slot.payloadAddress);
 }
 
 export function write(slot: Slot): number {
   const size = slot.u32(WRITE_IN.size);
   if (size > slot.length - BODY - WRITE_IN.sizeof) return -EINVAL;
+  const offset = slot.u64(WRITE_IN.offset);
+  if (endsTooFar(offset, size)) return -EFBIG;
   const written = slot.connection.fs.write(
     slot.node,
     slot.u64(WRITE_IN.fh),
-    slot.u64(WRITE_IN.offset),
+    offset,
     size,
     slot.bodyAddress(WRITE_IN.sizeof),
     (slot.u32(WRITE_IN.write_flags) & WRITE_KILL_SUIDGID) !== 0,
@@ -128,13 +141,10 @@ export function fsync(slot: Slot): number {
 
 export function fallocate(slot: Slot): number {
   const handle = slot.u64(FALLOCATE_IN.fh);
-  const done = slot.connection.fs.fallocate(
-    slot.node,
-    handle,
-    slot.u32(FALLOCATE_IN.mode),
-    slot.u64(FALLOCATE_IN.offset),
-    slot.u64(FALLOCATE_IN.length),
-  );
+  const offset = slot.u64(FALLOCATE_IN.offset);
+  const length = slot.u64(FALLOCATE_IN.length);
+  if (endsTooFar(offset, length)) return -EFBIG;
+  const done = slot.connection.fs.fallocate(slot.node, handle, slot.u32(FALLOCATE_IN.mode), offset, length);
   return modified(slot, slot.node, handle, done);
 }
 
@@ -150,10 +160,11 @@ function modified(slot: Slot, node: number, handle: number, done: number): numbe
 }
 
 export function lseek(slot: Slot): number {
-  const { fs } = slot.connection;
-  const offset = fs.lseek(slot.node, slot.u64(LSEEK_IN.fh), slot.u64(LSEEK_IN.offset), slot.u32(LSEEK_IN.whence));
-  if (offset < 0) return offset;
-  slot.setU64(LSEEK_OUT.offset, offset);
+  const from = slot.u64(LSEEK_IN.offset);
+  if (from > FARTHEST) return -ENXIO;
+  const found = slot.connection.fs.lseek(slot.node, slot.u64(LSEEK_IN.fh), from, slot.u32(LSEEK_IN.whence));
+  if (found < 0) return found;
+  slot.setU64(LSEEK_OUT.offset, found);
   return LSEEK_OUT.sizeof;
 }
 
@@ -164,15 +175,13 @@ function copy(slot: Slot): number {
   if (slot.u64(COPY_IN.flags) !== 0) return -EINVAL;
   const node = slot.u64(COPY_IN.nodeid_out);
   const handle = slot.u64(COPY_IN.fh_out);
-  const copied = slot.connection.fs.copyFileRange(
-    slot.node,
-    slot.u64(COPY_IN.fh_in),
-    slot.u64(COPY_IN.off_in),
-    node,
-    handle,
-    slot.u64(COPY_IN.off_out),
-    Math.min(slot.u64(COPY_IN.len), LONGEST_COPY),
-  );
+  const from = slot.u64(COPY_IN.off_in);
+  const to = slot.u64(COPY_IN.off_out);
+  const length = Math.min(slot.u64(COPY_IN.len), LONGEST_COPY);
+  if (from > FARTHEST) return 0;
+  if (endsTooFar(to, length)) return -EFBIG;
+  const { fs } = slot.connection;
+  const copied = fs.copyFileRange(slot.node, slot.u64(COPY_IN.fh_in), from, node, handle, to, length);
   return modified(slot, node, handle, copied);
 }
 
