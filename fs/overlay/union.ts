@@ -16,6 +16,7 @@ import { RealDirectory } from './real-directory.ts';
 import { type SlowLane } from './slow-lane.ts';
 import { Workdir } from './workdir.ts';
 import { readUuid } from './file-handle.ts';
+import { refuseOverlap } from './overlap.ts';
 import { readMarks } from './marks.ts';
 
 const DEFAULT_CACHE_ENTRIES = 262_144;
@@ -65,6 +66,7 @@ export class Union {
   readonly scratch = new Attr();
 
   constructor(options: OverlayOptions) {
+    refuseOverlap(options);
     this.options = options;
     this.counters = options.counters ?? new Float64Array(COUNTERS);
     this.owners = new Owners(options);

@@ -321,6 +321,18 @@ describe.skipIf(!isRoot)('union of two lower layers and an upper (needs root)', 
     use(ground.overlay([low], { upper: ground.directory('u2'), work: ground.directory('w2') }));
   });
 
+  test('createOverlay refuses layers that lie in each other', () => {
+    mount();
+    const inside = ground.directory('upper/inside');
+    const [upper, work] = [ground.directory('u3'), ground.directory('w3')];
+    expect(() => ground.overlay([low], { upper, work: upper })).toThrow(/neither may lie in the other/);
+    expect(() => ground.overlay([low], { work: inside })).toThrow(/neither may lie in the other/);
+    expect(() => ground.overlay([low], { upper: ground.directory('w3/u'), work })).toThrow(/neither may lie/);
+    expect(() => ground.overlay([low, upper], { upper, work })).toThrow(/lowerdir .* lies in it/);
+    expect(() => ground.overlay([inside], { work })).toThrow(/lowerdir .* lies in it/);
+    expect(readdirSync(upper)).toEqual([]);
+  });
+
   test('createOverlay names a missing layer', () => {
     mount();
     expect(() => ground.overlay(['/nonexistent/layer'])).toThrow(
