@@ -99,11 +99,8 @@ function mountOptions(line: CommandLine): MountOptions {
 }
 
 async function printVersion(): Promise<void> {
-  const { readFileSync } = await import('node:fs');
-  const description = JSON.parse(readFileSync(new URL(import.meta.resolve('laminafs/package.json')), 'utf8')) as {
-    version: string;
-  };
-  process.stdout.write(`fuse-lamina: version ${description.version}\n`);
+  const { version } = await import('./version.ts');
+  process.stdout.write(`fuse-lamina: version ${version()}\n`);
 }
 
 async function main(): Promise<void> {

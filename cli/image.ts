@@ -4,6 +4,7 @@ import { enterUserNamespace } from '../runner/container/userns.ts';
 import { inspectImage } from '../runner/image/inspect.ts';
 import { openStore } from '../runner/image/store.ts';
 import { createCommand as createListCommand } from './images.ts';
+import { print } from './print.ts';
 
 export function createCommand(): Command {
   const command = new Command('image').description('Work with the images of the store.');
@@ -28,7 +29,7 @@ async function inspect(references: readonly string[]): Promise<void> {
     const image = store.describe(reference);
     return inspectImage(image, store.sizeOf(image));
   });
-  process.stdout.write(`${JSON.stringify(described, null, 4)}\n`);
+  print(`${JSON.stringify(described, null, 4)}\n`);
 }
 
 async function remove(references: readonly string[]): Promise<void> {
@@ -36,7 +37,7 @@ async function remove(references: readonly string[]): Promise<void> {
   const store = openStore();
   for (const reference of references) {
     for (const gone of store.remove(reference)) {
-      process.stdout.write(`${gone.startsWith('sha256:') ? 'Deleted' : 'Untagged'}: ${gone}\n`);
+      print(`${gone.startsWith('sha256:') ? 'Deleted' : 'Untagged'}: ${gone}\n`);
     }
   }
 }

@@ -5,6 +5,7 @@ import { hexOf } from '../runner/image/digest.ts';
 import { type Image } from '../runner/image/image.ts';
 import { familiarParts } from '../runner/image/reference.ts';
 import { openStore, type Store } from '../runner/image/store.ts';
+import { print } from './print.ts';
 
 interface Options {
   readonly quiet?: boolean;
@@ -27,19 +28,19 @@ async function listImages({ quiet, json, trunc }: Options): Promise<void> {
   const store = openStore();
   const images = store.list().sort((one, other) => (other.created ?? '').localeCompare(one.created ?? ''));
   if (json === true)
-    print(
+    printLine(
       JSON.stringify(
         images.map((image) => toJson(store, image)),
         null,
         2,
       ),
     );
-  else if (quiet === true) for (const id of new Set(images.map((image) => shownId(image, trunc)))) print(id);
-  else for (const line of table(store, images, trunc)) print(line);
+  else if (quiet === true) for (const id of new Set(images.map((image) => shownId(image, trunc)))) printLine(id);
+  else for (const line of table(store, images, trunc)) printLine(line);
 }
 
-function print(line: string): void {
-  process.stdout.write(`${line}\n`);
+function printLine(line: string): void {
+  print(`${line}\n`);
 }
 
 function toJson(store: Store, image: Image): unknown {

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
+import { version } from './version.ts';
 
 /** A command's own file, loaded only when it is asked for: a start of the program loads nothing that it does not use. */
 interface CommandModule {
@@ -25,6 +26,7 @@ async function createProgram(name: string | undefined): Promise<Command> {
   const program = new Command('lamina')
     .description('A union filesystem over FUSE, and containers that run in it.')
     .showHelpAfterError('(lamina --help lists the commands)')
+    .version(version(), '-V, --version')
     .enablePositionalOptions();
   const named = name === undefined ? undefined : COMMANDS[name];
   const loaders = named === undefined ? Object.values(COMMANDS) : [named];

@@ -10,6 +10,7 @@ import { hostPlatform, parsePlatform } from '../runner/image/platform.ts';
 import { familiarName, fullName, parseReference } from '../runner/image/reference.ts';
 import { openStore } from '../runner/image/store.ts';
 import { Warnings } from '../runner/image/warnings.ts';
+import { print } from './print.ts';
 
 interface Options {
   readonly input?: string;
@@ -67,6 +68,6 @@ function report(loaded: readonly LoadedImage[], quiet: boolean): void {
   for (const { id, names } of loaded) {
     const lines = names.map((name) => `Loaded image: ${familiarName(name)}`);
     if (lines.length === 0) lines.push(`Loaded image ID: ${id}`);
-    process.stdout.write(`${quiet ? id : lines.join('\n')}\n`);
+    print(`${quiet ? id : lines.join('\n')}\n`);
   }
 }

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { listMounts, type RegisteredMount, toText } from '../fs/index.ts';
+import { print } from './print.ts';
 
 /** Branches as AUFS writes them: the topmost first, `PATH=rw` and `PATH=ro+wh`. */
 function describe(mount: RegisteredMount): string {
@@ -18,7 +19,7 @@ function toJson(mount: RegisteredMount): object {
 async function run(flags: { readonly json?: true }): Promise<void> {
   const mounts = await listMounts();
   const text = flags.json === true ? `${JSON.stringify(mounts.map(toJson), null, 2)}\n` : mounts.map(describe).join('');
-  process.stdout.write(text);
+  print(text);
 }
 
 export function createCommand(): Command {

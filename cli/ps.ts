@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { liveStatus } from '../runner/container/container.ts';
+import { type ContainerState, liveStatus } from '../runner/container/container.ts';
 import { ContainerStore } from '../runner/container/container-store.ts';
 import { type ListedContainer, describeContainer } from '../runner/container/listing.ts';
 import { storeRoot } from '../runner/image/store-root.ts';
@@ -33,11 +33,15 @@ function printTable(rows: readonly (readonly string[])[]): void {
   }
 }
 
+function isUp(state: ContainerState): boolean {
+  return ['running', 'orphaned'].includes(liveStatus(state));
+}
+
 function act({ all, quiet, trunc }: Flags): void {
   const containers = new ContainerStore(storeRoot())
     .list()
     .map((container) => ({ container, state: container.readState() }));
-  const shown = containers.filter(({ state }) => all === true || liveStatus(state) === 'running');
+  const shown = containers.filter(({ state }) => all === true || isUp(state));
   const listed = shown.map(({ container, state }) => describeContainer(container, state, Date.now()));
   if (quiet === true) {
     for (const { id } of listed) print(`${trunc ? id.slice(0, SHORT_ID) : id}\n`);
@@ -50,7 +54,7 @@ function act({ all, quiet, trunc }: Flags): void {
 /** `lamina ps`. */
 export function createCommand(): Command {
   return new Command('ps')
-    .description('List containers that run.')
+    .description('List containers that run, with their client or, orphaned, without.')
     .option('-a, --all', 'those that have ended, too')
     .option('-q, --quiet', 'ids alone')
     .option('--no-trunc', 'ids and commands in full')

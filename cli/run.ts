@@ -21,6 +21,12 @@ interface Flags {
   readonly entrypoint?: string;
 }
 
+const LIFETIME = `
+The container is to end with this command, which serves its filesystem: should this command be killed, the kernel
+kills the container too. A program inside can escape that (PR_SET_PDEATHSIG), and one that is executed set-uid, set-gid
+or with file capabilities as the container's first process escapes it by the kernel's own rule. Such a container runs
+on without its filesystem; "lamina ps" shows it as orphaned, and "lamina rm -f" kills it.`;
+
 function collect(value: string, before: readonly string[] = []): readonly string[] {
   return [...before, value];
 }
@@ -85,6 +91,7 @@ export function createCommand(): Command {
         .choices(['host', 'none'])
         .default('host'),
     )
+    .addHelpText('after', LIFETIME)
     .helpOption('--help', 'display help for command')
     .passThroughOptions()
     .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : EXIT.ownError))

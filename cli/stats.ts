@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { argumentBytes, type MountStats, statsAt } from '../fs/index.ts';
+import { print } from './print.ts';
 
 function row(name: string, value: number | string): string {
   return `  ${name.padEnd(20)} ${String(value).padStart(14)}\n`;
@@ -25,7 +26,7 @@ function format(stats: MountStats): string {
 
 async function run(mountpoint: string, flags: { readonly json?: true }): Promise<void> {
   const stats = await statsAt(argumentBytes(mountpoint));
-  process.stdout.write(flags.json === true ? `${JSON.stringify(stats, null, 2)}\n` : format(stats));
+  print(flags.json === true ? `${JSON.stringify(stats, null, 2)}\n` : format(stats));
 }
 
 export function createCommand(): Command {

@@ -1,7 +1,7 @@
 import { spawn, spawnSync, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
-import { userInfo } from 'node:os';
+import { homedir, userInfo } from 'node:os';
 import { type Readable, type Writable } from 'node:stream';
 import { toBytes } from '../../fs/sys/bytes.ts';
 import { CAP_SYS_ADMIN, hasCapability } from '../../fs/sys/capability.ts';
@@ -57,6 +57,8 @@ export async function enterUserNamespace(quiet = false): Promise<void> {
     if (marker !== undefined) adopt(marker);
     return;
   }
+  // Inside, where the user is root, the password table would give root's.
+  process.env['HOME'] ??= homedir();
   const ids = readSubordinateIds();
   if (!quiet && ids.missing !== undefined) say(ids.missing);
   const holder = await startHolder();
