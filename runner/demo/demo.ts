@@ -54,14 +54,22 @@ export async function runDemo(): Promise<number> {
   );
   const image = await buildImage(store);
   const name = `demo-${process.pid}`;
-  const exitCode = await runSteps(image, name);
   const containers = new ContainerStore(store.root, (id) => store.release(id));
-  const container = containers.list().find(({ config }) => config.name === name);
-  if (container === undefined) return exitCode === 0 ? 1 : exitCode;
-  if (exitCode === 0) showChanges(container);
-  await removeContainer(containers, container, true);
-  if (exitCode === 0) showNext();
-  return exitCode;
+  try {
+    const exitCode = await runSteps(image, name);
+    const container = find(containers, name);
+    if (exitCode !== 0 || container === undefined) return exitCode || 1;
+    showChanges(container);
+  } finally {
+    const container = find(containers, name);
+    if (container !== undefined) await removeContainer(containers, container, true);
+  }
+  showNext();
+  return 0;
+}
+
+function find(containers: ContainerStore, name: string): Container | undefined {
+  return containers.list().find(({ config }) => config.name === name);
 }
 
 async function buildImage(store: Store): Promise<Image> {
