@@ -1,9 +1,10 @@
 import { readdirSync, readFileSync, renameSync, unlinkSync } from 'node:fs';
+import { dirname } from 'node:path';
 import type { Branch } from './branches.ts';
-import { runtimeDirectories, runtimeDirectory } from './runtime-directory.ts';
+import { removeRuntimeDirectory, runtimeDirectories, runtimeDirectory } from './runtime-directory.ts';
 import { type ByteString, toBytes } from './sys/text.ts';
 import { AT_FDCWD, O_CLOEXEC, O_CREAT, O_NOFOLLOW, O_RDWR, O_TRUNC } from './sys/constants.ts';
-import { check } from './sys/errno.ts';
+import { check, ENOENT, SystemError } from './sys/errno.ts';
 import { close, flock, LOCK_EX, LOCK_NB, LOCK_SH, openat, write } from './sys/file.ts';
 import { Memory } from './sys/memory.ts';
 
@@ -48,8 +49,20 @@ export class Registration {
 
   /** Undefined where there is no directory for it: the mount works without. */
   static create(state: NewMount): Registration | undefined {
-    const directory = runtimeDirectory();
-    if (directory === undefined) return undefined;
+    for (let attempt = 1; ; attempt++) {
+      const directory = runtimeDirectory();
+      if (directory === undefined) return undefined;
+      try {
+        return Registration.#createIn(directory, state);
+      } catch (error) {
+        // A mount that ended has taken the directory with it, between our look and our file.
+        const isGone = error instanceof SystemError && error.errno === ENOENT;
+        if (!isGone || attempt === ATTEMPTS) throw error;
+      }
+    }
+  }
+
+  static #createIn(directory: string, state: NewMount): Registration {
     // The kernel gives a device's number anew as soon as its mount is gone, while its daemon still tidies up.
     const base = `${directory}/${state.device.replace(':', '-')}-${process.pid}`;
     const whole: MountState = { ...state, socket: `${base}.sock`, started: Date.now() };
@@ -63,6 +76,8 @@ export class Registration {
     close(this.#fd);
   }
 }
+
+const ATTEMPTS = 10;
 
 function writeLocked(path: string, text: string): number {
   const bytes = new Memory(Buffer.byteLength(text));
@@ -82,6 +97,7 @@ function removeFiles(...paths: readonly string[]): void {
       // Gone already, or the directory with it.
     }
   }
+  for (const directory of new Set(paths.map((path) => dirname(path)))) removeRuntimeDirectory(directory);
 }
 
 function isLocked(file: string): boolean {
@@ -114,10 +130,20 @@ function readState(file: string): RegisteredMount | undefined {
   }
 }
 
+/** None where the directory has gone with its last mount. */
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
 /** All state files of this user's, the oldest mount first. */
 export function readRegistry(): RegisteredMount[] {
   const files = runtimeDirectories().flatMap((directory) =>
-    readdirSync(directory)
+    namesIn(directory)
       .filter((name) => name.endsWith('.json'))
       .map((name) => `${directory}/${name}`),
   );

@@ -1,4 +1,4 @@
-import { lstatSync, mkdirSync, readFileSync } from 'node:fs';
+import { lstatSync, mkdirSync, readFileSync, rmdirSync } from 'node:fs';
 
 /**
  * The user's id outside of a user namespace that maps it (podman runs a mount program as uid 0 of one), so that inside
@@ -42,6 +42,16 @@ function prepare(directory: string): boolean {
 /** The directory for a new mount's state; undefined where none can be had. */
 export function runtimeDirectory(): string | undefined {
   return candidates().find(prepare);
+}
+
+/** Removes one that no mount uses any longer; leaves what is not ours to make, and what has something in it. */
+export function removeRuntimeDirectory(directory: string): void {
+  if (!candidates().includes(directory)) return;
+  try {
+    rmdirSync(directory);
+  } catch {
+    // Another mount uses it, or has removed it.
+  }
 }
 
 /** Directories that may hold the state of our mounts. */

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Duplex } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -212,6 +212,21 @@ with open('m/mapped', 'r+b') as file:
       expect(beneath.every((line) => line === 'line')).toBe(true);
       expect(beneath.length + after).toBeGreaterThanOrEqual(told);
     }
+  });
+
+  test('leaves no directory for its state behind when it was the last one', async () => {
+    const environment = { XDG_RUNTIME_DIR: ground.at('run') };
+    mkdirSync(ground.at('run'));
+    const mounts = [
+      [...OPTIONS, 'm'],
+      ['-o', 'lowerdir=B,upperdir=U2,workdir=W2', 'm2'],
+    ];
+    for (const one of mounts) expect(ground.run([...PROGRAM, ...one], environment)).toMatchObject({ code: 0 });
+    expect(ground.run([...LAMINA, 'umount', 'm'], environment)).toMatchObject({ code: 0, stderr: '' });
+    await until('the state of the first is gone', () => readdirSync(ground.at('run/lamina')).length === 2);
+    expect(ground.run([...LAMINA, 'umount', 'm2'], environment)).toMatchObject({ code: 0, stderr: '' });
+    await until('the directory is gone', () => readdirSync(ground.at('run')).length === 0);
+    expect(ground.run([...LAMINA, 'mounts'], environment)).toMatchObject({ code: 0, stderr: '' });
   });
 
   test('beside another has its own state, and each ends alone', async () => {
