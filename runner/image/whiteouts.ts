@@ -8,6 +8,7 @@ import { getxattrText, SELF, setxattrText } from '../../fs/sys/xattr.ts';
 /** overlayfs's marks of an opaque directory: the second is for mounts without rights in the initial namespace. */
 const OPAQUE_XATTRS = ['trusted.overlay.opaque', 'user.overlay.opaque', 'user.fuseoverlayfs.opaque'] as const;
 const OPAQUE_FILE = '.wh..wh..opq';
+const attr = new Attr();
 const CREATE = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
 
 /** Hides `name` of lower layers: overlayfs's character device 0:0, or where no device can be made, AUFS's file. */
@@ -28,10 +29,9 @@ export function makeOpaque(fd: number): void {
     if (status >= 0) return;
     if (status !== -EPERM && status !== -EOPNOTSUPP) check(status, 'mark a directory opaque');
   }
-  makeFile(fd, OPAQUE_FILE);
+  // It may be there: a layer can make a directory opaque, and white out what was under its name before.
+  if (statat(fd, OPAQUE_FILE, attr) !== 0) makeFile(fd, OPAQUE_FILE);
 }
-
-const attr = new Attr();
 
 /** Whether lower layers' files in the open directory `fd` are hidden. */
 export function isOpaque(fd: number): boolean {
