@@ -29,14 +29,17 @@ const SUBDIRECTORIES = ['upper', 'work', 'init', 'merged', 'files'];
 const MAKING = '.making-';
 const REMOVING = '.removing-';
 
-// Who is at work is part of the name, so that there is no moment in which it cannot be told.
+// Who is at work is part of the name, so that there is no moment in which it cannot be told: the boot too, for process
+// ids and start times, which count from it, come again.
 function transientName(prefix: string, id: string): string {
-  return `${prefix}${id}.${process.pid}.${identify(process.pid)?.startTime ?? 0}`;
+  const worker = identify(process.pid);
+  return [`${prefix}${id}`, worker?.boot ?? '', process.pid, worker?.startTime ?? 0].join('.');
 }
 
 function isAbandoned(entry: string): boolean {
-  const [pid, startTime] = entry.split('.').slice(-2).map(Number);
-  return identify(pid ?? 0)?.startTime !== startTime;
+  const [boot, pid, startTime] = entry.split('.').slice(-3);
+  const worker = identify(Number(pid));
+  return worker?.boot !== boot || worker?.startTime !== Number(startTime);
 }
 
 /** The containers of a store: a directory each, and for each name a symlink to the id. */

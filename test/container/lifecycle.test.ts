@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Layer } from '../../runner/demo/image.ts';
-import { firstMissing, hasFuseDevice, isRoot, titled } from '../support/requirements.ts';
-import { Lamina, ended, recipe, wrote } from './lamina.ts';
+import { firstMissing, has, hasFuseDevice, isRoot, titled } from '../support/requirements.ts';
+import { Lamina, ended, extraProgram, processesOf, recipe, wrote } from './lamina.ts';
 
 const missing = firstMissing(isRoot(), hasFuseDevice());
 
@@ -21,6 +21,9 @@ const FILES: Layer = {
 
 // A loop of the shell's own, so that its traps run at once.
 const WAIT = 'while :; do sleep 0.1; done';
+
+// For what takes as long as a container's start.
+const LONG = { timeout: 20_000 };
 
 describe.skipIf(missing)(titled('containers of root, one after another and together', missing), () => {
   let lamina: Lamina;
@@ -171,6 +174,49 @@ describe.skipIf(missing)(titled('containers of root, one after another and toget
     expect(mounts()).not.toContain(lamina.root);
   });
 
+  const noSetpriv = firstMissing(has('setpriv'), has('ldd'));
+
+  test.skipIf(noSetpriv)(
+    titled('a container that escapes its client’s end is orphaned; rm -f kills it', noSetpriv),
+    async () => {
+      await lamina.load(recipe('escaping', [extraProgram('setpriv')]));
+      const script = 'exec setpriv --pdeathsig clear sleep 6543';
+      const child = lamina.start(['run', '--name', 'lasting', 'escaping', 'sh', '-c', script]);
+      const end = ended(child);
+      await expect.poll(async () => (await lamina.call(['ps'])).stdout, LONG).toMatch(/Up .* lasting/);
+      await expect.poll(() => processesOf('sleep 6543'), LONG).toHaveLength(1);
+      child.kill('SIGKILL');
+      await end;
+      expect((await lamina.call(['ps'])).stdout).toMatch(/Up .* \(orphaned\) +lasting/);
+      const refused = await lamina.call(['rm', 'lasting']);
+      expect(refused).toMatchObject({
+        code: 1,
+        stderr: expect.stringMatching(/process \d+ without its client/) as string,
+      });
+      expect(processesOf('sleep 6543')).toHaveLength(1);
+      expect(await lamina.call(['rm', '-f', 'lasting'])).toEqual({ code: 0, stdout: 'lasting\n', stderr: '' });
+      expect(processesOf('sleep 6543')).toEqual([]);
+      expect((await lamina.call(['ps', '-a'])).stdout).not.toContain('lasting');
+      expect(mounts()).not.toContain(lamina.root);
+    },
+  );
+
+  test('a client that is killed while the container starts leaves no process', async () => {
+    const names = [100, 200, 300].map((pause) => `early${pause}`);
+    for (const name of names) {
+      const child = lamina.start(['run', '--name', name, '--user', '7', 'tiny', 'sleep', '7654']);
+      await sleep(Number(name.slice('early'.length)));
+      child.kill('SIGKILL');
+      await ended(child);
+    }
+    await expect.poll(() => processesOf('sleep 7654'), LONG).toEqual([]);
+    await expect.poll(async () => (await lamina.call(['ps'])).stdout, LONG).not.toContain('early');
+    // Those that had not come to be are not there to be removed.
+    await lamina.call(['rm', ...names]);
+    expect((await lamina.call(['ps', '-a'])).stdout).not.toContain('early');
+    expect(mounts()).not.toContain(lamina.root);
+  });
+
   test('a start that is interrupted leaves nothing', async () => {
     const before = containers();
     for (const delay of [100, 200, 300]) {
@@ -215,9 +261,17 @@ describe.skipIf(missing)(titled('containers of root, one after another and toget
   test('what killed processes left is swept by the next removal', async () => {
     const abandoned = join(lamina.root, 'containers', `.making-${'0'.repeat(64)}.1.1`);
     const removing = join(lamina.root, 'containers', `.removing-${'0'.repeat(64)}.1.1`);
-    for (const directory of [abandoned, removing]) execFileSync('mkdir', ['-p', join(directory, 'upper/x')]);
+    // A process of an earlier boot whose number and start time, in ticks since boot, a living one bears.
+    const started = readFileSync('/proc/self/stat', 'latin1').split(') ')[1]?.split(' ')[19] ?? '';
+    const rebooted = join(
+      lamina.root,
+      'containers',
+      `.making-${'0'.repeat(64)}.earlier-boot.${process.pid}.${started}`,
+    );
+    const all = [abandoned, removing, rebooted];
+    for (const directory of all) execFileSync('mkdir', ['-p', join(directory, 'upper/x')]);
     await lamina.output('tiny', 'true');
-    expect([existsSync(abandoned), existsSync(removing)]).toEqual([false, false]);
+    expect(all.map((directory) => existsSync(directory))).toEqual([false, false, false]);
     expect(readdirSync(join(lamina.root, 'holds')).sort()).toEqual(containers().sort());
   });
 
