@@ -11,6 +11,7 @@ const F_GETFL = 3;
 const F_SETFL = 4;
 const O_NONBLOCK = 0o4000;
 const POLLIN = 1;
+const POLLERR = 8;
 
 /** A counter that threads of this process add to by writing and empty by reading (eventfd(2)). */
 export function eventfd(): number {
@@ -28,6 +29,13 @@ export function waitReadable(first: number, second: number): number {
   fds.view.setInt16(12, POLLIN, true);
   const ready = result(nativePoll(fds.address, 2, -1));
   return ready < 0 ? ready : 0;
+}
+
+/** Whether nobody has the other end of the pipe whose writing end this is. */
+export function hasLostReader(pipe: number): boolean {
+  fds.view.setInt32(0, pipe, true);
+  fds.view.setInt32(4, 0, true);
+  return result(nativePoll(fds.address, 1, 0)) > 0 && (fds.view.getInt16(6, true) & POLLERR) !== 0;
 }
 
 /** Makes reads of a descriptor answer EAGAIN where they would wait, or wait again. */

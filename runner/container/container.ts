@@ -23,7 +23,7 @@ export interface ContainerState {
   readonly status: 'created' | 'running' | 'exited';
   /** The process that serves the container's filesystem and waits for its end. */
   readonly client?: ProcessIdentity;
-  /** The container's first process, by its number outside. */
+  /** The container's first process, by its number outside; before the command has begun, the stage. */
   readonly init?: ProcessIdentity;
   readonly started?: string;
   readonly finished?: string;
@@ -31,7 +31,7 @@ export interface ContainerState {
 }
 
 /** What is true now, whatever the state file says of a client that was killed. */
-export type LiveStatus = 'created' | 'running' | 'exited' | 'dead';
+export type LiveStatus = 'created' | 'running' | 'orphaned' | 'exited' | 'dead';
 
 /** A container's directory: its upper, its init layer, its files. */
 export class Container {
@@ -103,8 +103,12 @@ function readJson(path: string): unknown {
   }
 }
 
-/** A container whose client is gone without having said so is dead. */
+/**
+ * A container whose client is gone without having said so is dead, unless its first process has escaped the signal
+ * that ties it to the client: then it is orphaned, and runs on without its filesystem.
+ */
 export function liveStatus(state: ContainerState): LiveStatus {
   if (state.status === 'exited') return 'exited';
-  return state.client !== undefined && isAlive(state.client) ? state.status : 'dead';
+  if (state.client !== undefined && isAlive(state.client)) return state.status;
+  return state.init !== undefined && isAlive(state.init) ? 'orphaned' : 'dead';
 }

@@ -29,6 +29,8 @@ function describeStatus(state: ContainerState, now: number): string {
       return 'Created';
     case 'running':
       return `Up ${since(state.started)}`;
+    case 'orphaned':
+      return `Up ${since(state.started)} (orphaned)`;
     case 'exited':
       return `Exited (${state.exitCode ?? 0}) ${since(state.finished)} ago`;
     case 'dead':

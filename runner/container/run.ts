@@ -86,7 +86,8 @@ class Run {
 
   #state(status: ContainerState['status']): ContainerState {
     const client = identify(process.pid);
-    return client === undefined ? { status } : { status, client };
+    const init = identify(this.#stage.pid);
+    return { status, ...(client === undefined ? {} : { client }), ...(init === undefined ? {} : { init }) };
   }
 
   async #serve(container: Container, image: Image): Promise<number> {
@@ -138,9 +139,7 @@ class Run {
     this.#stage.send(spec);
     const failure = await this.#stage.failure;
     if (failure !== undefined) throw new RunError(failure.message, failure.exitCode);
-    const init = identify(this.#stage.pid);
-    const running: ContainerState = { ...this.#state('running'), started: now() };
-    container.writeState(init === undefined ? running : { ...running, init });
+    container.writeState({ ...this.#state('running'), started: now() });
     this.#signals.begin();
     const exitCode = await this.#stage.exited;
     return this.#signals.abortCode ?? exitCode;

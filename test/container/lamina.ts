@@ -1,5 +1,14 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ImageRecipe, type Layer, buildArchive, programLayer } from '../../runner/demo/image.ts';
@@ -133,6 +142,26 @@ export async function recipe(
     layers: [await programLayer(), ...layers],
     config: { Env: ['PATH=/bin'], Cmd: ['/bin/sh'], ...config },
   };
+}
+
+/** A program of this machine that is not in the image of programs, with its libraries. */
+export function extraProgram(name: string): Layer {
+  const path = realpathSync(execFileSync('which', [name], { encoding: 'utf8' }).trim());
+  const listed = spawnSync('ldd', [path], { encoding: 'utf8' }).stdout;
+  const libraries = [...listed.matchAll(/(?:^|\s)(\/[^\s:]+) \(0x/gm)].map((match) => match[1] ?? '');
+  const file = (name: string, source: string) =>
+    ({ type: 'file', name, content: readFileSync(source), mode: 0o755 }) as const;
+  return {
+    title: name,
+    entries: [file(`bin/${name}`, path), ...libraries.map((library) => file(library.slice(1), library))],
+  };
+}
+
+/** Process ids outside of those that were started by exactly this command line. */
+export function processesOf(commandLine: string): number[] {
+  const listed = execFileSync('ps', ['-eo', 'pid=,args='], { encoding: 'utf8' }).split('\n');
+  const found = listed.map((line) => /^\s*(\d+) (.*)$/.exec(line));
+  return found.filter((match) => match?.[2] === commandLine).map((match) => Number(match?.[1]));
 }
 
 /** Makes an ordinary user without subordinate ids, or with a range. */

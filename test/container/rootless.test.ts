@@ -1,11 +1,13 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { readdirSync, statSync } from 'node:fs';
+import { readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type ContainerState } from '../../runner/container/container.ts';
+import { identify } from '../../runner/container/process-identity.ts';
 import { type Layer } from '../../runner/demo/image.ts';
 import { DIST } from '../support/paths.ts';
 import { firstMissing, has, hasFuseDevice, hasUserNamespaces, isRoot, titled } from '../support/requirements.ts';
-import { Lamina, type User, ended, makeUser, recipe, removeUser, wrote } from './lamina.ts';
+import { Lamina, type User, ended, extraProgram, makeUser, processesOf, recipe, removeUser, wrote } from './lamina.ts';
 
 // Root, so that ordinary users can be made and become.
 const missing = firstMissing(isRoot(), hasFuseDevice(), hasUserNamespaces(), has('useradd'), has('setpriv'));
@@ -22,6 +24,9 @@ const CHANGE = 'echo x > /data/new; rm /data/a; mv /data/b /data/c; mkdir /own; 
 const CHANGES = 'C /data\nD /data/a\nD /data/b\nA /data/c\nA /data/new\nA /own\n';
 const START = 700_000_000;
 const COUNT = 65_536;
+
+// For what takes as long as a container's start.
+const LONG = { timeout: 20_000 };
 
 const withRange = firstMissing(missing, has('newuidmap'));
 
@@ -137,6 +142,30 @@ describe.skipIf(withRange)(titled('containers of an ordinary user with subordina
     await expect.poll(() => execFileSync('ps', ['-eo', 'args'], { encoding: 'utf8' })).not.toContain('sleep 5432');
     expect((await lamina.call(['ps', '-a'])).stdout).toMatch(/Dead +second/);
     expect((await lamina.call(['rm', 'second'])).code).toBe(0);
+  });
+
+  const noLdd = has('ldd');
+
+  test.skipIf(noLdd)(titled('rm -f kills an orphan of a mapped id, and says so where it may not', noLdd), async () => {
+    await lamina.load(recipe('escaping', [extraProgram('setpriv')]));
+    const args = ['--user', 'guest', 'escaping', 'sh', '-c', 'exec setpriv --pdeathsig clear sleep 8765'];
+    const child = lamina.start(['run', '--name', 'lasting', ...args]);
+    const end = ended(child);
+    await expect.poll(async () => (await lamina.call(['ps'])).stdout, LONG).toMatch(/Up .* lasting/);
+    await expect.poll(() => processesOf('sleep 8765'), LONG).toHaveLength(1);
+    const [id] = (await lamina.call(['ps', '-q', '--no-trunc'])).stdout.split('\n');
+    const statePath = join(lamina.root, 'containers', id ?? '', 'state.json');
+    const state = JSON.parse(readFileSync(statePath, 'utf8')) as ContainerState;
+    process.kill(state.client?.pid ?? 0, 'SIGKILL');
+    await end;
+    expect((await lamina.call(['ps'])).stdout).toMatch(/Up .* \(orphaned\) +lasting/);
+    // This process, which is root's and none of the user's.
+    writeFileSync(statePath, JSON.stringify({ ...state, init: identify(process.pid) }));
+    const refused = await lamina.call(['rm', '-f', 'lasting']);
+    expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('EPERM') as string });
+    writeFileSync(statePath, JSON.stringify(state));
+    expect(await lamina.call(['rm', '-f', 'lasting'])).toMatchObject({ code: 0 });
+    expect(processesOf('sleep 8765')).toEqual([]);
   });
 
   test('nobody else may enter the store', () => {

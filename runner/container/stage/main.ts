@@ -3,6 +3,7 @@ import { constants } from 'node:os';
 import { toBytes } from '../../../fs/sys/bytes.ts';
 import { MS_PRIVATE, MS_REC, O_DIRECTORY, O_PATH } from '../../../fs/sys/constants.ts';
 import { EINVAL, check, describeErrno } from '../../../fs/sys/errno.ts';
+import { hasLostReader } from '../../../fs/sys/event.ts';
 import { close } from '../../../fs/sys/file.ts';
 import { umask } from '../../../fs/sys/metadata.ts';
 import { mount } from '../../../fs/sys/mount.ts';
@@ -114,9 +115,14 @@ function environment(spec: StageSpec, account: Account): readonly string[] {
   return hasHome ? spec.env : [...spec.env, `HOME=${account.home}`];
 }
 
-// The client serves the container's filesystem: the container cannot outlive it. A change of ids clears the setting.
+/**
+ * The client serves the container's filesystem: the container is not to outlive it. A change of ids clears the setting,
+ * so it is made again; a client that died when it was not in force has closed its end of the pipe. (getppid(2) tells
+ * nothing: process 1 of a pid namespace has no parent in it.) What the command does to the setting is its own affair.
+ */
 function dieWithClient(): void {
   check(prctl(PR_SET_PDEATHSIG, constants.signals.SIGKILL), "tie the container to its client's life");
+  if (hasLostReader(STATUS_FD)) process.exit(EXIT.ownError);
 }
 
 function fail(error: unknown): never {
