@@ -261,7 +261,8 @@ class LayerUnpacker {
   finish(): void {
     if (!this.#lowers.isEmpty) {
       for (const key of this.#opaques) ifStillThere(() => this.#finishOpaque(pathOf(key)));
-      for (const key of this.#whiteouts) ifStillThere(() => this.#finishWhiteout(pathOf(key)));
+      // Directories before what is in them: in an opaque one nothing need be hidden.
+      for (const key of [...this.#whiteouts].sort()) ifStillThere(() => this.#finishWhiteout(pathOf(key)));
     }
     for (const [key, metadata] of [...this.#directories].sort(deepestFirst)) {
       ifStillThere(() => this.#finishDirectory(pathOf(key), metadata));
