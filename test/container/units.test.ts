@@ -1,8 +1,11 @@
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { execFileSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { O_CLOEXEC } from '../../fs/sys/constants.ts';
+import { hasLostReader } from '../../fs/sys/event.ts';
+import { pipe2 } from '../../fs/sys/process.ts';
 import { EAGAIN, ENOENT } from '../../fs/sys/errno.ts';
 import { diffLayers } from '../../runner/container/diff.ts';
 import { resolveInLayers } from '../../runner/container/layer-view.ts';
@@ -21,6 +24,15 @@ test('parseSubordinateIds takes the ranges of a name and of its number, in order
     { start: 100_000, count: 65_536 },
     { start: 300_000, count: 10 },
   ]);
+});
+
+test('hasLostReader tells whether the other end of a pipe is closed', () => {
+  const pipe = pipe2(O_CLOEXEC);
+  if (typeof pipe === 'number') throw new Error(`pipe2: ${pipe}`);
+  expect(hasLostReader(pipe.writeEnd)).toBe(false);
+  closeSync(pipe.readEnd);
+  expect(hasLostReader(pipe.writeEnd)).toBe(true);
+  closeSync(pipe.writeEnd);
 });
 
 test('untilSettled repeats what was disturbed by a rename, and gives up in the end', () => {
