@@ -39,8 +39,10 @@ async function follow({ init }: ContainerState): Promise<void> {
   if (init !== undefined) await hasEnded(init, FOLLOW_MILLISECONDS);
 }
 
-async function endAll({ client, init }: ContainerState, name: string): Promise<void> {
-  for (const identity of [client, init]) if (identity !== undefined) await end(identity, name);
+async function endAll(state: ContainerState, name: string): Promise<void> {
+  // The client of a container that has ended may have other work, such as to remove it.
+  const client = state.status === 'exited' ? undefined : state.client;
+  for (const identity of [client, state.init]) if (identity !== undefined) await end(identity, name);
 }
 
 async function end(identity: ProcessIdentity, name: string): Promise<void> {
