@@ -5,7 +5,7 @@ import { EPERM } from '../../fs/sys/errno.ts';
 import { close, openat } from '../../fs/sys/file.ts';
 import { getxattrText, SELF } from '../../fs/sys/xattr.ts';
 import { isRoot, titled } from '../support/requirements.ts';
-import { tar } from './archives.ts';
+import { type ArchiveEntry, tar } from './archives.ts';
 import { Target } from './ground.ts';
 
 // As kernels before 5.8 do without root.
@@ -23,7 +23,7 @@ function xattrOf(path: string, name: string, xattr: string): string | number {
 }
 
 describe.skipIf(isRoot())(titled('unpackLayer where no device can be made', isRoot()), () => {
-  async function over(...entries: Parameters<typeof tar>): Promise<string> {
+  async function over(...entries: readonly ArchiveEntry[]): Promise<string> {
     const lower = new Target();
     await lower.unpack(tar({ name: 'dir/', type: '5' }, { name: `dir/${LONGEST}` }));
     const target = new Target();
