@@ -19,7 +19,7 @@ let buffer: Memory | undefined;
  */
 export function copyData(layer: Layer, from: number, to: number, size: number, whole: boolean, blocks: number): number {
   if (size === 0 || (whole && cloneData(layer, from, to))) return 0;
-  return copyBytes(from, to, size, blocks);
+  return copyContents(from, to, size, blocks);
 }
 
 /** Shares all blocks of a file with a new one, in no time; false where the filesystem cannot. */
@@ -30,7 +30,7 @@ export function cloneData(layer: Layer, from: number, to: number): boolean {
 }
 
 /** Copies the first `size` bytes, holes as holes; answers 0 or a negative errno. */
-export function copyBytes(from: number, to: number, size: number, blocks: number): number {
+export function copyContents(from: number, to: number, size: number, blocks: number): number {
   if (blocks * BLOCK >= size) return copyRange(from, to, 0, size);
   const copied = copySegments(from, to, size);
   return copied < 0 ? copied : ftruncate(to, size);

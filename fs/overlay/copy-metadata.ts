@@ -4,12 +4,11 @@ import { S_IFLNK, S_IFMT, S_ISGID, S_ISUID } from '../sys/constants.ts';
 import { EINVAL, ENODATA, EOPNOTSUPP, EPERM } from '../sys/errno.ts';
 import { Memory } from '../sys/memory.ts';
 import { Times } from '../sys/metadata.ts';
-import { getxattr, listxattr, setxattr } from '../sys/xattr.ts';
+import { getxattr, setxattr, xattrNames } from '../sys/xattr.ts';
 import { chmodReal, chownReal, utimesReal } from './real-file.ts';
 import { isOwnXattr } from './whiteout.ts';
 
-// XATTR_LIST_MAX and XATTR_SIZE_MAX of linux/limits.h.
-const list = new Memory(65536);
+// XATTR_SIZE_MAX of linux/limits.h.
 const value = new Memory(65536);
 const times = new Times();
 
@@ -52,9 +51,8 @@ export function copyTimes(attr: Attr, dirfd: number, name: ByteString): number {
 }
 
 function copyXattrs(dirfd: number, name: ByteString, toDirfd: number, toName: ByteString, foreign: boolean): number {
-  const length = listxattr(dirfd, name, list.address, list.size);
-  if (length <= 0) return length === -EOPNOTSUPP ? 0 : length;
-  const names = list.bytes.toString('latin1', 0, length - 1).split('\0');
+  const names = xattrNames(dirfd, name);
+  if (typeof names === 'number') return names === -EOPNOTSUPP ? 0 : names;
   for (const xattr of names) {
     if (isOwnXattr(xattr) || (foreign && xattr === 'security.capability')) continue;
     const copied = copyXattr(dirfd, name, toDirfd, toName, xattr);

@@ -1,7 +1,6 @@
 import { Attr, encodeDevice } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
 import {
-  DT_DIR,
   O_CLOEXEC,
   O_CREAT,
   O_DIRECTORY,
@@ -35,7 +34,7 @@ import {
 import { Memory } from '../sys/memory.ts';
 import { SELF, setxattrText } from '../sys/xattr.ts';
 import { DEFERRED } from '../filesystem.ts';
-import { cloneData, copyBytes } from './copy-data.ts';
+import { cloneData, copyContents } from './copy-data.ts';
 import { ALL, METADATA } from './copy-limit.ts';
 import { copyMetadata, copyTimes } from './copy-metadata.ts';
 import { type Inode } from './inode.ts';
@@ -142,7 +141,7 @@ function takeCopy(union: Union, workdir: Workdir, inode: Inode, limit: number): 
   if (copied === PENDING) return DEFERRED;
   inode.copying = undefined;
   const wanted = limit < 0 ? source.size : Math.min(limit, source.size);
-  if (copied === 0 && wanted > copying.length) copied = copyBytes(copying.from, copying.to, wanted, 0);
+  if (copied === 0 && wanted > copying.length) copied = copyContents(copying.from, copying.to, wanted, 0);
   close(copying.from);
   close(copying.to);
   if (copied < 0) unlinkat(workdir.fd, copying.temporary);
@@ -173,7 +172,7 @@ function fill(union: Union, inode: Inode, temporary: ByteString, to: number, len
     inode.copying = { temporary, from, to, length, job };
     return DEFERRED;
   }
-  let copied = copyBytes(from, to, length, source.blocks);
+  let copied = copyContents(from, to, length, source.blocks);
   close(from);
   // Before the rename, or a power cut could leave the new name without its data.
   if (copied >= 0 && union.sync && length > 0) copied = fdatasync(to);
@@ -257,11 +256,12 @@ function keepTimes(union: Union, parent: Inode, change: (dirfd: number) => numbe
 
 /** Points the inode at its copy. */
 function moveToUpper(union: Union, inode: Inode, parent: Inode, upper: RealDirectory, dirfd: number): void {
-  const entry = union.indexes.peek(parent)?.edit(inode.name);
-  entry?.addUpper((source.mode & S_IFMT) >> 12, inode.ino, false);
+  union.indexes
+    .peek(parent)
+    ?.edit(inode.name)
+    .addUpper((source.mode & S_IFMT) >> 12, inode.ino, false);
   if (inode.isDirectory) {
     inode.upper = new RealDirectory(upper.layer, upper, inode.name);
-    if (entry !== undefined) entry.upperType = DT_DIR;
     return;
   }
   keepLinks(inode, 1);

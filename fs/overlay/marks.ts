@@ -1,22 +1,12 @@
 import { type ByteString } from '../sys/bytes.ts';
 import { Attr } from '../sys/attr.ts';
 import { statat } from '../sys/file.ts';
-import { Memory } from '../sys/memory.ts';
-import { SELF, getxattrText, listxattr } from '../sys/xattr.ts';
+import { SELF, getxattrText, xattrNames } from '../sys/xattr.ts';
 import { type RealDirectory } from './real-directory.ts';
 import { type Union } from './union.ts';
-import { DOT_OPAQUE } from './whiteout.ts';
-
-const OPAQUE_XATTRS: readonly ByteString[] = [
-  'trusted.overlay.opaque',
-  'user.overlay.opaque',
-  'user.fuseoverlayfs.opaque',
-];
+import { DOT_OPAQUE, OPAQUE_XATTRS } from './whiteout.ts';
 
 const attr = new Attr();
-
-// XATTR_LIST_MAX of linux/limits.h.
-const list = new Memory(65536);
 
 /**
  * Reads what a directory says of the layers below it, once: opaque in any form, the form of whiteouts in it, and where
@@ -28,8 +18,8 @@ export function readMarks(union: Union, directory: RealDirectory): number {
   if (directory.marksRead) return 0;
   const fd = union.fds.fd(directory);
   if (fd < 0) return fd;
-  const length = listxattr(fd, SELF, list.address, list.size);
-  if (length > 0) readXattrMarks(union, directory, fd, list.bytes.toString('latin1', 0, length).split('\0'));
+  const names = xattrNames(fd, SELF);
+  if (typeof names !== 'number') readXattrMarks(union, directory, fd, names);
   // In the bottom layer nothing is below.
   const bottom = directory.layer.index === union.lowers.length - 1;
   directory.opaque ||= !bottom && statat(fd, DOT_OPAQUE, attr) === 0;

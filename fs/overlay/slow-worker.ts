@@ -2,7 +2,7 @@ import { workerData } from 'node:worker_threads';
 import { EINVAL } from '../sys/errno.ts';
 import { fdatasync, fsync, write } from '../sys/file.ts';
 import { Memory } from '../sys/memory.ts';
-import { copyBytes } from './copy-data.ts';
+import { copyContents } from './copy-data.ts';
 import { FIELD, FIELDS, JOB, KIND, SUBMISSIONS, type SlowWorkerInput } from './slow-lane.ts';
 
 const { states, jobs, completions } = workerData as SlowWorkerInput;
@@ -26,7 +26,7 @@ function perform(job: number): number {
   switch (field(job, FIELD.kind)) {
     case KIND.copy: {
       const to = field(job, FIELD.to);
-      const copied = copyBytes(fd, to, field(job, FIELD.length), field(job, FIELD.blocks));
+      const copied = copyContents(fd, to, field(job, FIELD.length), field(job, FIELD.blocks));
       return copied === 0 && field(job, FIELD.sync) === 1 ? fdatasync(to) : copied;
     }
     case KIND.fsync:

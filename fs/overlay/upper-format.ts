@@ -16,15 +16,9 @@ import { type Inode } from './inode.ts';
 import { COUNTER } from './options.ts';
 import { discard } from './discard.ts';
 import { type Union } from './union.ts';
-import { DOT_OPAQUE, DOT_WHITEOUT } from './whiteout.ts';
+import { DOT_OPAQUE, DOT_WHITEOUT, OPAQUE_XATTRS } from './whiteout.ts';
 
 // What the union writes into the upper to hide lower layers, in the first form that the upper's filesystem takes.
-
-const OPAQUE_FORMS: readonly ByteString[] = [
-  'trusted.overlay.opaque',
-  'user.overlay.opaque',
-  'user.fuseoverlayfs.opaque',
-];
 
 /** Whether whiteouts are devices in this upper. */
 export function makesDevices(union: Union): boolean {
@@ -42,7 +36,7 @@ function touch(dirfd: number, name: ByteString): number {
 
 /** Marks a directory, given by its descriptor, as hiding everything below it. */
 export function writeOpaque(dirfd: number): number {
-  for (const xattr of OPAQUE_FORMS) if (setxattrText(dirfd, SELF, xattr, 'y') === 0) return 0;
+  for (const xattr of OPAQUE_XATTRS) if (setxattrText(dirfd, SELF, xattr, 'y') === 0) return 0;
   return touch(dirfd, DOT_OPAQUE);
 }
 

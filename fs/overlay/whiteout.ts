@@ -11,6 +11,12 @@ export const DOT_WHITEOUT = '.wh.';
 const DOT_META = '.wh..wh.';
 export const DOT_OPAQUE = '.wh..wh..opq';
 
+/** A directory with the value `y` hides all below it; the first that the upper accepts is written. */
+export const OPAQUE_XATTRS: readonly ByteString[] = [
+  'trusted.overlay.opaque',
+  'user.overlay.opaque',
+  'user.fuseoverlayfs.opaque',
+];
 const WHITEOUT_XATTRS: readonly ByteString[] = ['trusted.overlay.whiteout', 'user.overlay.whiteout'];
 
 /** Names that are a layer's own and never shown; a user of the mount cannot make one. */

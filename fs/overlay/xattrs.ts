@@ -1,7 +1,7 @@
 import { type ByteString } from '../sys/bytes.ts';
 import { ENODATA, EOPNOTSUPP, EPERM, ERANGE, EROFS } from '../sys/errno.ts';
 import { Memory, copyBytes } from '../sys/memory.ts';
-import { getxattr, listxattr, removexattr, setxattr } from '../sys/xattr.ts';
+import { getxattr, removexattr, setxattr, xattrNames } from '../sys/xattr.ts';
 import { METADATA } from './copy-limit.ts';
 import { ensureUpper } from './copy-up.ts';
 import { type Inode } from './inode.ts';
@@ -26,10 +26,10 @@ export function getInodeXattr(union: Union, inode: Inode, name: ByteString, addr
 /** Names without the union's own, written at `address`; with `size` 0, the length needed. */
 export function listInodeXattrs(union: Union, inode: Inode, address: number, size: number): number {
   if (union.options.noXattrs === true) return -EOPNOTSUPP;
-  const length = listxattr(union.dirfdOf(inode), union.nameOf(inode), list.address, list.size);
-  if (length <= 0) return length;
+  const all = xattrNames(union.dirfdOf(inode), union.nameOf(inode));
+  if (typeof all === 'number') return all;
   let names = '';
-  for (const name of list.bytes.toString('latin1', 0, length - 1).split('\0')) {
+  for (const name of all) {
     if (refusal(union, name, -ENODATA) === 0) names += `${name}\0`;
   }
   if (size === 0) return names.length;

@@ -46,6 +46,17 @@ export function listxattr(dirfd: number, name: ByteString, address: number, size
   return result(call(pathOf(dirfd, name), address, size));
 }
 
+// XATTR_LIST_MAX of linux/limits.h.
+const nameList = new Memory(65536);
+const NO_NAMES: readonly ByteString[] = [];
+
+/** The names of a file's xattrs, or a negative errno. */
+export function xattrNames(dirfd: number, name: ByteString): readonly ByteString[] | number {
+  const length = listxattr(dirfd, name, nameList.address, nameList.size);
+  if (length <= 0) return length < 0 ? length : NO_NAMES;
+  return nameList.bytes.toString('latin1', 0, length - 1).split('\0');
+}
+
 export function removexattr(dirfd: number, name: ByteString, xattr: ByteString): number {
   const call = name === SELF ? nativeRemoveFollowed : nativeRemove;
   return result(call(pathOf(dirfd, name), secondPath(xattr)));

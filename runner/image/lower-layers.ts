@@ -4,7 +4,7 @@ import { O_CLOEXEC, O_DIRECTORY, O_RDONLY, S_IFCHR, S_IFDIR, S_IFMT } from '../.
 import { check, ENOENT, SystemError } from '../../fs/sys/errno.ts';
 import { close, fstat, openat, statat } from '../../fs/sys/file.ts';
 import { Memory } from '../../fs/sys/memory.ts';
-import { getxattr, listxattr, SELF } from '../../fs/sys/xattr.ts';
+import { getxattr, xattrNames, SELF } from '../../fs/sys/xattr.ts';
 import { openDirectory } from './directory-walker.ts';
 import { isReservedXattr, type Metadata, readKeptOwner, type Xattrs } from './entry-metadata.ts';
 import { isOpaque } from './whiteouts.ts';
@@ -136,10 +136,9 @@ function directoryOf(fd: number): LowerFile {
 const buffer = new Memory(65536);
 
 function readXattrs(fd: number): Xattrs {
-  const length = listxattr(fd, SELF, buffer.address, buffer.size);
-  const names = length <= 0 ? [] : buffer.bytes.toString('latin1', 0, length - 1).split('\0');
+  const names = xattrNames(fd, SELF);
   const xattrs = new Map<ByteString, ByteString>();
-  for (const name of names) {
+  for (const name of typeof names === 'number' ? [] : names) {
     if (isReservedXattr(name)) continue;
     const size = getxattr(fd, SELF, name, buffer.address, buffer.size);
     if (size >= 0) xattrs.set(name, buffer.bytes.toString('latin1', 0, size));
