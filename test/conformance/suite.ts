@@ -18,7 +18,7 @@ export interface Row {
   readonly lowers?: readonly Tree[];
   readonly upper?: Tree;
   /** Why a union does not behave so, on purpose: the row is skipped there, and the title says why. */
-  readonly differs?: Partial<Record<Mounter['kind'], string>> | undefined;
+  readonly differs?: Partial<Record<Mounter['kind'] | Mounter['ground'] | 'fuse-native', string>> | undefined;
   readonly run: (site: Site) => Promise<void>;
   /** What holds once all rows have run and the union is mounted anew: one remount serves them all. */
   readonly after?: (site: Site) => Promise<void>;
@@ -166,6 +166,8 @@ function unmet(need: Need, mounter: Mounter): Missing {
 function missingFor(row: Row, mounter: Mounter): Missing {
   return firstMissing(
     row.differs?.[mounter.kind],
+    row.differs?.[mounter.ground],
+    mounter.backend === undefined ? undefined : row.differs?.[mounter.backend],
     mounter.excluded?.get(row.name),
     ...(row.needs ?? []).map((need) => unmet(need, mounter)),
   );

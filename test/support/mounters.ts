@@ -41,6 +41,8 @@ export interface Mounter {
   /** Whose union it is. */
   readonly kind: 'kernel' | 'lamina';
   readonly ground: GroundKind;
+  /** Where lamina's is not the default. */
+  readonly backend?: 'fuse-native';
   readonly missing: Missing;
   /** Why a row cannot hold here, by its name. */
   readonly excluded?: ReadonlyMap<string, string>;
@@ -148,6 +150,7 @@ const LAMINA_NATIVE: Mounter = {
   name: 'lamina on fuse-native',
   kind: 'lamina',
   ground: 'root',
+  backend: 'fuse-native',
   missing: firstMissing(isRoot(), hasFuseDevice(), hasFuseNative()),
   excluded: FUSE_NATIVE_EXCLUSIONS,
   mount: (ground, layers, path) => mountLamina(ground, layers, path, ['backend=fuse-native']),
