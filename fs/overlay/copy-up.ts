@@ -67,7 +67,7 @@ export function ensureUpper(union: Union, inode: Inode, limit: number = ALL): nu
   if (inode.isUpper) return 0;
   const { workdir } = union;
   if (workdir === undefined) return -EROFS;
-  if (inode.parent === undefined) return inode.isDirectory ? -EIO : copyUpNameless(union, workdir, inode, limit);
+  if (inode.parent === undefined) return copyUpNameless(union, workdir, inode, limit);
   const raised = ensureUpper(union, inode.parent);
   if (raised < 0) return raised;
   const temporary = inode.copying?.temporary ?? workdir.temporaryName();
@@ -302,7 +302,10 @@ function keepLinks(inode: Inode, copied: number): void {
   inode.lowerLinks = Math.max(0, source.nlink - inode.lostLinks - copied);
 }
 
-/** An open file whose known lower names were deleted is changed: the copy has no name either, unless in the index. */
+/**
+ * An open file whose known lower names were deleted, or an open directory that was removed, is changed: the copy has no
+ * name either, unless in the index.
+ */
 function copyUpNameless(union: Union, workdir: Workdir, inode: Inode, limit: number): number {
   const temporary = inode.copying?.temporary ?? workdir.temporaryName();
   const copied = copyTo(union, workdir, inode, temporary, limit);
@@ -312,8 +315,12 @@ function copyUpNameless(union: Union, workdir: Workdir, inode: Inode, limit: num
     if (indexed !== NOT_INDEXED) return indexed;
   }
   const fd = copied < 0 ? copied : openat(workdir.fd, temporary, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-  unlinkat(workdir.fd, temporary);
+  unlinkat(workdir.fd, temporary, inode.isDirectory ? AT_REMOVEDIR : 0);
   if (fd < 0) return fd;
+  if (inode.isDirectory) {
+    inode.pinned = fd;
+    return 0;
+  }
   keepLinks(inode, 0);
   keepData(inode);
   inode.pinned = fd;

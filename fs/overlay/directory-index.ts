@@ -74,6 +74,9 @@ export class DirectoryIndex {
   /** Weight that the cache knows of. */
   weighed = 0;
   #names: ByteString[] | undefined = undefined;
+  /** Visible subdirectories, but for those under names that were edited since they were counted; -1 before that. */
+  #counted = -1;
+  #edited: Set<ByteString> | undefined = undefined;
 
   get(name: ByteString): IndexEntry | undefined {
     return this.entries.get(name);
@@ -88,9 +91,19 @@ export class DirectoryIndex {
     return this.#names;
   }
 
+  /** How many subdirectories there are. A change costs the next count no more than the names that changed. */
+  get subdirectories(): number {
+    const names = this.#counted < 0 ? this.entries.keys() : (this.#edited ?? []);
+    let count = Math.max(0, this.#counted);
+    for (const name of names) if (isSubdirectory(this.entries.get(name))) count++;
+    this.#edited?.clear();
+    this.#counted = count;
+    return count;
+  }
+
   /** The entry of `name`, made where there is none; the caller is about to change it. */
   edit(name: ByteString): IndexEntry {
-    this.#names = undefined;
+    this.#beforeChange(name);
     let entry = this.entries.get(name);
     if (entry === undefined) {
       entry = new IndexEntry();
@@ -101,7 +114,7 @@ export class DirectoryIndex {
 
   /** The upper no longer has `name`. */
   removeUpper(name: ByteString): void {
-    this.#names = undefined;
+    this.#beforeChange(name);
     const entry = this.entries.get(name);
     if (entry === undefined) return;
     entry.inUpper = false;
@@ -109,4 +122,16 @@ export class DirectoryIndex {
     entry.dotWhiteout = false;
     if (!entry.lowerVisible) this.entries.delete(name);
   }
+
+  #beforeChange(name: ByteString): void {
+    this.#names = undefined;
+    if (this.#counted < 0 || this.#edited?.has(name) === true) return;
+    if (isSubdirectory(this.entries.get(name))) this.#counted--;
+    this.#edited ??= new Set<ByteString>();
+    this.#edited.add(name);
+  }
+}
+
+function isSubdirectory(entry: IndexEntry | undefined): boolean {
+  return entry?.visible === true && entry.type === DT_DIR;
 }

@@ -103,7 +103,7 @@ export class Inode {
 
   /** Its topmost part is in the upper layer: it can be changed in place. A file without any name is there always. */
   get isUpper(): boolean {
-    if (this.isDirectory) return this.upper !== undefined;
+    if (this.isDirectory) return this.upper !== undefined || this.pinned >= 0;
     return this.real === undefined || this.real.layer.writable;
   }
 

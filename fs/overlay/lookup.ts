@@ -9,7 +9,7 @@ import { hexOf, originIno, readOrigin } from './file-handle.ts';
 import { type Layer } from './layer.ts';
 import { indexNameOf, readLowerLinks } from './link-index.ts';
 import { presentBlocks, takeIndexedMetacopy, takeMetacopy } from './metacopy.ts';
-import { findEntry } from './merge.ts';
+import { findEntry, loadIndex } from './merge.ts';
 import { COUNTER } from './options.ts';
 import { RealDirectory } from './real-directory.ts';
 import { statReal } from './real-file.ts';
@@ -75,11 +75,16 @@ export function present(union: Union, inode: Inode, attr: Attr): void {
   }
 }
 
-/** A merged directory's link count is 1, "unknown", as in overlayfs (ovl_getattr): find and others rely on it. */
+/**
+ * Of a merged directory, as POSIX has it: one link from its name, one from itself, one from each subdirectory. Overlayfs
+ * says 1, "unknown" (ovl_getattr), as do we for a directory too large for an index. That of one layer knows its own.
+ */
 function presentDirectoryLinks(union: Union, inode: Inode, attr: Attr): void {
   if (inode.unlinked) attr.nlink = 0;
-  else if (union.options.staticNlink === true || inode.lowers.length + (inode.upper === undefined ? 0 : 1) > 1) {
-    attr.nlink = 1;
+  else if (union.options.staticNlink === true) attr.nlink = 1;
+  else if (inode.lowers.length + (inode.upper === undefined ? 0 : 1) > 1) {
+    const index = loadIndex(union, inode);
+    attr.nlink = typeof index === 'number' ? 1 : 2 + index.subdirectories;
   }
 }
 

@@ -1,6 +1,6 @@
 import { type ByteString } from '../sys/bytes.ts';
-import { AT_REMOVEDIR, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH } from '../sys/constants.ts';
-import { EBUSY, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, EROFS } from '../sys/errno.ts';
+import { AT_REMOVEDIR, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH, S_IFREG } from '../sys/constants.ts';
+import { EBUSY, EDQUOT, EISDIR, ENOENT, ENOSPC, ENOTDIR, ENOTEMPTY, EROFS } from '../sys/errno.ts';
 import { close, fstat, openat, renameat2, statat, unlinkat } from '../sys/file.ts';
 import { materialize } from './create.ts';
 import { ensureUpper } from './copy-up.ts';
@@ -38,6 +38,8 @@ function removeInode(union: Union, inode: Inode, parent: Inode, name: ByteString
     const empty = checkEmpty(union, inode);
     if (empty < 0) return empty;
   }
+  const indexed = indexBeforeHiding(union, inode);
+  if (indexed < 0) return indexed;
   const entry = findEntry(union, parent, name);
   if (typeof entry === 'number') return entry < 0 ? entry : -ENOENT;
   const { inUpper, lowerVisible } = entry;
@@ -52,6 +54,18 @@ function removeInode(union: Union, inode: Inode, parent: Inode, name: ByteString
   if (removed === 0) afterRemoval(union, inode, parent, name, inUpper);
   else undoRemoval(inode);
   return removed;
+}
+
+/**
+ * Before a name of a lower file that has others goes: only the index can tell the others' link count after a remount, so
+ * the file is copied up to it (fs/overlayfs/util.c, ovl_nlink_start). A full disk is no reason to refuse a removal: the
+ * count is then right for as long as this mount lasts.
+ */
+export function indexBeforeHiding(union: Union, inode: Inode): number {
+  if (union.index === undefined || inode.isUpper || inode.lowerNlink - inode.lostLinks <= 1) return 0;
+  if (inode.type !== S_IFREG && !union.keepsTrustedXattrs) return 0;
+  const raised = ensureUpper(union, inode);
+  return raised === -ENOSPC || raised === -EDQUOT ? 0 : raised;
 }
 
 /** 0 where a directory shows no entry, -ENOTEMPTY where it does. */

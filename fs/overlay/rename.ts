@@ -24,7 +24,7 @@ import { type Alias, type Inode, NO_LOWERS } from './inode.ts';
 import { ABSENT, NAME_MAX, resolve } from './lookup.ts';
 import { redirectData } from './metacopy.ts';
 import { findEntry } from './merge.ts';
-import { afterRemoval, beforeRemoval, checkEmpty, undoRemoval } from './remove.ts';
+import { afterRemoval, beforeRemoval, checkEmpty, indexBeforeHiding, undoRemoval } from './remove.ts';
 import { type Union } from './union.ts';
 import { markImpure, noteUpper } from './upper-names.ts';
 import {
@@ -110,6 +110,8 @@ function move(union: Union, from: End, to: End, flags: number): number {
     if ((flags & RENAME_NOREPLACE) !== 0) return -EEXIST;
     const replaceable = checkReplace(union, moved, target);
     if (replaceable < 0) return replaceable;
+    const indexed = indexBeforeHiding(union, target);
+    if (indexed < 0) return indexed;
   }
   const raised = raise(union, from) || raiseParent(union, to);
   if (raised < 0) return raised;

@@ -38,6 +38,7 @@ export const ECONNABORTED = 103;
 export const ENOTCONN = 107;
 export const ETIMEDOUT = 110;
 export const ESTALE = 116;
+export const EDQUOT = 122;
 
 const NAMES: Readonly<Record<number, readonly [name: string, meaning: string]>> = {
   [EPERM]: ['EPERM', 'operation not permitted'],
@@ -78,6 +79,7 @@ const NAMES: Readonly<Record<number, readonly [name: string, meaning: string]>> 
   [ECONNABORTED]: ['ECONNABORTED', 'connection aborted'],
   [ENOTCONN]: ['ENOTCONN', 'transport endpoint is not connected'],
   [ETIMEDOUT]: ['ETIMEDOUT', 'timed out'],
+  [EDQUOT]: ['EDQUOT', 'disk quota exceeded'],
   [ESTALE]: ['ESTALE', 'stale file handle'],
 };
 

@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
 import { errnoOf } from '../support/agent.ts';
-import { hardlink } from '../support/tree.ts';
+import { directory, hardlink } from '../support/tree.ts';
 import { type Row, conformance } from './suite.ts';
 
 const O_RDONLY = 0;
@@ -165,6 +165,20 @@ const rows: readonly Row[] = [
       expect((await root.fstat(fd)).nlink).toBe(0);
       await root.fchmod(fd, 0o700);
       expect((await root.fstat(fd)).mode).toBe(0o040700);
+    },
+  },
+  {
+    name: 'a removed lower directory that is open is stat-ed and changed',
+    differs: { kernel: 'overlayfs cannot copy up what has no name' },
+    lowers: [{ d: directory({}, { mode: 0o750 }) }],
+    async run({ root, at }) {
+      const fd = await root.open(at('d'), O_DIRECTORY);
+      const { ino } = await root.fstat(fd);
+      await root.rmdir(at('d'));
+      await root.fchmod(fd, 0o711);
+      await root.fchown(fd, 3, 4);
+      expect(await root.fstat(fd)).toMatchObject({ nlink: 0, mode: 0o040711, uid: 3, gid: 4, ino });
+      await root.close(fd);
     },
   },
   {

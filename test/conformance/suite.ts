@@ -87,7 +87,7 @@ class Bench {
 }
 
 /** What a row works on: its own directory in every layer and in the union. */
-class Site {
+export class Site {
   /** Root's system calls. */
   readonly root: System;
   readonly mounter: Mounter;

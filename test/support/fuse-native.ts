@@ -40,6 +40,7 @@ const EXCLUDED: Readonly<Partial<Record<Limit, readonly string[]>>> = {
   ioctl: ['the flags that lsattr asks for are told for files and directories'],
   removedDirectories: [
     'a removed directory that is open is stat-ed and changed',
+    'a removed lower directory that is open is stat-ed and changed',
     'a removed directory that is still open lists as empty',
     'a directory that is open while another is renamed over it is still there for who has it',
     'rmdir of a directory that is the working directory leaves it usable as such',
