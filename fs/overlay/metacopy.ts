@@ -1,6 +1,6 @@
 import { Attr } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
-import { O_RDONLY, O_NONBLOCK, O_WRONLY } from '../sys/constants.ts';
+import { O_RDONLY, O_NONBLOCK, O_WRONLY, S_ISGID, S_ISUID } from '../sys/constants.ts';
 import { EIO } from '../sys/errno.ts';
 import { close, fdatasync, fstat, statat } from '../sys/file.ts';
 import { Memory } from '../sys/memory.ts';
@@ -12,7 +12,7 @@ import { type Inode } from './inode.ts';
 import { ALL } from './copy-limit.ts';
 import { COUNTER } from './options.ts';
 import { type RealDirectory } from './real-directory.ts';
-import { openForReading, openReal, statReal } from './real-file.ts';
+import { chmodReal, openForReading, openReal, statReal } from './real-file.ts';
 import { type FilePlace, findData, isMetacopy } from './stack.ts';
 import { type Union } from './union.ts';
 import { lowerPathOf } from './upper-format.ts';
@@ -109,7 +109,7 @@ function copyInto(union: Union, inode: Inode, dirfd: number, name: ByteString, l
   const to = openReal(dirfd, name, O_WRONLY | O_NONBLOCK);
   let copied = to;
   if (to >= 0) {
-    // A write would take the file's capabilities away.
+    // A write takes the file's capabilities away, and setuid and setgid where the daemon has no CAP_FSETID.
     const length = getxattr(to, SELF, CAPABILITY, capability.address, capability.size);
     const stated = fstat(from, attr);
     const { size, blocks } = attr;
@@ -119,6 +119,7 @@ function copyInto(union: Union, inode: Inode, dirfd: number, name: ByteString, l
     union.count(COUNTER.copyUpBytes, wanted);
     if (copied >= 0 && union.sync) copied = fdatasync(to);
     if (copied >= 0 && length > 0) copied = setxattr(to, SELF, CAPABILITY, capability.address, length, 0);
+    if (copied >= 0 && (attr.mode & (S_ISUID | S_ISGID)) !== 0) copied = chmodReal(dirfd, name, attr.mode & 0o7777);
     if (copied >= 0) copied = copyTimes(attr, dirfd, name);
     close(to);
   }

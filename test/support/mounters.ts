@@ -127,13 +127,13 @@ async function mountDaemon(
   };
 }
 
-/** The device backend as root. */
+/** The device backend as root, with everything on, as the reference has it; the others are as they come. */
 export const LAMINA: Mounter = {
   name: 'lamina',
   kind: 'lamina',
   ground: 'root',
   missing: firstMissing(isRoot(), hasFuseDevice()),
-  mount: mountLamina,
+  mount: (ground, layers, path) => mountLamina(ground, layers, path, ['metacopy=on']),
 };
 
 /** The device backend as an ordinary user who is root in a user namespace. */
