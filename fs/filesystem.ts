@@ -1,5 +1,6 @@
 import { type Attr } from './sys/attr.ts';
 import { type ByteString } from './sys/bytes.ts';
+import { type FileOffset } from './sys/file-offset.ts';
 import { type Memory } from './sys/memory.ts';
 import { type Times } from './sys/metadata.ts';
 
@@ -54,8 +55,7 @@ export interface AttrChange {
   mode: number;
   uid: number;
   gid: number;
-  /** Bytes. */
-  size: number;
+  size: FileOffset;
   /** Both times, UTIME_NOW and UTIME_OMIT where they are to be now or left; used where CHANGE.times is set. */
   readonly times: Times;
 }
@@ -68,6 +68,13 @@ export const CHANGE = {
   times: 16,
   /** The change clears setuid, setgid and file capabilities (FATTR_KILL_SUIDGID). */
   killPrivileges: 32,
+} as const;
+
+export const WRITE = {
+  /** setuid, setgid and file capabilities are to be cleared (FUSE_WRITE_KILL_SUIDGID). */
+  killPrivileges: 1,
+  /** From the page cache, through any handle that can write: what the handle's open asked for does not count. */
+  fromCache: 2,
 } as const;
 
 /** Where a directory's entries go. */
@@ -141,25 +148,25 @@ export interface FileSystem {
   /** O_TMPFILE: a file without a name. */
   tmpfile(caller: Caller, parent: number, mode: number, flags: number, entry: Entry, opened: Opened): number;
   /** Answers the bytes read. */
-  read(node: number, handle: number, offset: number, size: number, address: number): number;
+  read(node: number, handle: number, offset: FileOffset, size: number, address: number): number;
   /**
    * Answers the bytes written.
-   * @param killPrivileges setuid, setgid and file capabilities are to be cleared (FUSE_WRITE_KILL_SUIDGID).
+   * @param flags bits of `WRITE`.
    */
-  write(node: number, handle: number, offset: number, size: number, address: number, killPrivileges: boolean): number;
+  write(node: number, handle: number, offset: FileOffset, size: number, address: number, flags: number): number;
   fsync(node: number, handle: number, dataOnly: boolean): number;
   release(node: number, handle: number): void;
-  fallocate(node: number, handle: number, mode: number, offset: number, length: number): number;
+  fallocate(node: number, handle: number, mode: number, offset: FileOffset, length: FileOffset): number;
   /** SEEK_DATA and SEEK_HOLE; answers the offset. */
-  lseek(node: number, handle: number, offset: number, whence: number): number;
+  lseek(node: number, handle: number, offset: FileOffset, whence: number): FileOffset;
   /** Answers the bytes copied. */
   copyFileRange(
     node: number,
     handle: number,
-    offset: number,
+    offset: FileOffset,
     toNode: number,
     toHandle: number,
-    toOffset: number,
+    toOffset: FileOffset,
     length: number,
   ): number;
   /** An ioctl on a file: `input` bytes are at `address`, up to `output` bytes of answer go there. */

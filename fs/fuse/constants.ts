@@ -155,6 +155,7 @@ export const NOTIFY = {
 /** Flags of single requests. */
 export const GETATTR_FH = 1 << 0;
 export const FSYNC_FDATASYNC = 1 << 0;
+export const WRITE_CACHE = 1 << 0;
 export const WRITE_KILL_SUIDGID = 1 << 2;
 export const OPEN_KILL_SUIDGID = 1 << 0;
 export const SETXATTR_ACL_KILL_SGID = 1 << 0;

@@ -1,6 +1,7 @@
 import type { AttrChange, Caller, Entry, Opened } from '../filesystem.ts';
 import { Attr } from '../sys/attr.ts';
 import type { ByteString } from '../sys/bytes.ts';
+import { type FileOffset, readFileOffset, writeFileOffset } from '../sys/file-offset.ts';
 import { Memory } from '../sys/memory.ts';
 import { Times } from '../sys/metadata.ts';
 import type { Connection } from './connection.ts';
@@ -112,12 +113,14 @@ export class Slot {
     return this.in.getUint32(BODY + offset, true);
   }
 
-  /**
-   * Exact below 2^53, as our node numbers and handles are. Sizes and offsets, which are the caller's to choose, may be
-   * larger, and are then some number above MAX_SAFE_INTEGER: to be refused.
-   */
+  /** Exact below 2^53, as our node numbers and handles are. */
   u64(offset: number): number {
     return this.in.getUint32(BODY + offset + 4, true) * 0x100000000 + this.in.getUint32(BODY + offset, true);
+  }
+
+  /** A size or offset, which is the caller's to choose. */
+  fileOffset(offset: number): FileOffset {
+    return readFileOffset(this.in, BODY + offset);
   }
 
   /** Where the NUL of the string at `offset` behind the header is; the request's end if there is none. */
@@ -149,6 +152,10 @@ export class Slot {
   setU64(offset: number, value: number): void {
     this.out.setUint32(PAYLOAD + offset, value >>> 0, true);
     this.out.setUint32(PAYLOAD + offset + 4, Math.floor(value / 0x100000000), true);
+  }
+
+  setFileOffset(offset: number, value: FileOffset): void {
+    writeFileOffset(this.out, PAYLOAD + offset, value);
   }
 
   /** Zeroes part of the payload, which holds an earlier reply. */

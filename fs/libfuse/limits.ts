@@ -16,6 +16,8 @@ export const LIMITS = {
   allocate: 'fuse-native has no fallocate: the kernel says EOPNOTSUPP',
   holes: 'libfuse 2.9 has no lseek: the kernel takes every file for one without holes',
   ioctl: 'fuse-native has no ioctl: lsattr and chattr are refused',
+  directIo:
+    'the buffers that fuse-native passes data in are not aligned: O_DIRECT bypasses the mount’s page cache alone',
   copyRange: 'libfuse 2.9 has no copy_file_range: the kernel reads and writes instead, without reflinks',
   birthTime: 'libfuse 2.9 has no statx: files show no birth time',
   removedDirectories:

@@ -9,7 +9,7 @@ import {
 } from '../filesystem.ts';
 import { Attr } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
-import { O_CREAT, O_EXCL } from '../sys/constants.ts';
+import { O_CREAT, O_DIRECT, O_EXCL } from '../sys/constants.ts';
 import { EBADF } from '../sys/errno.ts';
 import { copyBytes, Memory } from '../sys/memory.ts';
 import { Times } from '../sys/metadata.ts';
@@ -23,6 +23,12 @@ import { putStat, putStatvfs, STAT_SIZE, STATFS_SIZE, STATVFS_SIZE } from './str
 
 /** chown(2): leave it as it is. */
 const KEEP = 0xffffffff;
+
+/**
+ * open(2) flags that the filesystem is not told: the kernel has seen to the first two, and the buffers that data comes in
+ * are not aligned as O_DIRECT needs them.
+ */
+const SETTLED = O_CREAT | O_EXCL | O_DIRECT;
 
 /** How libfuse's operations are answered: by calls of the inode-based interface. Each answers a count or an errno. */
 export class Operations {
@@ -178,7 +184,7 @@ export class Operations {
   open(request: Request): number {
     const node = this.#node(request.path);
     if (node < 0) return node;
-    const status = this.#fs.open(node, request.openFlags & ~(O_CREAT | O_EXCL), this.#opened);
+    const status = this.#fs.open(node, request.openFlags & ~SETTLED, this.#opened);
     return status < 0 ? status : this.#openedFile(request, node);
   }
 
@@ -186,7 +192,7 @@ export class Operations {
     const { path, mode } = request;
     const { parent, name } = this.#paths.place(path);
     if (parent < 0) return parent;
-    const flags = request.openFlags & ~(O_CREAT | O_EXCL);
+    const flags = request.openFlags & ~SETTLED;
     const status = this.#fs.create(this.#caller, parent, name, mode, flags, this.#entry, this.#opened);
     if (status < 0) return status;
     this.#paths.remember(path, this.#entry);
@@ -204,7 +210,7 @@ export class Operations {
     const node = this.#files.get(handle);
     if (node === undefined) return -EBADF;
     // Without FUSE_HANDLE_KILLPRIV, the kernel clears setuid, setgid and capabilities by requests of their own.
-    return this.#fs.write(node, handle, request.offset, request.length, request.data, false);
+    return this.#fs.write(node, handle, request.offset, request.length, request.data, 0);
   }
 
   fsync(request: Request): number {

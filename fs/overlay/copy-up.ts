@@ -31,11 +31,12 @@ import {
   symlinkat,
   unlinkat,
 } from '../sys/file.ts';
+import { type FileOffset } from '../sys/file-offset.ts';
 import { Memory } from '../sys/memory.ts';
 import { SELF, setxattrText } from '../sys/xattr.ts';
 import { DEFERRED } from '../filesystem.ts';
 import { cloneData, copyContents } from './copy-data.ts';
-import { ALL, METADATA } from './copy-limit.ts';
+import { ALL, METADATA, copyLength } from './copy-limit.ts';
 import { copyMetadata, copyTimes } from './copy-metadata.ts';
 import { type Inode } from './inode.ts';
 import { COUNTER } from './options.ts';
@@ -63,7 +64,7 @@ const parentAttr = new Attr();
  *
  * @param limit how much of the data; see copy-limit.ts.
  */
-export function ensureUpper(union: Union, inode: Inode, limit: number = ALL): number {
+export function ensureUpper(union: Union, inode: Inode, limit: FileOffset = ALL): number {
   if (inode.isUpper) return 0;
   const { workdir } = union;
   if (workdir === undefined) return -EROFS;
@@ -82,7 +83,7 @@ export function ensureUpper(union: Union, inode: Inode, limit: number = ALL): nu
 }
 
 /** Makes a copy of `inode`'s lower file in the workdir; `source` holds its attributes afterwards. */
-function copyTo(union: Union, workdir: Workdir, inode: Inode, temporary: ByteString, limit: number): number {
+function copyTo(union: Union, workdir: Workdir, inode: Inode, temporary: ByteString, limit: FileOffset): number {
   const dirfd = union.dirfdOf(inode);
   const name = union.nameOf(inode);
   const stated = statReal(dirfd, name, source);
@@ -115,14 +116,12 @@ function writeOrigin(
   inode.hasOrigin = true;
 }
 
-function copyRegular(union: Union, workdir: Workdir, inode: Inode, temporary: ByteString, limit: number): number {
-  const { size } = source;
+function copyRegular(union: Union, workdir: Workdir, inode: Inode, temporary: ByteString, limit: FileOffset): number {
   if (inode.copying !== undefined) return takeCopy(union, workdir, inode, limit);
   const to = openat(workdir.fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600);
   if (to < 0) return to;
   shell = limit === METADATA && makeShell(union, to);
-  const length = limit < 0 ? size : Math.min(limit, size);
-  const copied = shell ? 0 : fill(union, inode, temporary, to, length);
+  const copied = shell ? 0 : fill(union, inode, temporary, to, copyLength(limit, source.exactSize));
   if (copied !== DEFERRED) close(to);
   return copied;
 }
@@ -134,13 +133,13 @@ const SLOW_SIZE = 1 << 20;
  * The end of a copy that the slow lane has made: DEFERRED while it has not. A request that needs more of the file than
  * the one for which it was begun copies the rest.
  */
-function takeCopy(union: Union, workdir: Workdir, inode: Inode, limit: number): number {
+function takeCopy(union: Union, workdir: Workdir, inode: Inode, limit: FileOffset): number {
   const { copying } = inode;
   if (copying === undefined || union.slowLane === undefined) return -EIO;
   let copied = union.slowLane.take(copying.job);
   if (copied === PENDING) return DEFERRED;
   inode.copying = undefined;
-  const wanted = limit < 0 ? source.size : Math.min(limit, source.size);
+  const wanted = copyLength(limit, source.exactSize);
   if (copied === 0 && wanted > copying.length) copied = copyContents(copying.from, copying.to, wanted, 0);
   close(copying.from);
   close(copying.to);
@@ -154,20 +153,21 @@ let shell = false;
 /** Makes a new file a metacopy, of the right size and without data; false where the data has to come along. */
 function makeShell(union: Union, to: number): boolean {
   if (union.options.metacopy !== true || source.size === 0 || source.nlink > 1) return false;
-  return setxattrText(to, SELF, union.metacopyXattr, '') === 0 && ftruncate(to, source.size) === 0;
+  return setxattrText(to, SELF, union.metacopyXattr, '') === 0 && ftruncate(to, source.exactSize) === 0;
 }
 
-function fill(union: Union, inode: Inode, temporary: ByteString, to: number, length: number): number {
+function fill(union: Union, inode: Inode, temporary: ByteString, to: number, length: FileOffset): number {
   const layer = inode.data?.layer ?? union.layerOf(inode);
   if (layer === undefined) return -EIO;
   const from = openData(union, inode, O_RDONLY | O_NONBLOCK);
   if (from < 0) return from;
-  union.count(COUNTER.copyUpBytes, length);
-  if (length === source.size && cloneData(layer, from, to)) {
+  union.count(COUNTER.copyUpBytes, Number(length));
+  if (length === source.exactSize && cloneData(layer, from, to)) {
     close(from);
     return 0;
   }
-  const job = length < SLOW_SIZE ? -1 : (union.slowLane?.copy(from, to, length, source.blocks, union.sync) ?? -1);
+  const isSlow = typeof length === 'number' && length >= SLOW_SIZE;
+  const job = !isSlow ? -1 : (union.slowLane?.copy(from, to, length, source.blocks, union.sync) ?? -1);
   if (job >= 0) {
     inode.copying = { temporary, from, to, length, job };
     return DEFERRED;
@@ -306,7 +306,7 @@ function keepLinks(inode: Inode, copied: number): void {
  * An open file whose known lower names were deleted, or an open directory that was removed, is changed: the copy has no
  * name either, unless in the index.
  */
-function copyUpNameless(union: Union, workdir: Workdir, inode: Inode, limit: number): number {
+function copyUpNameless(union: Union, workdir: Workdir, inode: Inode, limit: FileOffset): number {
   const temporary = inode.copying?.temporary ?? workdir.temporaryName();
   const copied = copyTo(union, workdir, inode, temporary, limit);
   if (copied === DEFERRED) return DEFERRED;

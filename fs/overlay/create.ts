@@ -6,6 +6,7 @@ import {
   O_ACCMODE,
   O_CLOEXEC,
   O_CREAT,
+  O_DIRECT,
   O_EXCL,
   O_NOFOLLOW,
   O_RDWR,
@@ -256,9 +257,13 @@ export function createFile(
     else grant(entry, inode);
     return failed;
   }
-  const openFlags = (flags & O_ACCMODE) | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-  const fd = openat(dirfd, name, openFlags, mode & 0o7777);
-  if (fd < 0) return fd;
+  const kept = flags & (O_ACCMODE | O_DIRECT);
+  const fd = openat(dirfd, name, kept | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode & 0o7777);
+  if (fd < 0) {
+    // A filesystem without O_DIRECT refuses the open after it has made the file.
+    if (fd === -EINVAL && kept > O_ACCMODE) union.indexes.drop(parent);
+    return fd;
+  }
   const owned = fstat(fd, entry.attr) || giveTo(union, caller, parent, fd, SELF, entry.attr);
   if (owned < 0) {
     unlinkat(dirfd, name);
@@ -267,7 +272,7 @@ export function createFile(
   }
   const inode = adopt(union, parent, name, entry.attr);
   grant(entry, inode);
-  opened.handle = union.handles.open(inode, fd, flags & O_ACCMODE);
+  opened.handle = union.handles.open(inode, fd, kept);
   return 0;
 }
 
@@ -306,8 +311,9 @@ export function createTemporary(
   if (raised < 0) return raised;
   if (parent.upper === undefined) return -EIO;
   setUmask(caller.umask);
-  const unlinkable = flags & O_EXCL;
-  const fd = openat(union.fds.fd(parent.upper), '.', O_TMPFILE | O_RDWR | O_CLOEXEC | unlinkable, mode & 0o7777);
+  const kept = O_RDWR | (flags & O_DIRECT);
+  const openFlags = kept | O_TMPFILE | O_CLOEXEC | (flags & O_EXCL);
+  const fd = openat(union.fds.fd(parent.upper), '.', openFlags, mode & 0o7777);
   if (fd < 0) return fd;
   const owned = fstat(fd, entry.attr) || giveTo(union, caller, parent, fd, SELF, entry.attr);
   if (owned < 0) {
@@ -316,7 +322,7 @@ export function createTemporary(
   }
   const inode = union.inodes.create(S_IFREG, union.upper.uniqueIno(entry.attr.ino), undefined, '');
   inode.unlinked = true;
-  opened.handle = union.handles.open(inode, fd, O_RDWR);
+  opened.handle = union.handles.open(inode, fd, kept);
   present(union, inode, entry.attr);
   grant(entry, inode);
   return 0;

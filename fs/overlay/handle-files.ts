@@ -1,4 +1,4 @@
-import { O_ACCMODE, O_CLOEXEC } from '../sys/constants.ts';
+import { O_CLOEXEC } from '../sys/constants.ts';
 import { EMFILE } from '../sys/errno.ts';
 import { close, dup3 } from '../sys/file.ts';
 import { type Inode } from './inode.ts';
@@ -11,12 +11,13 @@ import { type Union } from './union.ts';
  */
 export function reopenHandles(union: Union, inode: Inode): void {
   for (let handle = inode.handles; handle !== undefined; handle = handle.next) {
-    let fd = openReal(union.dirfdOf(inode), union.nameOf(inode), handle.flags & O_ACCMODE);
+    let fd = openReal(union.dirfdOf(inode), union.nameOf(inode), handle.flags);
     if (fd === -EMFILE) {
       union.fds.clear();
-      fd = openReal(union.dirfdOf(inode), union.nameOf(inode), handle.flags & O_ACCMODE);
+      fd = openReal(union.dirfdOf(inode), union.nameOf(inode), handle.flags);
     }
     if (fd < 0) continue;
+    // O_DIRECT, too, goes with the descriptor that takes the number over.
     dup3(fd, handle.fd, O_CLOEXEC);
     close(fd);
   }

@@ -10,7 +10,7 @@ export class Handle {
   readonly inode: Inode;
   /** Descriptor of the file in its layer; -1 for a directory. Copy-up puts the new file under the same number. */
   readonly fd: number;
-  /** open(2) flags of the descriptor. */
+  /** open(2) flags of the descriptor: how it is accessed, and O_DIRECT. */
   readonly flags: number;
   /** Names of a directory as they were when reading it began: the cursor is an index here. */
   names: readonly ByteString[] | undefined = undefined;

@@ -1,4 +1,5 @@
 import { type ByteString } from '../sys/bytes.ts';
+import { type FileOffset } from '../sys/file-offset.ts';
 import { S_IFDIR } from '../sys/constants.ts';
 import { type Handle } from './handle.ts';
 import { type Layer } from './layer.ts';
@@ -12,8 +13,7 @@ export interface PendingCopy {
   readonly temporary: ByteString;
   readonly from: number;
   readonly to: number;
-  /** Bytes. */
-  readonly length: number;
+  readonly length: FileOffset;
   readonly job: number;
 }
 

@@ -3,13 +3,14 @@ import { type ByteString } from '../sys/bytes.ts';
 import { O_RDONLY, O_NONBLOCK, O_WRONLY, S_ISGID, S_ISUID } from '../sys/constants.ts';
 import { EIO } from '../sys/errno.ts';
 import { close, fdatasync, fstat, statat } from '../sys/file.ts';
+import { type FileOffset } from '../sys/file-offset.ts';
 import { Memory } from '../sys/memory.ts';
 import { SELF, getxattr, getxattrText, removexattr, setxattr, setxattrText } from '../sys/xattr.ts';
 import { copyData } from './copy-data.ts';
 import { copyTimes } from './copy-metadata.ts';
 import { reopenHandles } from './handle-files.ts';
 import { type Inode } from './inode.ts';
-import { ALL } from './copy-limit.ts';
+import { ALL, copyLength } from './copy-limit.ts';
 import { COUNTER } from './options.ts';
 import { type RealDirectory } from './real-directory.ts';
 import { chmodReal, openForReading, openReal, statReal } from './real-file.ts';
@@ -85,7 +86,7 @@ export function presentBlocks(union: Union, inode: Inode, shown: Attr): void {
  *
  * @param limit of a file that is about to be truncated, only so many bytes; ALL for all.
  */
-export function ensureData(union: Union, inode: Inode, limit: number): number {
+export function ensureData(union: Union, inode: Inode, limit: FileOffset): number {
   if (!inode.metacopy || inode.real?.layer.writable === false) return 0;
   if (inode.data === undefined && limit !== 0) return -EIO;
   const dirfd = union.dirfdOf(inode);
@@ -101,7 +102,7 @@ export function ensureData(union: Union, inode: Inode, limit: number): number {
   return 0;
 }
 
-function copyInto(union: Union, inode: Inode, dirfd: number, name: ByteString, limit: number): number {
+function copyInto(union: Union, inode: Inode, dirfd: number, name: ByteString, limit: FileOffset): number {
   if (inode.data === undefined) return 0;
   const { layer } = inode.data;
   const from = openData(union, inode, O_RDONLY | O_NONBLOCK);
@@ -112,11 +113,11 @@ function copyInto(union: Union, inode: Inode, dirfd: number, name: ByteString, l
     // A write takes the file's capabilities away, and setuid and setgid where the daemon has no CAP_FSETID.
     const length = getxattr(to, SELF, CAPABILITY, capability.address, capability.size);
     const stated = fstat(from, attr);
-    const { size, blocks } = attr;
-    const wanted = limit === ALL ? size : Math.min(limit, size);
+    const { blocks, exactSize: size } = attr;
+    const wanted = copyLength(limit, size);
     copied = stated < 0 ? stated : statReal(dirfd, name, attr);
     if (copied === 0) copied = copyData(layer, from, to, wanted, wanted === size, blocks);
-    union.count(COUNTER.copyUpBytes, wanted);
+    union.count(COUNTER.copyUpBytes, Number(wanted));
     if (copied >= 0 && union.sync) copied = fdatasync(to);
     if (copied >= 0 && length > 0) copied = setxattr(to, SELF, CAPABILITY, capability.address, length, 0);
     if (copied >= 0 && (attr.mode & (S_ISUID | S_ISGID)) !== 0) copied = chmodReal(dirfd, name, attr.mode & 0o7777);

@@ -1,5 +1,5 @@
 import { type Opened } from '../filesystem.ts';
-import { O_ACCMODE, O_NONBLOCK, O_RDONLY, O_TRUNC, S_IFREG } from '../sys/constants.ts';
+import { O_ACCMODE, O_DIRECT, O_NONBLOCK, O_RDONLY, O_TRUNC, S_IFREG } from '../sys/constants.ts';
 import { EISDIR, ENXIO, EROFS } from '../sys/errno.ts';
 import { ALL } from './copy-limit.ts';
 import { ensureUpper } from './copy-up.ts';
@@ -20,8 +20,9 @@ export function openInode(union: Union, inode: Inode, flags: number, opened: Ope
     const raised = ensureUpper(union, inode, limit) || ensureData(union, inode, limit);
     if (raised < 0) return raised;
   }
-  const fd = openData(union, inode, access | (truncates ? O_TRUNC : 0) | O_NONBLOCK);
+  const kept = access | (flags & O_DIRECT);
+  const fd = openData(union, inode, kept | (truncates ? O_TRUNC : 0) | O_NONBLOCK);
   if (fd < 0) return fd;
-  opened.handle = union.handles.open(inode, fd, access);
+  opened.handle = union.handles.open(inode, fd, kept);
   return 0;
 }

@@ -6,9 +6,11 @@ import {
   type FileSystem,
   type Notifier,
   type Opened,
+  WRITE,
 } from '../filesystem.ts';
 import { type Attr } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
+import { type FileOffset } from '../sys/file-offset.ts';
 import { O_CLOEXEC, O_DIRECTORY, O_RDONLY, S_IFLNK } from '../sys/constants.ts';
 import { EBADF, EINVAL, EIO, ENOSYS, ENOTDIR, ESTALE } from '../sys/errno.ts';
 import {
@@ -21,7 +23,6 @@ import {
   lseek,
   openat,
   pread,
-  pwrite,
   readlinkat,
   syncfs,
 } from '../sys/file.ts';
@@ -32,6 +33,7 @@ import { createFile, createTemporary, grant, linkInode, makeNode } from './creat
 import { type Inode } from './inode.ts';
 import { resolve, statInode, statOpen } from './lookup.ts';
 import { openInode } from './open.ts';
+import { writeData } from './write.ts';
 import { COUNTER, type OverlayOptions } from './options.ts';
 import { readEntries } from './read-directory.ts';
 import { rmdirName, unlinkName } from './remove.ts';
@@ -181,13 +183,15 @@ export class OverlayFileSystem implements FileSystem {
     return createTemporary(this.#union, caller, directory, mode, flags, entry, opened);
   }
 
-  read(_node: number, handle: number, offset: number, size: number, address: number): number {
+  read(_node: number, handle: number, offset: FileOffset, size: number, address: number): number {
     return pread(this.#fd(handle), address, size, offset);
   }
 
-  write(node: number, handle: number, offset: number, size: number, address: number, killPrivileges: boolean): number {
-    const written = pwrite(this.#fd(handle), address, size, offset);
-    if (killPrivileges && written >= 0) {
+  write(node: number, handle: number, offset: FileOffset, size: number, address: number, flags: number): number {
+    const open = this.#union.handles.get(handle);
+    if (open === undefined) return -EBADF;
+    const written = writeData(this.#union, open, offset, size, address, flags);
+    if ((flags & WRITE.killPrivileges) !== 0 && written >= 0) {
       const inode = this.#inode(node);
       if (inode !== undefined) clearPrivileges(this.#union, inode);
     }
@@ -207,21 +211,21 @@ export class OverlayFileSystem implements FileSystem {
     this.#count();
   }
 
-  fallocate(_node: number, handle: number, mode: number, offset: number, length: number): number {
+  fallocate(_node: number, handle: number, mode: number, offset: FileOffset, length: FileOffset): number {
     return fallocate(this.#fd(handle), mode, offset, length);
   }
 
-  lseek(_node: number, handle: number, offset: number, whence: number): number {
+  lseek(_node: number, handle: number, offset: FileOffset, whence: number): FileOffset {
     return lseek(this.#fd(handle), offset, whence);
   }
 
   copyFileRange(
     _node: number,
     handle: number,
-    offset: number,
+    offset: FileOffset,
     _toNode: number,
     toHandle: number,
-    toOffset: number,
+    toOffset: FileOffset,
     length: number,
   ): number {
     return copyFileRange(this.#fd(handle), offset, this.#fd(toHandle), toOffset, length);

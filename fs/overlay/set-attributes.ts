@@ -3,6 +3,7 @@ import { Attr } from '../sys/attr.ts';
 import { O_ACCMODE, O_NONBLOCK, O_RDONLY, O_WRONLY, S_IFLNK, S_ISGID, S_ISUID } from '../sys/constants.ts';
 import { EISDIR, ENODATA, EOPNOTSUPP, EROFS } from '../sys/errno.ts';
 import { close, ftruncate } from '../sys/file.ts';
+import { type FileOffset } from '../sys/file-offset.ts';
 import { removexattr } from '../sys/xattr.ts';
 import { METADATA } from './copy-limit.ts';
 import { ensureUpper } from './copy-up.ts';
@@ -56,7 +57,7 @@ function changeSize(union: Union, inode: Inode, handle: Handle | undefined, chan
   return truncate(union, inode, handle, change.size);
 }
 
-function truncate(union: Union, inode: Inode, handle: Handle | undefined, size: number): number {
+function truncate(union: Union, inode: Inode, handle: Handle | undefined, size: FileOffset): number {
   if (handle !== undefined && (handle.flags & O_ACCMODE) !== O_RDONLY) return ftruncate(handle.fd, size);
   const fd = openReal(union.dirfdOf(inode), union.nameOf(inode), O_WRONLY | O_NONBLOCK);
   if (fd < 0) return fd;

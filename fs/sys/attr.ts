@@ -1,3 +1,4 @@
+import { type FileOffset, readFileOffset } from './file-offset.ts';
 import { Memory } from './memory.ts';
 
 /** statx(2) mask: type to size, blocks and birth time. */
@@ -76,12 +77,16 @@ export class Attr {
     this.#setU64(STATX.ino, value);
   }
 
-  /** Bytes; exact below 2^53. */
+  /** Bytes; exact below 2^53, see `exactSize`. */
   get size(): number {
     return this.#u64(STATX.size);
   }
   set size(value: number) {
     this.#setU64(STATX.size, value);
+  }
+
+  get exactSize(): FileOffset {
+    return readFileOffset(this.view, STATX.size);
   }
 
   get blocks(): number {

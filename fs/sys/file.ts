@@ -1,6 +1,7 @@
 import { Attr, STATX_BASIC_STATS, STATX_BTIME } from './attr.ts';
 import { type ByteString, firstPath, secondPath } from './bytes.ts';
 import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW } from './constants.ts';
+import { type FileOffset, writeFileOffset } from './file-offset.ts';
 import { bind, result, syscallNumber } from './libc.ts';
 import { Memory } from './memory.ts';
 
@@ -61,11 +62,11 @@ export function fstat(fd: number, attr: Attr): number {
   return result(nativeStatx(fd, EMPTY.address, AT_EMPTY_PATH, mask, attr.memory.address));
 }
 
-export function pread(fd: number, address: number, count: number, offset: number): number {
+export function pread(fd: number, address: number, count: number, offset: FileOffset): number {
   return result(nativePread(fd, address, count, offset));
 }
 
-export function pwrite(fd: number, address: number, count: number, offset: number): number {
+export function pwrite(fd: number, address: number, count: number, offset: FileOffset): number {
   return result(nativePwrite(fd, address, count, offset));
 }
 
@@ -77,7 +78,7 @@ export function write(fd: number, address: number, count: number): number {
   return result(nativeWrite(fd, address, count));
 }
 
-export function ftruncate(fd: number, length: number): number {
+export function ftruncate(fd: number, length: FileOffset): number {
   return result(nativeFtruncate(fd, length));
 }
 
@@ -93,18 +94,25 @@ export function syncfs(fd: number): number {
   return result(nativeSyncfs(fd));
 }
 
-export function fallocate(fd: number, mode: number, offset: number, length: number): number {
+export function fallocate(fd: number, mode: number, offset: FileOffset, length: FileOffset): number {
   return result(nativeFallocate(fd, mode, offset, length));
 }
 
-export function lseek(fd: number, offset: number, whence: number): number {
+/** A bigint where the offset that is answered does not fit a number. */
+export function lseek(fd: number, offset: FileOffset, whence: number): FileOffset {
   return result(nativeLseek(fd, offset, whence));
 }
 
 /** copy_file_range(2) between given offsets; the files' own offsets do not move. */
-export function copyFileRange(from: number, fromOffset: number, to: number, toOffset: number, length: number): number {
-  offsets.view.setBigInt64(0, BigInt(fromOffset), true);
-  offsets.view.setBigInt64(8, BigInt(toOffset), true);
+export function copyFileRange(
+  from: number,
+  fromOffset: FileOffset,
+  to: number,
+  toOffset: FileOffset,
+  length: number,
+): number {
+  writeFileOffset(offsets.view, 0, fromOffset);
+  writeFileOffset(offsets.view, 8, toOffset);
   return result(nativeCopyFileRange(from, offsets.address, to, offsets.address + 8, length, 0));
 }
 

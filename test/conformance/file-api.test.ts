@@ -19,6 +19,7 @@ const PROT_READ = 1;
 const PROT_WRITE = 2;
 const MAP_SHARED = 1;
 const MAP_PRIVATE = 2;
+const MAP_ANONYMOUS = 0x20;
 const KEEP_SIZE = 1;
 const PUNCH_HOLE = 2;
 const ZERO_RANGE = 0x10;
@@ -40,6 +41,16 @@ function lock(type: number, start: number, length: number): Buffer {
   raw.writeBigInt64LE(BigInt(start), 8);
   raw.writeBigInt64LE(BigInt(length), 16);
   return raw;
+}
+
+const PWRITE = 'int64_t pwrite64(int fd, uintptr_t buffer, size_t count, int64_t offset)';
+const PREAD = 'int64_t pread64(int fd, uintptr_t buffer, size_t count, int64_t offset)';
+
+/** A page of `letter` in memory that O_DIRECT can write from. */
+async function aligned(system: System, letter: string): Promise<bigint> {
+  const address = await system.mmap(-1, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
+  await system.poke(address, letter.repeat(PAGE));
+  return address;
 }
 
 async function mapped(system: System, fd: number, protection: number, flags: number): Promise<bigint> {
@@ -128,15 +139,51 @@ const kinds: readonly Row[] = [
       expect(['none', 'EINVAL']).toContain(outcome);
       if (outcome === 'EINVAL') return;
       const fd = await root.open(at('a'), O_RDWR | O_DIRECT);
-      const address = await root.mmap(-1, PAGE, PROT_READ | PROT_WRITE, 0x22);
-      await root.poke(address, 'y'.repeat(PAGE));
-      const write = 'int64_t pwrite64(int fd, uintptr_t buffer, size_t count, int64_t offset)';
-      expect(Number((await root.agent.check(write, [fd, address, PAGE, 0])).value)).toBe(PAGE);
+      const address = await aligned(root, 'y');
+      expect(Number((await root.agent.check(PWRITE, [fd, address, PAGE, 0])).value)).toBe(PAGE);
       expect(await root.text(at('a'))).toBe('y'.repeat(PAGE));
-      const read = 'int64_t pread64(int fd, uintptr_t buffer, size_t count, int64_t offset)';
       await root.poke(address, 'z'.repeat(PAGE));
-      expect(Number((await root.agent.check(read, [fd, address, PAGE, 0])).value)).toBe(PAGE);
+      expect(Number((await root.agent.check(PREAD, [fd, address, PAGE, 0])).value)).toBe(PAGE);
       expect(await root.peek(address, 4)).toBe('yyyy');
+    },
+  },
+  {
+    name: 'O_DIRECT reads up to the end of a file of any length, before and after its copy-up',
+    lowers: [{ a: `${'x'.repeat(PAGE)}rest` }],
+    async run({ root, at }) {
+      const reader = await root.open(at('a'), O_RDONLY | O_DIRECT);
+      const address = await root.mmap(-1, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
+      expect(Number((await root.agent.check(PREAD, [reader, address, 2 * PAGE, 0])).value)).toBe(PAGE + 4);
+      const writer = await root.open(at('a'), O_RDWR);
+      await root.pwrite(writer, 'longer rest', PAGE);
+      expect(Number((await root.agent.check(PREAD, [reader, address, 2 * PAGE, 0])).value)).toBe(PAGE + 11);
+      expect(await root.peek(address + BigInt(PAGE), 11)).toBe('longer rest');
+    },
+  },
+  {
+    name: 'O_DIRECT refuses what is not in whole blocks, as the filesystem beneath does',
+    lowers: [{ a: 'x'.repeat(PAGE) }],
+    async run({ root, at }) {
+      const fd = await root.open(at('a'), O_RDWR | O_DIRECT);
+      const address = await aligned(root, 'y');
+      expect(await errnoOf(root.agent.check(PWRITE, [fd, address, 100, 0]))).toBe('EINVAL');
+      expect(await errnoOf(root.agent.check(PWRITE, [fd, address, 512, 100]))).toBe('EINVAL');
+      expect(await root.text(at('a'))).toBe('x'.repeat(PAGE));
+    },
+  },
+  {
+    name: 'a mapping through a descriptor with O_DIRECT is written back up to the byte where the file ends',
+    lowers: [{ a: `${'x'.repeat(PAGE)}rest` }],
+    async run({ root, at }) {
+      const fd = await root.open(at('a'), O_RDWR | O_DIRECT);
+      const address = await root.mmap(fd, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+      await root.poke(address + BigInt(PAGE), 'REST');
+      await root.msync(address, 2 * PAGE);
+      await root.munmap(address, 2 * PAGE);
+      await root.close(fd);
+    },
+    async after({ root, at }) {
+      expect(await root.text(at('a'))).toBe(`${'x'.repeat(PAGE)}REST`);
     },
   },
   {

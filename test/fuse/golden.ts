@@ -1,5 +1,6 @@
 import { expect } from 'vitest';
 import { type OPCODE } from '../../fs/fuse/constants.ts';
+import { WRITE } from '../../fs/filesystem.ts';
 import { EINVAL } from '../../fs/sys/errno.ts';
 import { type Answers, bytesAt, fillAttr, hex, store, text, u32, u64 } from './fake.ts';
 
@@ -280,7 +281,7 @@ const FILES: readonly Golden[] = [
     answers: {
       write: (_node, _handle, _offset, size, address) => (bytesAt(address, size).toString() === 'data' ? 4 : -EINVAL),
     },
-    calls: [['write', 3, 9, 5, 4, expect.any(Number), true]],
+    calls: [['write', 3, 9, 5, 4, expect.any(Number), WRITE.killPrivileges]],
     payload: u32(4, 0),
   },
   {

@@ -93,7 +93,7 @@ export class Driver {
 
   writeHandle(node: number, handle: number, offset: number, text: string): void {
     const length = this.memory.bytes.write(text);
-    ok(this.filesystem.write(node, handle, offset, length, this.memory.address, false), 'write');
+    ok(this.filesystem.write(node, handle, offset, length, this.memory.address, 0), 'write');
   }
 
   write(path: string, text: string, flags = 0o1001): void {

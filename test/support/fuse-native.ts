@@ -38,6 +38,7 @@ const EXCLUDED: Readonly<Partial<Record<Limit, readonly string[]>>> = {
   ],
   holes: ['SEEK_DATA and SEEK_HOLE tell the holes of a file', 'holes of an unchanged lower file are told'],
   ioctl: ['the flags that lsattr asks for are told for files and directories'],
+  directIo: ['O_DIRECT refuses what is not in whole blocks, as the filesystem beneath does'],
   removedDirectories: [
     'a removed directory that is open is stat-ed and changed',
     'a removed lower directory that is open is stat-ed and changed',

@@ -1,9 +1,9 @@
-import { CHANGE, NO_HANDLE } from '../../filesystem.ts';
+import { CHANGE, NO_HANDLE, WRITE } from '../../filesystem.ts';
 import { O_CREAT, O_EXCL, O_TRUNC } from '../../sys/constants.ts';
-import { EFBIG, EINVAL, ENXIO } from '../../sys/errno.ts';
+import { EINVAL } from '../../sys/errno.ts';
 import { putEntry } from '../attributes.ts';
 import { BODY, PAYLOAD, type Slot } from '../slot.ts';
-import { FOPEN, FSYNC_FDATASYNC, IOCTL_DIR, OPEN_KILL_SUIDGID, WRITE_KILL_SUIDGID } from '../constants.ts';
+import { FOPEN, FSYNC_FDATASYNC, IOCTL_DIR, OPEN_KILL_SUIDGID, WRITE_CACHE, WRITE_KILL_SUIDGID } from '../constants.ts';
 import { ABI } from '../structs.ts';
 
 const {
@@ -88,38 +88,34 @@ export function tmpfile(slot: Slot): number {
   return replyCreated(slot, connection.fs.tmpfile(caller, slot.node, mode, flags, entry, opened));
 }
 
-// The largest offset that a number holds exactly, and so the largest size of a file here: beyond it is nothing to read,
-// and what would reach beyond it is too large.
-const FARTHEST = Number.MAX_SAFE_INTEGER;
-
-/** Whether the end of a range, given by two unsigned numbers, cannot be the end of a file. */
-function endsTooFar(offset: number, length: number): boolean {
-  return length > FARTHEST || offset > FARTHEST - length;
-}
-
 export function read(slot: Slot): number {
   const size = slot.u32(READ_IN.size);
   // A shorter answer would mean the end of the file; the mount's max_read keeps the kernel within the buffer.
   if (size > slot.payloadCapacity) return -EINVAL;
-  const offset = slot.u64(READ_IN.offset);
-  if (offset > FARTHEST) return 0;
+  const offset = slot.fileOffset(READ_IN.offset);
   return slot.connection.fs.read(slot.node, slot.u64(READ_IN.fh), offset, size, slot.payloadAddress);
 }
 
 export function write(slot: Slot): number {
   const size = slot.u32(WRITE_IN.size);
   if (size > slot.length - BODY - WRITE_IN.sizeof) return -EINVAL;
-  const offset = slot.u64(WRITE_IN.offset);
-  if (endsTooFar(offset, size)) return -EFBIG;
+  const offset = slot.fileOffset(WRITE_IN.offset);
   const written = slot.connection.fs.write(
     slot.node,
     slot.u64(WRITE_IN.fh),
     offset,
     size,
     slot.bodyAddress(WRITE_IN.sizeof),
-    (slot.u32(WRITE_IN.write_flags) & WRITE_KILL_SUIDGID) !== 0,
+    writeFlags(slot.u32(WRITE_IN.write_flags)),
   );
   return replyCount(slot, written);
+}
+
+function writeFlags(flags: number): number {
+  return (
+    ((flags & WRITE_KILL_SUIDGID) === 0 ? 0 : WRITE.killPrivileges) |
+    ((flags & WRITE_CACHE) === 0 ? 0 : WRITE.fromCache)
+  );
 }
 
 function replyCount(slot: Slot, count: number): number {
@@ -141,9 +137,8 @@ export function fsync(slot: Slot): number {
 
 export function fallocate(slot: Slot): number {
   const handle = slot.u64(FALLOCATE_IN.fh);
-  const offset = slot.u64(FALLOCATE_IN.offset);
-  const length = slot.u64(FALLOCATE_IN.length);
-  if (endsTooFar(offset, length)) return -EFBIG;
+  const offset = slot.fileOffset(FALLOCATE_IN.offset);
+  const length = slot.fileOffset(FALLOCATE_IN.length);
   const done = slot.connection.fs.fallocate(slot.node, handle, slot.u32(FALLOCATE_IN.mode), offset, length);
   return modified(slot, slot.node, handle, done);
 }
@@ -160,11 +155,10 @@ function modified(slot: Slot, node: number, handle: number, done: number): numbe
 }
 
 export function lseek(slot: Slot): number {
-  const from = slot.u64(LSEEK_IN.offset);
-  if (from > FARTHEST) return -ENXIO;
+  const from = slot.fileOffset(LSEEK_IN.offset);
   const found = slot.connection.fs.lseek(slot.node, slot.u64(LSEEK_IN.fh), from, slot.u32(LSEEK_IN.whence));
-  if (found < 0) return found;
-  slot.setU64(LSEEK_OUT.offset, found);
+  if (found < 0) return Number(found);
+  slot.setFileOffset(LSEEK_OUT.offset, found);
   return LSEEK_OUT.sizeof;
 }
 
@@ -175,11 +169,9 @@ function copy(slot: Slot): number {
   if (slot.u64(COPY_IN.flags) !== 0) return -EINVAL;
   const node = slot.u64(COPY_IN.nodeid_out);
   const handle = slot.u64(COPY_IN.fh_out);
-  const from = slot.u64(COPY_IN.off_in);
-  const to = slot.u64(COPY_IN.off_out);
+  const from = slot.fileOffset(COPY_IN.off_in);
+  const to = slot.fileOffset(COPY_IN.off_out);
   const length = Math.min(slot.u64(COPY_IN.len), LONGEST_COPY);
-  if (from > FARTHEST) return 0;
-  if (endsTooFar(to, length)) return -EFBIG;
   const { fs } = slot.connection;
   const copied = fs.copyFileRange(slot.node, slot.u64(COPY_IN.fh_in), from, node, handle, to, length);
   return modified(slot, node, handle, copied);

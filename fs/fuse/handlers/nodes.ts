@@ -1,6 +1,6 @@
 import { CHANGE, NO_HANDLE } from '../../filesystem.ts';
 import { UTIME_NOW, UTIME_OMIT } from '../../sys/constants.ts';
-import { EFBIG, ENOENT } from '../../sys/errno.ts';
+import { ENOENT } from '../../sys/errno.ts';
 import { putAttr, putEntry } from '../attributes.ts';
 import { BODY, PAYLOAD, type Slot } from '../slot.ts';
 import { FATTR, GETATTR_FH } from '../constants.ts';
@@ -124,9 +124,7 @@ export function setattr(slot: Slot): number {
   change.mode = slot.u32(SETATTR_IN.mode);
   change.uid = slot.u32(SETATTR_IN.uid);
   change.gid = slot.u32(SETATTR_IN.gid);
-  change.size = slot.u64(SETATTR_IN.size);
-  // What no number holds exactly.
-  if ((valid & FATTR.SIZE) !== 0 && change.size > Number.MAX_SAFE_INTEGER) return -EFBIG;
+  change.size = slot.fileOffset(SETATTR_IN.size);
   readTimes(slot, valid);
   return replyAttr(slot, connection.fs.setattr(caller, slot.node, handle, change, entry.attr));
 }
