@@ -10,6 +10,7 @@ import { type ByteString } from './sys/bytes.ts';
 import { check } from './sys/errno.ts';
 import { log } from './sys/log.ts';
 import { umask } from './sys/metadata.ts';
+import { raiseOpenFiles } from './sys/resource-limits.ts';
 import { leaveSharedDirectory } from './sys/thread.ts';
 
 /** The kernel's request behind each of libfuse's operations: what the counters are by. */
@@ -76,6 +77,7 @@ export async function serveNatively(input: NativeInput): Promise<{ readonly ende
   const binding = loadBinding();
   // Threads of libuv's pool keep their umask while this one changes its own.
   check(leaveSharedDirectory(), 'separate the main thread from the umask of other threads');
+  raiseOpenFiles();
   const overlay = openUnion(input.overlay);
   const count = (operation: OperationName): void => {
     const opcode = REQUESTS[operation];

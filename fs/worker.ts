@@ -10,6 +10,7 @@ import type { ByteString } from './sys/text.ts';
 import { check } from './sys/errno.ts';
 import { log } from './sys/log.ts';
 import { umask } from './sys/metadata.ts';
+import { raiseOpenFiles } from './sys/resource-limits.ts';
 import { retireDescriptor } from './sys/retire.ts';
 import { chdir, leaveSharedDirectory, pageSize } from './sys/thread.ts';
 
@@ -46,6 +47,8 @@ function serve(input: WorkerInput, tell: (message: WorkerMessage) => void): void
   // The union sets the umask for each file that it makes, and other threads have theirs.
   check(leaveSharedDirectory(), 'separate the worker from the umask of other threads');
   umask(0);
+  // All who use the mount open their files through this one process.
+  raiseOpenFiles();
   const overlay = createOverlay(input.overlay);
   let fd: number;
   try {

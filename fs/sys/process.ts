@@ -17,8 +17,6 @@ const nativeFchdir = bind('int fchdir(int fd)');
 const nativeChroot = bind('int chroot(uintptr_t path)');
 const nativeSignal = bind('intptr_t signal(int signal, intptr_t handler)');
 const nativeSigprocmask = bind('int sigprocmask(int how, uintptr_t set, uintptr_t old)');
-const nativeGetrlimit = bind('int getrlimit64(int resource, uintptr_t limit)');
-const nativeSetrlimit = bind('int setrlimit64(int resource, uintptr_t limit)');
 const nativeFaccessat = bind('int faccessat(int dirfd, uintptr_t path, int mode, int flags)');
 
 /** A NULL-terminated array of C strings, as execve(2) takes; lives as long as the object. */
@@ -121,19 +119,6 @@ const emptySet = new Memory(128);
 export function resetSignals(): void {
   for (let signal = 1; signal <= SIGNALS; signal += 1) nativeSignal(signal, SIG_DFL);
   nativeSigprocmask(SIG_SETMASK, emptySet.address, 0);
-}
-
-export const RLIMIT_NOFILE = 7;
-const limit = new Memory(16);
-
-/** Sets the soft limit, never above the hard one, which stays. */
-export function setSoftLimit(resource: number, soft: number): number {
-  const read = result(nativeGetrlimit(resource, limit.address));
-  if (read < 0) return read;
-  const hard = limit.view.getBigUint64(8, true);
-  const wanted = BigInt(soft);
-  limit.view.setBigUint64(0, wanted < hard ? wanted : hard, true);
-  return result(nativeSetrlimit(resource, limit.address));
 }
 
 export const X_OK = 1;

@@ -1,14 +1,15 @@
 import { spawn } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Duplex } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { DIST } from '../support/paths.ts';
-import { firstMissing, has, hasUserNamespaces, titled } from '../support/requirements.ts';
+import { firstMissing, has, hasUserNamespaces, mayRaiseLimits, titled } from '../support/requirements.ts';
 import { cannotMount, hasEnded, Playground, until } from './playground.ts';
 
 const PROGRAM = [process.execPath, join(DIST, 'cli/fuse-lamina.js')];
 const LAMINA = [process.execPath, join(DIST, 'cli/lamina.js')];
+const cannotRaise = mayRaiseLimits();
 const OPTIONS = ['-o', 'lowerdir=A:B,upperdir=U,workdir=W'];
 
 describe.skipIf(cannotMount !== undefined)(titled('a mount', cannotMount), () => {
@@ -240,6 +241,18 @@ with open('m/mapped', 'r+b') as file:
     expect(ground.registered()).toMatchObject([{ mountpoint: ground.at('m2'), alive: true }]);
     expect(readFileSync(ground.at('m2/bottom'), 'utf8')).toBe('bottom');
   });
+
+  test.skipIf(cannotRaise !== undefined)(
+    titled('serves more open files than whoever mounted it may have open', cannotRaise),
+    () => {
+      expect(
+        ground.run(['sh', '-c', `ulimit -n 256 && exec ${PROGRAM.join(' ')} ${OPTIONS.join(' ')} m`]),
+      ).toMatchObject({ code: 0, stderr: '' });
+      const fds = Array.from({ length: 600 }, () => openSync(ground.at('m/top'), 'r'));
+      expect(new Set(fds.map((fd) => readFileSync(fd, 'utf8')))).toEqual(new Set(['top']));
+      fds.forEach(closeSync);
+    },
+  );
 
   const noNamespaces = firstMissing(hasUserNamespaces());
   test.skipIf(noNamespaces !== undefined)(titled('made inside a user namespace works there', noNamespaces), () => {

@@ -66,6 +66,12 @@ export const hasUserNamespaces = once(() => {
   return failure === undefined ? undefined : `needs user namespaces: ${failure}`;
 });
 
+/** CAP_SYS_RESOURCE, for a hard limit above one's own. */
+export const mayRaiseLimits = once(() => {
+  const failure = run('sh', '-c', 'ulimit -n 256 && ulimit -n 512');
+  return failure === undefined ? undefined : `needs CAP_SYS_RESOURCE: ${failure}`;
+});
+
 /** A program on the PATH. */
 export function has(program: string): Missing {
   return spawnSync('sh', ['-c', `command -v ${program}`]).status === 0 ? undefined : `needs ${program}`;

@@ -20,13 +20,12 @@ import { bringLoopbackUp } from '../../../fs/sys/network.ts';
 import {
   PR_SET_DUMPABLE,
   PR_SET_PDEATHSIG,
-  RLIMIT_NOFILE,
   fchdir,
   joinNewSessionKeyring,
   prctl,
   resetSignals,
-  setSoftLimit,
 } from '../../../fs/sys/process.ts';
+import { RLIMIT_NOFILE, setSoftLimit } from '../../../fs/sys/resource-limits.ts';
 import { EXIT, RunError, SPEC_FD, STATUS_FD, type StageFailure, type StageSpec } from '../spec.ts';
 import { type Account, findAccount, listAccount } from './account.ts';
 import { execute } from './command.ts';
