@@ -12,6 +12,8 @@ export interface Status {
   readonly atime: bigint;
   readonly mtime: bigint;
   readonly ctime: bigint;
+  /** Undefined where the filesystem tells none. */
+  readonly btime: bigint | undefined;
   readonly rdevMajor: number;
   readonly rdevMinor: number;
   /** Of the filesystem. */
@@ -31,6 +33,7 @@ export interface Listed {
 /** Room offered to every ioctl. */
 export const IOCTL_SIZE = 128;
 
+const STATX_BTIME = 0x800;
 const BILLION = 1_000_000_000n;
 const UTIME_NOW = 0x3fffffffn;
 const UTIME_OMIT = 0x3ffffffen;
@@ -49,6 +52,7 @@ export function parseStatus(raw: Buffer): Status {
     atime: time(0x40),
     ctime: time(0x60),
     mtime: time(0x70),
+    btime: (raw.readUInt32LE(0) & STATX_BTIME) === 0 ? undefined : time(0x50),
     rdevMajor: raw.readUInt32LE(0x80),
     rdevMinor: raw.readUInt32LE(0x84),
     device: `${raw.readUInt32LE(0x88)}:${raw.readUInt32LE(0x8c)}`,

@@ -260,6 +260,17 @@ export class System {
     return this.#int('int lremovexattr(const void *path, const void *name)', cstring(path), cstring(name));
   }
 
+  fsetxattr(fd: number, name: string, value: string | Buffer, flags = 0): Promise<number> {
+    const bytes = data(value);
+    const prototype = 'int fsetxattr(int fd, const void *name, const void *value, size_t size, int flags)';
+    return this.#int(prototype, fd, cstring(name), bytes, bytes.length, flags);
+  }
+
+  async fgetxattr(fd: number, name: string, capacity = CHUNK): Promise<string> {
+    const prototype = 'int64_t fgetxattr(int fd, const void *name, void *value, size_t size)';
+    return (await this.#filled(prototype, [fd, cstring(name), Buffer.alloc(capacity), capacity], 2)).toString('latin1');
+  }
+
   fsync(fd: number): Promise<number> {
     return this.#int('int fsync(int fd)', fd);
   }
