@@ -16,7 +16,7 @@ import {
   S_IFREG,
   AT_REMOVEDIR,
 } from '../sys/constants.ts';
-import { EIO, EROFS } from '../sys/errno.ts';
+import { EIO, EPERM, EROFS } from '../sys/errno.ts';
 import {
   close,
   fdatasync,
@@ -36,17 +36,18 @@ import { Memory } from '../sys/memory.ts';
 import { SELF, setxattrText } from '../sys/xattr.ts';
 import { DEFERRED } from '../filesystem.ts';
 import { cloneData, copyContents } from './copy-data.ts';
-import { ALL, METADATA, copyLength } from './copy-limit.ts';
+import { ALL, APPENDING, METADATA, copyLength } from './copy-limit.ts';
 import { copyMetadata, copyTimes } from './copy-metadata.ts';
 import { type Inode } from './inode.ts';
 import { COUNTER } from './options.ts';
+import { copyFlags, isAppendOnly, isImmutable, makeAppendOnly } from './protection.ts';
 import { RealDirectory } from './real-directory.ts';
 import { encodeHandle } from './file-handle.ts';
 import { addToIndex, indexNameOf } from './link-index.ts';
 import { registerLinks } from './lookup.ts';
 import { openData } from './metacopy.ts';
 import { reopenHandles } from './handle-files.ts';
-import { statReal } from './real-file.ts';
+import { openReal, statReal } from './real-file.ts';
 import { linkLowerName, markImpure } from './upper-names.ts';
 import { PENDING } from './slow-lane.ts';
 import { type Union } from './union.ts';
@@ -79,7 +80,15 @@ export function ensureUpper(union: Union, inode: Inode, limit: FileOffset = ALL)
   union.attributesChanged(inode);
   union.attributesChanged(inode.parent);
   if (placed < 0) unlinkat(workdir.fd, temporary, inode.isDirectory ? AT_REMOVEDIR : 0);
+  else if (isAppendOnly(source)) keepAppendOnly(union, inode);
   return placed;
+}
+
+function keepAppendOnly(union: Union, inode: Inode): void {
+  const fd = openReal(union.dirfdOf(inode), union.nameOf(inode), O_RDONLY | O_NONBLOCK);
+  if (fd < 0) return;
+  makeAppendOnly(fd);
+  close(fd);
 }
 
 /** Makes a copy of `inode`'s lower file in the workdir; `source` holds its attributes afterwards. */
@@ -88,6 +97,7 @@ function copyTo(union: Union, workdir: Workdir, inode: Inode, temporary: ByteStr
   const name = union.nameOf(inode);
   const stated = statReal(dirfd, name, source);
   if (stated < 0) return stated;
+  if (isImmutable(source) || (isAppendOnly(source) && limit !== APPENDING)) return -EPERM;
   if (inode.copying === undefined) union.count(COUNTER.copyUps);
   shell = false;
   const made =
@@ -141,6 +151,7 @@ function takeCopy(union: Union, workdir: Workdir, inode: Inode, limit: FileOffse
   inode.copying = undefined;
   const wanted = copyLength(limit, source.exactSize);
   if (copied === 0 && wanted > copying.length) copied = copyContents(copying.from, copying.to, wanted, 0);
+  copyFlags(copying.from, copying.to);
   close(copying.from);
   close(copying.to);
   if (copied < 0) unlinkat(workdir.fd, copying.temporary);
@@ -162,6 +173,7 @@ function fill(union: Union, inode: Inode, temporary: ByteString, to: number, len
   const from = openData(union, inode, O_RDONLY | O_NONBLOCK);
   if (from < 0) return from;
   union.count(COUNTER.copyUpBytes, Number(length));
+  copyFlags(from, to);
   if (length === source.exactSize && cloneData(layer, from, to)) {
     close(from);
     return 0;

@@ -1,8 +1,10 @@
 import { O_CLOEXEC, O_DIRECTORY, O_NONBLOCK, O_RDONLY } from '../sys/constants.ts';
 import { ENOTTY, EROFS } from '../sys/errno.ts';
 import { close, ioctl, openat } from '../sys/file.ts';
+import { ALL } from './copy-limit.ts';
 import { ensureUpper } from './copy-up.ts';
 import { type Inode } from './inode.ts';
+import { ensureData } from './metacopy.ts';
 import { openReal } from './real-file.ts';
 import { type Union } from './union.ts';
 
@@ -26,7 +28,8 @@ export function controlInode(union: Union, inode: Inode, fd: number, request: nu
     case FS_IOC_SETFLAGS:
     case FS_IOC_FSSETXATTR: {
       if (union.upper === undefined) return -EROFS;
-      const raised = ensureUpper(union, inode);
+      // A metacopy's open file is the one below, which is not to be changed.
+      const raised = ensureUpper(union, inode) || ensureData(union, inode, ALL);
       return raised < 0 ? raised : control(union, inode, fd, request, address);
     }
     default:

@@ -76,6 +76,8 @@ export class Inode {
   lostLinks = 0;
   /** Its name in the index of hard links, where it is reached then; see link-index.ts. */
   indexName: ByteString = '';
+  /** Its lower file is immutable or append-only: no name of it goes. */
+  isProtected = false;
   /** It was copied up, and shows its origin's inode number. */
   hasOrigin = false;
   /** Links that users see beyond those that the upper's file has: names still in the lower layers. */

@@ -11,6 +11,7 @@ import { indexNameOf, readLowerLinks } from './link-index.ts';
 import { presentBlocks, takeIndexedMetacopy, takeMetacopy } from './metacopy.ts';
 import { findEntry, loadIndex } from './merge.ts';
 import { COUNTER } from './options.ts';
+import { isProtected } from './protection.ts';
 import { RealDirectory } from './real-directory.ts';
 import { statReal } from './real-file.ts';
 import { stackLowers } from './stack.ts';
@@ -98,6 +99,7 @@ function instantiate(union: Union, parent: Inode, name: ByteString, entry: Index
     type === S_IFDIR
       ? createDirectory(union, parent, name, entry, top.layer.uniqueIno(attr.ino, attr.dev))
       : createFile(union, parent, name, top, attr, type);
+  if (!entry.inUpper) inode.isProtected = isProtected(attr);
   if (inode.real !== undefined && inode.real !== top) return refill(union, inode, attr);
   present(union, inode, attr);
   if (inode.metacopy) presentBlocks(union, inode, attr);

@@ -12,6 +12,7 @@ import { reopenHandles } from './handle-files.ts';
 import { type Inode } from './inode.ts';
 import { ALL, copyLength } from './copy-limit.ts';
 import { COUNTER } from './options.ts';
+import { copyFlags } from './protection.ts';
 import { type RealDirectory } from './real-directory.ts';
 import { chmodReal, openForReading, openReal, statReal } from './real-file.ts';
 import { type FilePlace, findData, isMetacopy } from './stack.ts';
@@ -118,6 +119,7 @@ function copyInto(union: Union, inode: Inode, dirfd: number, name: ByteString, l
     copied = stated < 0 ? stated : statReal(dirfd, name, attr);
     if (copied === 0) copied = copyData(layer, from, to, wanted, wanted === size, blocks);
     union.count(COUNTER.copyUpBytes, Number(wanted));
+    copyFlags(from, to);
     if (copied >= 0 && union.sync) copied = fdatasync(to);
     if (copied >= 0 && length > 0) copied = setxattr(to, SELF, CAPABILITY, capability.address, length, 0);
     if (copied >= 0 && (attr.mode & (S_ISUID | S_ISGID)) !== 0) copied = chmodReal(dirfd, name, attr.mode & 0o7777);

@@ -1,7 +1,7 @@
 import { type Opened } from '../filesystem.ts';
-import { O_ACCMODE, O_DIRECT, O_NONBLOCK, O_RDONLY, O_TRUNC, S_IFREG } from '../sys/constants.ts';
-import { EISDIR, ENXIO, EROFS } from '../sys/errno.ts';
-import { ALL } from './copy-limit.ts';
+import { O_ACCMODE, O_APPEND, O_DIRECT, O_NONBLOCK, O_RDONLY, O_TRUNC, S_IFREG } from '../sys/constants.ts';
+import { EISDIR, ENXIO, EPERM, EROFS } from '../sys/errno.ts';
+import { ALL, APPENDING } from './copy-limit.ts';
 import { ensureUpper } from './copy-up.ts';
 import { type Inode } from './inode.ts';
 import { ensureData, openData } from './metacopy.ts';
@@ -16,12 +16,17 @@ export function openInode(union: Union, inode: Inode, flags: number, opened: Ope
   const truncates = (flags & O_TRUNC) !== 0;
   if (access !== O_RDONLY || truncates) {
     if (union.upper === undefined) return -EROFS;
-    const limit = truncates ? 0 : ALL;
+    const limit = truncates ? 0 : (flags & O_APPEND) === 0 ? ALL : APPENDING;
     const raised = ensureUpper(union, inode, limit) || ensureData(union, inode, limit);
     if (raised < 0) return raised;
   }
-  const kept = access | (flags & O_DIRECT);
-  const fd = openData(union, inode, kept | (truncates ? O_TRUNC : 0) | O_NONBLOCK);
+  let kept = access | (flags & O_DIRECT);
+  let fd = openData(union, inode, kept | (truncates ? O_TRUNC : 0) | O_NONBLOCK);
+  if (fd === -EPERM && !truncates && (flags & O_APPEND) !== 0) {
+    // An append-only file; for all others the kernel has the end's offset in each request.
+    kept |= O_APPEND;
+    fd = openData(union, inode, kept | O_NONBLOCK);
+  }
   if (fd < 0) return fd;
   opened.handle = union.handles.open(inode, fd, kept);
   return 0;

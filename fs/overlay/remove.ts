@@ -1,6 +1,6 @@
 import { type ByteString } from '../sys/bytes.ts';
 import { AT_REMOVEDIR, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH, S_IFREG } from '../sys/constants.ts';
-import { EBUSY, EDQUOT, EISDIR, ENOENT, ENOSPC, ENOTDIR, ENOTEMPTY, EROFS } from '../sys/errno.ts';
+import { EBUSY, EDQUOT, EISDIR, ENOENT, ENOSPC, ENOTDIR, ENOTEMPTY, EPERM, EROFS } from '../sys/errno.ts';
 import { close, fstat, openat, renameat2, statat, unlinkat } from '../sys/file.ts';
 import { materialize } from './create.ts';
 import { ensureUpper } from './copy-up.ts';
@@ -33,6 +33,7 @@ function removeName(union: Union, parent: Inode, name: ByteString, directory: bo
 function removeInode(union: Union, inode: Inode, parent: Inode, name: ByteString, directory: boolean): number {
   if (inode.isDirectory !== directory) return directory ? -ENOTDIR : -EISDIR;
   if (union.upper === undefined) return -EROFS;
+  if (inode.isProtected && !inode.isUpper) return -EPERM;
   if (inode.parent === undefined && inode.isDirectory) return -EBUSY;
   if (directory) {
     const empty = checkEmpty(union, inode);

@@ -134,6 +134,7 @@ function move(union: Union, from: End, to: End, flags: number): number {
 
 /** The rules of rename(2) for what is in the way. */
 function checkReplace(union: Union, moved: Inode, target: Inode): number {
+  if (target.isProtected && !target.isUpper) return -EPERM;
   if (target.isDirectory !== moved.isDirectory) return target.isDirectory ? -EISDIR : -ENOTDIR;
   if (target.parent === undefined) return -EBUSY;
   return target.isDirectory ? checkEmpty(union, target) : 0;

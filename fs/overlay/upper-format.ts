@@ -9,11 +9,12 @@ import {
   DT_CHR,
   DT_UNKNOWN,
 } from '../sys/constants.ts';
-import { EEXIST, EIO, EXDEV } from '../sys/errno.ts';
-import { close, mknodat, openat, renameat2, unlinkat } from '../sys/file.ts';
+import { EEXIST, EIO, EPERM, EXDEV } from '../sys/errno.ts';
+import { close, fstat, mknodat, openat, renameat2, unlinkat } from '../sys/file.ts';
 import { SELF, setxattrText } from '../sys/xattr.ts';
 import { type Inode } from './inode.ts';
 import { COUNTER } from './options.ts';
+import { isProtected } from './protection.ts';
 import { discard } from './discard.ts';
 import { type Union } from './union.ts';
 import { DOT_OPAQUE, DOT_WHITEOUT, OPAQUE_XATTRS } from './whiteout.ts';
@@ -52,8 +53,9 @@ export function writeRedirect(union: Union, directory: Inode, sameParent: boolea
   const known = upper.redirect;
   if (known !== undefined && (sameParent || known.startsWith('/'))) return 0;
   const redirect = sameParent ? directory.name : lowerPathOf(directory);
-  const written = setxattrText(union.fds.fd(upper), SELF, union.redirectXattr, redirect);
-  if (written < 0) return -EXDEV;
+  const fd = union.fds.fd(upper);
+  const written = setxattrText(fd, SELF, union.redirectXattr, redirect);
+  if (written < 0) return fstat(fd, union.scratch) === 0 && isProtected(union.scratch) ? -EPERM : -EXDEV;
   upper.redirect = redirect;
   upper.marksRead = true;
   return 0;

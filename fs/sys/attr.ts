@@ -9,6 +9,7 @@ export const STATX_BTIME = 0x800;
 export const STATX = {
   mask: 0x00,
   blksize: 0x04,
+  attributes: 0x08,
   nlink: 0x10,
   uid: 0x14,
   gid: 0x18,
@@ -94,6 +95,11 @@ export class Attr {
   }
   set blocks(value: number) {
     this.#setU64(STATX.blocks, value);
+  }
+
+  /** STATX_ATTR_* bits below 2^32. */
+  get attributes(): number {
+    return this.view.getUint32(STATX.attributes, true);
   }
 
   get blksize(): number {

@@ -1,4 +1,5 @@
 import { expect } from 'vitest';
+import { LIMITS } from '../../fs/libfuse/limits.ts';
 import { errnoOf } from '../support/agent.ts';
 import { hardlink } from '../support/tree.ts';
 import { type Row, conformance } from './suite.ts';
@@ -60,7 +61,7 @@ const flocks: readonly Row[] = [
   },
   {
     name: 'flock holds on all names of a lower file with hard links, and after a rename',
-    differs: { 'fuse-native': 'each name of a file with hard links is a file of its own to libfuse 2.9' },
+    differs: { 'fuse-native': LIMITS.hardLinks },
     lowers: [{ a: 'x', b: hardlink('a') }],
     async run({ root, at }) {
       await root.flock(await root.open(at('a'), O_RDONLY), LOCK_EX | LOCK_NB);
