@@ -7,7 +7,7 @@ import { close, statat } from '../sys/file.ts';
 import { DirectoryIndex, IndexEntry, UPPER } from './directory-index.ts';
 import { type Inode } from './inode.ts';
 import { readMarks } from './marks.ts';
-import { openForReading } from './real-file.ts';
+import { openWithoutTrace } from './real-file.ts';
 import { type RealDirectory } from './real-directory.ts';
 import { type Union } from './union.ts';
 import { DOT_WHITEOUT, hiddenBy, isReservedName, isWhiteoutDevice, isXattrWhiteout } from './whiteout.ts';
@@ -64,7 +64,8 @@ function readLayer(union: Union, directory: RealDirectory, position: number, ind
   if (dirfd < 0) return dirfd;
   const marked = position === UPPER ? 0 : readMarks(union, directory);
   if (marked < 0) return marked;
-  const fd = openForReading(directory.layer, dirfd, '.', O_RDONLY | O_DIRECTORY);
+  // The union reads it once for many requests, of which most are not to list it.
+  const fd = openWithoutTrace(directory.layer, dirfd, '.', O_RDONLY | O_DIRECTORY);
   if (fd < 0) return fd;
   const hidden: ByteString[] = [];
   const read = readDirectory(fd, (name, type, ino) => {

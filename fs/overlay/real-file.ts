@@ -31,9 +31,14 @@ export function openReal(dirfd: number, name: ByteString, flags: number): number
   return openat(dirfd, name, flags | O_CLOEXEC | O_NOFOLLOW);
 }
 
-/** Opens a file of `layer` for reading; in a lower layer without changing its atime, where that is allowed. */
+/** Opens a file of `layer` for a user's reads: in a lower layer, they leave no trace. */
 export function openForReading(layer: Layer, dirfd: number, name: ByteString, flags: number): number {
-  if (!layer.writable && !layer.refusesNoAtime) {
+  return layer.writable ? openReal(dirfd, name, flags) : openWithoutTrace(layer, dirfd, name, flags);
+}
+
+/** Opens a file of `layer` for reading without changing its atime, where that is allowed. */
+export function openWithoutTrace(layer: Layer, dirfd: number, name: ByteString, flags: number): number {
+  if (!layer.refusesNoAtime) {
     const fd = openReal(dirfd, name, flags | O_NOATIME);
     if (fd !== -EPERM) return fd;
     layer.refusesNoAtime = true;
