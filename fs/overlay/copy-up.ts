@@ -42,6 +42,7 @@ import { type Inode } from './inode.ts';
 import { COUNTER } from './options.ts';
 import { copyFlags, isAppendOnly, isImmutable, makeAppendOnly } from './protection.ts';
 import { RealDirectory } from './real-directory.ts';
+import { markPlain, needsPlainMark } from './dot-names.ts';
 import { encodeHandle } from './file-handle.ts';
 import { addToIndex, indexNameOf } from './link-index.ts';
 import { registerLinks } from './lookup.ts';
@@ -105,7 +106,8 @@ function copyTo(union: Union, workdir: Workdir, inode: Inode, temporary: ByteStr
       ? copyRegular(union, workdir, inode, temporary, limit)
       : makeSpecial(workdir, dirfd, name, temporary);
   if (made < 0) return made;
-  const copied = copyMetadata(dirfd, name, source, workdir.fd, temporary);
+  let copied = copyMetadata(dirfd, name, source, workdir.fd, temporary);
+  if (copied === 0 && needsPlainMark(inode.name, inode.type)) copied = markPlain(workdir.fd, temporary);
   if (copied === 0 && !inode.isDirectory) writeOrigin(union, workdir, inode, dirfd, name, temporary);
   return copied;
 }

@@ -39,7 +39,7 @@ import { makeStaging } from './staging.ts';
 import { type Union } from './union.ts';
 import { linkLowerName, markImpure, noteUpper } from './upper-names.ts';
 import { removeDotWhiteout, writeOpaque } from './upper-format.ts';
-import { isReservedName } from './whiteout.ts';
+import { checkDotFree, checkDotName, markForName, markPlain, needsPlainMark } from './dot-names.ts';
 
 /** What the union knows of a name that is about to be made; `prepare` fills it. */
 const place = { dirfd: -1, whiteout: false, dotWhiteout: false, lowerVisible: false };
@@ -47,12 +47,13 @@ const place = { dirfd: -1, whiteout: false, dotWhiteout: false, lowerVisible: fa
 const parentAttr = new AttrBuffer();
 
 /** Checks that `name` can be made in `parent` and fills `place`; the parent is in the upper afterwards. */
-function prepare(union: Union, parent: Inode, name: ByteString): number {
+function prepare(union: Union, parent: Inode, name: ByteString, type: number): number {
   if (!parent.isDirectory) return -ENOTDIR;
   if (union.upper === undefined) return -EROFS;
   if (name.length > NAME_MAX) return -ENAMETOOLONG;
   if (parent.unlinked) return -ENOENT;
-  if (isReservedName(name)) return -EINVAL;
+  const nameable = checkDotName(union, name, type);
+  if (nameable < 0) return nameable;
   const entry = findEntry(union, parent, name);
   if (typeof entry === 'number' && entry < 0) return entry;
   if (typeof entry !== 'number' && entry.visible) return -EEXIST;
@@ -63,7 +64,8 @@ function prepare(union: Union, parent: Inode, name: ByteString): number {
   place.dotWhiteout = known?.dotWhiteout === true;
   place.lowerVisible = known?.lowerVisible === true;
   place.dirfd = parent.upper === undefined ? -EIO : union.fds.fd(parent.upper);
-  return place.dirfd < 0 ? place.dirfd : 0;
+  if (place.dirfd < 0) return place.dirfd;
+  return place.whiteout ? 0 : checkDotFree(place.dirfd, name);
 }
 
 let currentMask = -1;
@@ -92,11 +94,12 @@ export function makeNode(
   const type = mode & S_IFMT;
   // Character device 0:0 is a whiteout: a user of the mount cannot make one.
   if (type === S_IFCHR && rdev === 0) return -EPERM;
-  const prepared = prepare(union, parent, name);
+  const prepared = prepare(union, parent, name, type);
   if (prepared < 0) return prepared;
   setUmask(caller.umask);
-  const made = place.whiteout
-    ? makeOverWhiteout(union, caller, parent, name, mode, rdev, target, entry.attr)
+  const aside = place.whiteout || needsPlainMark(name, type);
+  const made = aside
+    ? makeAside(union, caller, parent, name, mode, rdev, target, entry.attr)
     : makeOwned(union, caller, parent, place.dirfd, name, mode, rdev, target, entry.attr);
   if (made < 0) return made;
   grant(entry, adopt(union, parent, name, entry.attr));
@@ -160,10 +163,10 @@ function inheritsGroup(union: Union, parent: Inode): boolean {
 }
 
 /**
- * Makes a file where the upper has a whiteout: whole in the workdir, then one rename puts it in the whiteout's place. A
- * directory takes an exchange, and is opaque: what the whiteout hid stays hidden.
+ * Makes a file where the upper has a whiteout, or one that needs a mark beforehand: whole in the workdir, then one rename
+ * puts it in its place. A directory takes an exchange, and is opaque: what the whiteout hid stays hidden.
  */
-function makeOverWhiteout(
+function makeAside(
   union: Union,
   caller: Caller,
   parent: Inode,
@@ -182,6 +185,7 @@ function makeOverWhiteout(
   const directory = (mode & S_IFMT) === S_IFDIR;
   let made = makeOwned(union, caller, parent, staging.fd, temporary, mode, rdev, target, attr);
   if (made === 0) {
+    if (needsPlainMark(name, mode & S_IFMT)) made = markPlain(staging.fd, temporary);
     if (directory && lowerVisible) made = markOpaque(staging.fd, temporary);
     if (made === 0) made = overWhiteout(staging.fd, temporary, dirfd, name, directory && !dotWhiteout);
     if (made < 0) unlinkat(staging.fd, temporary, directory ? AT_REMOVEDIR : 0);
@@ -243,13 +247,13 @@ export function createFile(
   entry: Entry,
   opened: Opened,
 ): number {
-  const prepared = prepare(union, parent, name);
+  const prepared = prepare(union, parent, name, S_IFREG);
   if (prepared === -EEXIST && (flags & O_EXCL) === 0) return openExisting(union, parent, name, flags, entry, opened);
   if (prepared < 0) return prepared;
   setUmask(caller.umask);
   const { dirfd, whiteout } = place;
-  if (whiteout) {
-    const made = makeOverWhiteout(union, caller, parent, name, S_IFREG | (mode & 0o7777), 0, '', entry.attr);
+  if (whiteout || needsPlainMark(name, S_IFREG)) {
+    const made = makeAside(union, caller, parent, name, S_IFREG | (mode & 0o7777), 0, '', entry.attr);
     if (made < 0) return made;
     const inode = adopt(union, parent, name, entry.attr);
     const failed = openInode(union, inode, flags, opened);
@@ -335,7 +339,7 @@ export function linkInode(union: Union, inode: Inode, parent: Inode, name: ByteS
   if (union.upper === undefined) return -EROFS;
   const raised = ensureUpper(union, inode, METADATA) || redirectData(union, inode);
   if (raised < 0) return raised;
-  const prepared = prepare(union, parent, name);
+  const prepared = prepare(union, parent, name, inode.type) || markForName(union, inode, name);
   if (prepared < 0) return prepared;
   const linked = linkInto(union, inode, parent, name);
   if (linked < 0) return linked;

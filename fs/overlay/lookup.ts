@@ -16,7 +16,7 @@ import { RealDirectory } from './real-directory.ts';
 import { statReal } from './real-file.ts';
 import { stackLowers } from './stack.ts';
 import { type Union } from './union.ts';
-import { isReservedName } from './whiteout.ts';
+import { hasDotForm } from './whiteout.ts';
 
 /** The union has no file of this name. */
 export const ABSENT = 0;
@@ -40,7 +40,7 @@ export function resolve(union: Union, parent: Inode, name: ByteString, attr: Att
     const failed = attr === undefined ? 0 : statInode(union, known, attr);
     return failed < 0 ? failed : known;
   }
-  if (isReservedName(name)) return ABSENT;
+  if (union.reservesDotNames && hasDotForm(name)) return ABSENT;
   const entry = findEntry(union, parent, name);
   if (typeof entry === 'number') return entry;
   if (!entry.visible) return ABSENT;

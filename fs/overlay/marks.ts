@@ -1,12 +1,8 @@
 import { type ByteString } from '../sys/bytes.ts';
-import { Attr } from '../sys/attr.ts';
-import { statat } from '../sys/file.ts';
 import { SELF, getxattrText, xattrNames } from '../sys/xattr.ts';
 import { type RealDirectory } from './real-directory.ts';
 import { type Union } from './union.ts';
-import { DOT_OPAQUE, OPAQUE_XATTRS } from './whiteout.ts';
-
-const attr = new Attr();
+import { DOT_OPAQUE, OPAQUE_XATTRS, isDotMark } from './whiteout.ts';
 
 /**
  * Reads what a directory says of the layers below it, once: opaque in any form, the form of whiteouts in it, and where
@@ -22,7 +18,7 @@ export function readMarks(union: Union, directory: RealDirectory): number {
   if (typeof names !== 'number') readXattrMarks(union, directory, fd, names);
   // In the bottom layer nothing is below.
   const bottom = directory.layer.index === union.lowers.length - 1;
-  directory.opaque ||= !bottom && statat(fd, DOT_OPAQUE, attr) === 0;
+  directory.opaque ||= !bottom && isDotMark(fd, DOT_OPAQUE);
   directory.marksRead = true;
   return 0;
 }

@@ -1,4 +1,3 @@
-import { Attr } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
 import { DT_CHR, DT_DIR, DT_REG, DT_UNKNOWN, O_DIRECTORY, O_RDONLY, S_IFMT } from '../sys/constants.ts';
 import { readDirectory } from '../sys/directory.ts';
@@ -10,7 +9,7 @@ import { readMarks } from './marks.ts';
 import { openWithoutTrace } from './real-file.ts';
 import { type RealDirectory } from './real-directory.ts';
 import { type Union } from './union.ts';
-import { DOT_WHITEOUT, hiddenBy, isReservedName, isWhiteoutDevice, isXattrWhiteout } from './whiteout.ts';
+import { DOT_WHITEOUT, hasDotForm, hiddenBy, isDotMark, isWhiteoutDevice, isXattrWhiteout } from './whiteout.ts';
 
 /** The index of a directory whose entries are too many to be kept. */
 const TOO_LARGE = 0;
@@ -69,7 +68,7 @@ function readLayer(union: Union, directory: RealDirectory, position: number, ind
   if (fd < 0) return fd;
   const hidden: ByteString[] = [];
   const read = readDirectory(fd, (name, type, ino) => {
-    if (isReservedName(name)) {
+    if (hasDotForm(name) && (union.reservesDotNames || isDotMark(dirfd, name))) {
       const target = hiddenBy(name);
       if (target !== undefined) hidden.push(target);
     } else {
@@ -117,7 +116,6 @@ function addDotWhiteout(entry: IndexEntry, position: number): void {
   }
 }
 
-const dotAttr = new Attr();
 const probe = { found: false, type: 0, ino: 0, whiteout: false };
 
 function probeEntry(union: Union, directory: Inode, name: ByteString): IndexEntry | number {
@@ -145,7 +143,7 @@ function probeLayer(union: Union, directory: RealDirectory, name: ByteString): n
   const dirfd = union.fds.fd(directory);
   if (dirfd < 0) return dirfd;
   const done = statat(dirfd, name, attr);
-  probe.found = done === 0;
+  probe.found = done === 0 && !(hasDotForm(name) && isDotMark(dirfd, name));
   if (done < 0) return done === -ENOENT ? 0 : done;
   probe.type = (attr.mode & S_IFMT) >> 12;
   probe.ino = directory.layer.uniqueIno(attr.ino);
@@ -156,5 +154,5 @@ function probeLayer(union: Union, directory: RealDirectory, name: ByteString): n
 
 export function hasDotWhiteout(union: Union, directory: RealDirectory, name: ByteString): boolean {
   const dirfd = union.fds.fd(directory);
-  return dirfd >= 0 && statat(dirfd, DOT_WHITEOUT + name, dotAttr) === 0;
+  return dirfd >= 0 && isDotMark(dirfd, DOT_WHITEOUT + name);
 }

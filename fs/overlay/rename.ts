@@ -20,6 +20,7 @@ import { METADATA } from './copy-limit.ts';
 import { ensureUpper } from './copy-up.ts';
 import { materialize } from './create.ts';
 import { clear } from './discard.ts';
+import { checkDotFree, checkDotName, markForName } from './dot-names.ts';
 import { type Alias, type Inode, NO_LOWERS } from './inode.ts';
 import { ABSENT, NAME_MAX, resolve } from './lookup.ts';
 import { redirectData } from './metacopy.ts';
@@ -36,7 +37,7 @@ import {
   writeOpaque,
   writeRedirect,
 } from './upper-format.ts';
-import { DOT_OPAQUE, isReservedName } from './whiteout.ts';
+import { DOT_OPAQUE } from './whiteout.ts';
 
 /** One end of a rename: a name, and what the union knows of it. */
 class End {
@@ -86,10 +87,11 @@ export function renameName(
   if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) !== 0) return -EINVAL;
   if (union.upper === undefined) return -EROFS;
   if (newName.length > NAME_MAX) return -ENAMETOOLONG;
-  if (isReservedName(newName)) return -EINVAL;
   if (newParent.unlinked) return -ENOENT;
   const moved = resolve(union, parent, name, undefined);
   if (typeof moved === 'number') return moved === ABSENT ? -ENOENT : moved;
+  const nameable = checkDotName(union, newName, moved.type);
+  if (nameable < 0) return nameable;
   const target = resolve(union, newParent, newName, undefined);
   if (typeof target === 'number' && target < 0) return target;
   const from = new End(parent, name, moved);
@@ -113,8 +115,10 @@ function move(union: Union, from: End, to: End, flags: number): number {
     const indexed = indexBeforeHiding(union, target);
     if (indexed < 0) return indexed;
   }
-  const raised = raise(union, from) || raiseParent(union, to);
+  const raised = raise(union, from) || raiseParent(union, to) || markForName(union, moved, to.name);
   if (raised < 0) return raised;
+  const free = target === undefined && !to.whiteout ? checkDotFree(to.dirfd(union), to.name) : 0;
+  if (free < 0) return free;
   const settled = keepLower(union, moved, from, to);
   if (settled < 0) return settled;
   const kept = target === undefined ? 0 : beforeRemoval(union, target, to.parent, to.name, to.inUpper);
@@ -267,6 +271,11 @@ function exchange(union: Union, first: End, second: End): number {
   if (one === other) return 0;
   const raised = raise(union, first) || raise(union, second);
   if (raised < 0) return raised;
+  const marked =
+    checkDotName(union, first.name, other.type) ||
+    markForName(union, one, second.name) ||
+    markForName(union, other, first.name);
+  if (marked < 0) return marked;
   const hidden = keepLower(union, one, first, second) || keepLower(union, other, second, first);
   if (hidden < 0) return hidden;
   const renamed = renameat2(first.dirfd(union), first.name, second.dirfd(union), second.name, RENAME_EXCHANGE);

@@ -49,6 +49,8 @@ export class Union {
   /** Whether directories are renamed by redirects, and redirects that are found are followed (`redirect_dir`). */
   readonly makesRedirects: boolean;
   readonly followsRedirects: boolean;
+  /** `.wh.NAME` is how this union writes whiteouts, so that nobody else can have such a name. */
+  readonly reservesDotNames: boolean;
   /** Our marks are in `trusted.overlay.*`; else, where that cannot be had, in `user.overlay.*`. */
   readonly keepsTrustedXattrs: boolean;
   readonly redirectXattr: ByteString;
@@ -80,6 +82,7 @@ export class Union {
     this.lowers.forEach((layer, index) => (layer.index = index));
     assignFilesystemIds(this.upper === undefined ? this.lowers : [this.upper, ...this.lowers]);
     this.workdir = this.#openWorkdir();
+    this.reservesDotNames = this.workdir !== undefined && !(this.workdir.makesDevices && options.dotWhiteouts !== true);
     const trusted = this.workdir?.keepsTrustedXattrs ?? isInitialUserNamespace();
     this.keepsTrustedXattrs = trusted && options.userXattr !== true;
     const prefix = this.keepsTrustedXattrs ? 'trusted.overlay.' : 'user.overlay.';

@@ -1,6 +1,7 @@
 import { type ByteString } from '../sys/bytes.ts';
 import { EEXIST, EIO } from '../sys/errno.ts';
 import { SELF, setxattrText } from '../sys/xattr.ts';
+import { markForName } from './dot-names.ts';
 import { type Inode } from './inode.ts';
 import { noteLowerLinks } from './link-index.ts';
 import { nameAgain } from './lookup.ts';
@@ -23,6 +24,8 @@ export function noteUpper(union: Union, parent: Inode, name: ByteString, type: n
  */
 export function linkLowerName(union: Union, inode: Inode, parent: Inode, name: ByteString): number {
   if (parent.upper === undefined) return -EIO;
+  const marked = markForName(union, inode, name);
+  if (marked < 0) return marked;
   const linked = linkReal(union.dirfdOf(inode), union.nameOf(inode), union.fds.fd(parent.upper), name);
   if (linked < 0) return linked === -EEXIST ? 0 : linked;
   inode.lowerLinks--;

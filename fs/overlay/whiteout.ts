@@ -1,6 +1,7 @@
-import { type Attr } from '../sys/attr.ts';
+import { type Attr, Attr as AttrBuffer } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
-import { S_IFCHR, S_IFMT } from '../sys/constants.ts';
+import { S_IFCHR, S_IFMT, S_IFREG } from '../sys/constants.ts';
+import { statat } from '../sys/file.ts';
 import { getxattrText } from '../sys/xattr.ts';
 
 // Forms on disk. Read: all. Written: what the upper allows; see `UpperFormat`.
@@ -19,14 +20,38 @@ export const OPAQUE_XATTRS: readonly ByteString[] = [
 ];
 const WHITEOUT_XATTRS: readonly ByteString[] = ['trusted.overlay.whiteout', 'user.overlay.whiteout'];
 
-/** Names that are a layer's own and never shown; a user of the mount cannot make one. */
-export function isReservedName(name: ByteString): boolean {
+/**
+ * Names that may be a layer's own. Where whiteouts are written in this form, all of them are, and no user can make or see
+ * one; elsewhere it depends on the file: see `isDotMark`.
+ */
+export function hasDotForm(name: ByteString): boolean {
   return name.startsWith(DOT_WHITEOUT);
+}
+
+/** Says of a file whose name begins with `.wh.` that it is a user's own; the first that the upper accepts is written. */
+export const PLAIN_XATTRS: readonly ByteString[] = ['user.overlay.plain', 'trusted.overlay.plain'];
+
+const named = new AttrBuffer();
+
+/**
+ * Whether a layer's file with such a name is a whiteout or another of AUFS's own: a whiteout is an empty regular file.
+ * One that a user of a mount made bears a mark; overlayfs, which knows no such form, takes it for what it is, too.
+ */
+export function isDotMark(dirfd: number, name: ByteString): boolean {
+  if (statat(dirfd, name, named) < 0) return false;
+  const regular = (named.mode & S_IFMT) === S_IFREG;
+  if (!name.startsWith(DOT_META) && (!regular || named.size !== 0)) return false;
+  return !(regular && PLAIN_XATTRS.some((xattr) => typeof getxattrText(dirfd, name, xattr) === 'string'));
+}
+
+/** AUFS's own names, as of its mark of an opaque directory. */
+export function isDotMetaName(name: ByteString): boolean {
+  return name.startsWith(DOT_META);
 }
 
 /** The name that `.wh.NAME` hides, or undefined for AUFS's own files and for names that hide nothing. */
 export function hiddenBy(name: ByteString): ByteString | undefined {
-  if (name.startsWith(DOT_META)) return undefined;
+  if (isDotMetaName(name)) return undefined;
   const hidden = name.slice(DOT_WHITEOUT.length);
   return hidden === '' || hidden === '.' || hidden === '..' ? undefined : hidden;
 }

@@ -103,35 +103,6 @@ const rows: readonly Row[] = [
       expect(await errnoOf(root.stat(at(Array(30).fill(part).join('/'))))).toBe('ENAMETOOLONG');
     },
   },
-  {
-    name: 'names that begin with .wh. are ordinary in the upper of overlayfs',
-    differs: { lamina: '.wh.NAME is a whiteout here: no user can make or see one' },
-    lowers: [{}],
-    async run({ root, at }) {
-      await root.put(at('.wh.x'), '');
-      expect(await root.names(at())).toEqual(['.wh.x']);
-    },
-  },
-  {
-    name: 'a user cannot make a name that begins with .wh., nor rename or link to one',
-    differs: { kernel: 'overlayfs knows no whiteouts by name' },
-    lowers: [{ a: 'x', b: 'y' }],
-    async run({ root, at }) {
-      for (const call of [
-        root.put(at('.wh.a'), ''),
-        root.mkdir(at('.wh.a')),
-        root.symlink('x', at('.wh.a')),
-        root.link(at('a'), at('.wh.b')),
-        root.rename(at('a'), at('.wh.b')),
-        root.mknod(at('.wh..wh..opq'), 0o100644),
-      ]) {
-        expect(await errnoOf(call)).toBe('EINVAL');
-      }
-      expect(await errnoOf(root.stat(at('.wh.a')))).toBe('ENOENT');
-      expect(await root.names(at())).toEqual(['a', 'b']);
-      expect(await root.text(at('a'))).toBe('x');
-    },
-  },
 ];
 
 conformance('names', rows);

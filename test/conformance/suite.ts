@@ -31,6 +31,8 @@ export interface Setup {
   /** Default true; without an upper the union is read-only. */
   readonly upper?: boolean;
   readonly options?: Partial<Record<Mounter['kind'], readonly string[]>>;
+  /** Variables of a daemon, `NAME=value`. */
+  readonly environment?: readonly string[];
 }
 
 /** An ordinary user of the rows. */
@@ -195,6 +197,7 @@ async function openBench(mounter: Mounter, rows: readonly (readonly [string, Row
     lowers: Array.from({ length: count }, (_, index) => `l${index}`),
     ...(setup.upper === false ? {} : { upper: 'upper', work: 'work' }),
     options: setup.options?.[mounter.kind] ?? [],
+    environment: setup.environment ?? [],
   };
   const bench = new Bench(mounter, ground, layers);
   try {

@@ -235,7 +235,7 @@ describe.skipIf(!isRoot)('union of two lower layers and an upper (needs root)', 
     mount();
     const { filesystem, entry, memory } = union;
     expect(filesystem.mknod(ROOT, ROOT_NODE, 'w', 0o020000, 0, entry)).toBe(-1);
-    expect(filesystem.mknod(ROOT, ROOT_NODE, '.wh.f', 0o100644, 0, entry)).toBe(-22);
+    expect(filesystem.mkdir(ROOT, ROOT_NODE, '.wh..wh.d', 0o755, entry)).toBe(-22);
     expect(filesystem.setxattr(union.node('f'), 'trusted.overlay.opaque', memory.address, 1, 0)).toBe(-1);
     expect(filesystem.getxattr(union.node('f'), 'trusted.overlay.opaque', memory.address, 10)).toBe(-61);
   });

@@ -1,0 +1,40 @@
+import { Attr } from '../sys/attr.ts';
+import { type ByteString } from '../sys/bytes.ts';
+import { S_IFREG } from '../sys/constants.ts';
+import { EINVAL } from '../sys/errno.ts';
+import { statat } from '../sys/file.ts';
+import { setxattrText } from '../sys/xattr.ts';
+import { type Inode } from './inode.ts';
+import { type Union } from './union.ts';
+import { PLAIN_XATTRS, hasDotForm, isDotMetaName } from './whiteout.ts';
+
+// Names of the form `.wh.NAME` as a user's own. Where whiteouts are devices they are names like any other, as in
+// overlayfs; so that such a file is not taken for a whiteout later, it bears a mark before it bears the name.
+
+const attr = new Attr();
+
+/** 0, or -EINVAL where a file of this type cannot have the name, as in AUFS and fuse-overlayfs. */
+export function checkDotName(union: Union, name: ByteString, type: number): number {
+  if (!hasDotForm(name)) return 0;
+  return union.reservesDotNames || (isDotMetaName(name) && type !== S_IFREG) ? -EINVAL : 0;
+}
+
+/** 0, or -EINVAL where a name that the union does not show is a whiteout in the upper's directory: it must stay. */
+export function checkDotFree(upperFd: number, name: ByteString): number {
+  return hasDotForm(name) && statat(upperFd, name, attr) === 0 ? -EINVAL : 0;
+}
+
+/** Whether a file has to be marked before it is given the name. */
+export function needsPlainMark(name: ByteString, type: number): boolean {
+  return type === S_IFREG && hasDotForm(name);
+}
+
+/** Marks a regular file as a user's own; -EINVAL where the upper takes no such mark. */
+export function markPlain(dirfd: number, name: ByteString): number {
+  return PLAIN_XATTRS.some((xattr) => setxattrText(dirfd, name, xattr, 'y') === 0) ? 0 : -EINVAL;
+}
+
+/** Before a file of the upper is given a further name. */
+export function markForName(union: Union, inode: Inode, name: ByteString): number {
+  return needsPlainMark(name, inode.type) ? markPlain(union.dirfdOf(inode), union.nameOf(inode)) : 0;
+}
