@@ -17,6 +17,8 @@ const USAGE = `Usage: fuse-lamina [options] MOUNTPOINT
        fuse-lamina SOURCE MOUNTPOINT [options]
 
     -o lowerdir=DIR[:DIR...]   read-only layers, the topmost first (\\: is a colon in a path)
+    -o lowerdir+=DIR           the same, one at a time
+    -o datadir+=DIR            a data-only layer below them; or lowerdir=DIR::DATADIR
     -o upperdir=DIR            takes the changes; without it the mount is read-only
     -o workdir=DIR             an empty directory on the upper's filesystem
     -o OPTION[,OPTION...]      further options of fuse-overlayfs, overlayfs and mount

@@ -14,6 +14,7 @@ import {
 interface Flags {
   readonly options: readonly string[];
   readonly lower: readonly string[];
+  readonly data: readonly string[];
   readonly upper?: string;
   readonly work?: string;
   readonly backend?: string;
@@ -30,6 +31,7 @@ function option(name: string, path: string): ByteString {
 function optionStrings(flags: Flags): ByteString[] {
   const strings = flags.options.map(argumentBytes);
   for (const lower of flags.lower) strings.push(option('lowerdir+', lower));
+  for (const data of flags.data) strings.push(option('datadir+', data));
   if (flags.upper !== undefined) strings.push(option('upperdir', flags.upper));
   if (flags.work !== undefined) strings.push(option('workdir', flags.work));
   if (flags.backend !== undefined) strings.push(option('backend', flags.backend));
@@ -51,7 +53,8 @@ async function run(mountpoint: string, flags: Flags): Promise<void> {
 }
 
 const HELP = `
-Mount options (-o): lowerdir=A:B, lowerdir+=A, upperdir=, workdir=, ro, timeout=SECS, volatile, fsync=0, noacl,
+Mount options (-o): lowerdir=A:B::DATA, lowerdir+=A, datadir+=DATA, upperdir=, workdir=, redirect_dir=, index=, metacopy=,
+verity=, userxattr, ro, timeout=SECS, volatile, fsync=0, noacl,
 noxattrs=1, static_nlink, squash_to_root, squash_to_uid=, squash_to_gid=, uidmapping=, gidmapping=, allow_other,
 [no]suid, [no]dev, [no]exec, [no]atime, private, slave, fsname=; those of overlayfs and fuse-overlayfs that ask for what
 is done anyway are accepted. LAMINA_LOG=FILE in the environment makes the daemon write its log there.
@@ -64,6 +67,7 @@ export function createCommand(): Command {
     .argument('<mountpoint>', 'an existing directory')
     .option('-o, --options <list>', 'mount options, as mount(8) takes them (repeatable)', collect, [])
     .option('--lower <dir>', 'a read-only layer; the first is the topmost (repeatable)', collect, [])
+    .option('--data <dir>', 'a data-only layer below them, for the data of metacopies (repeatable)', collect, [])
     .option('--upper <dir>', 'the layer that takes the changes; without it the mount is read-only')
     .option('--work <dir>', "an empty directory on the upper's filesystem")
     .option('--backend <name>', 'device (default): speak FUSE by ourselves; fuse-native: through libfuse 2.9')

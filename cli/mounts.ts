@@ -1,12 +1,17 @@
 import { Command } from 'commander';
-import { listMounts, type RegisteredMount, toText } from '../fs/index.ts';
+import { type Branch, listMounts, type RegisteredMount, toText } from '../fs/index.ts';
 import { print } from './print.ts';
 
-/** Branches as AUFS writes them: the topmost first, `PATH=rw` and `PATH=ro+wh`. */
+/** As AUFS writes it, `PATH=rw` and `PATH=ro+wh`; a data-only layer, which AUFS does not know, is `PATH=ro`. */
+function describeBranch({ path, permission }: Branch): string {
+  return `  ${toText(path)}=${permission}${permission === 'ro' ? ' (data only)' : ''}\n`;
+}
+
+/** A mount with its branches, the topmost first. */
 function describe(mount: RegisteredMount): string {
   const mountpoint = toText(mount.mountpoint);
   const state = mount.alive ? `pid ${mount.pid}` : `its daemon has died: lamina umount ${mountpoint}`;
-  const branches = mount.branches.map(({ path, permission }) => `  ${toText(path)}=${permission}\n`);
+  const branches = mount.branches.map(describeBranch);
   return `${mountpoint} (${state})\n${branches.join('')}`;
 }
 

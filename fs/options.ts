@@ -1,11 +1,9 @@
 import { type Backend, BACKENDS, type FuseOptions } from './fuse/options.ts';
+import { type LayerPaths, parseDataOnly, parseLower, parseLowers, parsePath, splitUnescaped } from './layer-options.ts';
+import { checkConflicts } from './option-conflicts.ts';
+import { OptionError } from './option-error.ts';
 import type { IdRange, OverlayOptions } from './overlay/options.ts';
 import { type ByteString, toText } from './sys/text.ts';
-
-/** A mount option whose value cannot be used, or that is needed and not there. */
-export class OptionError extends Error {
-  override readonly name = 'OptionError';
-}
 
 /** What the strings of `-o` ask for. */
 export interface ParsedOptions {
@@ -19,6 +17,7 @@ type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 interface Draft {
   readonly overlay: Mutable<OverlayOptions> & { lowers: ByteString[] };
+  readonly layers: LayerPaths;
   readonly fuse: Mutable<FuseOptions>;
   squashUid: number | undefined;
   squashGid: number | undefined;
@@ -27,44 +26,6 @@ interface Draft {
 }
 
 type Apply = (draft: Draft, value: ByteString, name: ByteString) => void;
-
-/** Splits at `separator`, but not behind a backslash; the backslashes stay. */
-function splitUnescaped(text: ByteString, separator: string): ByteString[] {
-  const parts: ByteString[] = [];
-  let part = '';
-  for (let at = 0; at < text.length; at += 1) {
-    const character = text.charAt(at);
-    if (character === '\\' && at + 1 < text.length) {
-      part += character + text.charAt(at + 1);
-      at += 1;
-    } else if (character === separator) {
-      parts.push(part);
-      part = '';
-    } else {
-      part += character;
-    }
-  }
-  parts.push(part);
-  return parts;
-}
-
-function unescape(text: ByteString): ByteString {
-  return text.replace(/\\([\s\S])/g, '$1');
-}
-
-function parsePath(value: ByteString, name: ByteString): ByteString {
-  if (value === '') throw new OptionError(`${name} needs a path: ${name}=PATH`);
-  return unescape(value);
-}
-
-function parseLowers(value: ByteString): ByteString[] {
-  const lowers = splitUnescaped(value, ':').map(unescape);
-  if (lowers.includes('')) {
-    const why = value.includes('::') ? ' (data-only layers, after a double colon, are not supported)' : '';
-    throw new OptionError(`lowerdir=${toText(value)} has an empty path${why}`);
-  }
-  return lowers;
-}
 
 function parseNumber(value: ByteString, name: ByteString, highest = 0xffffffff): number {
   const number = /^\d+$/.test(value) ? Number(value) : Number.NaN;
@@ -102,9 +63,23 @@ function parseTimeout(value: ByteString): number {
   return seconds;
 }
 
-function parseRedirect(value: ByteString, name: ByteString): 'on' | 'follow' | 'nofollow' | 'off' {
-  if (value === 'on' || value === 'follow' || value === 'nofollow' || value === 'off') return value;
-  throw new OptionError(`${name}=${toText(value)} is none of on, follow, nofollow and off`);
+/** One of the words that an option of overlayfs takes. */
+function oneOf<Word extends string>(words: readonly Word[], value: ByteString, name: ByteString): Word {
+  const word = words.find((candidate) => candidate === value);
+  if (word !== undefined) return word;
+  throw new OptionError(`${name}=${toText(value)} is none of ${words.slice(0, -1).join(', ')} and ${words.at(-1)}`);
+}
+
+const REDIRECT_DIR = ['on', 'follow', 'nofollow', 'off'] as const;
+const VERITY = ['off', 'on', 'require'] as const;
+const UUID = ['null', 'off', 'on', 'auto'] as const;
+/** Inode numbers are unique over all layers and constant whichever is asked for. */
+const XINO = ['on', 'auto', 'off'] as const;
+
+/** fuse-overlayfs has 0 and 1, overlayfs the words. */
+function parseFsync(draft: Draft, value: ByteString, name: ByteString): void {
+  if (value === 'volatile') draft.volatileMark = true;
+  else draft.overlay.noSync = value !== 'auto' && value !== 'strict' && !parseBoolean(value, name);
 }
 
 /** An option that we have one way of: other values are refused rather than ignored. */
@@ -117,8 +92,9 @@ function only(values: readonly string[], why: string): Apply {
 const accept: Apply = () => undefined;
 
 const UNION: Readonly<Record<string, Apply>> = {
-  lowerdir: (draft, value) => void draft.overlay.lowers.push(...parseLowers(value)),
-  'lowerdir+': (draft, value, name) => void draft.overlay.lowers.push(parsePath(value, name)),
+  lowerdir: (draft, value) => parseLowers(value, draft.layers),
+  'lowerdir+': (draft, value, name) => parseLower(value, name, draft.layers),
+  'datadir+': (draft, value, name) => parseDataOnly(value, name, draft.layers),
   upperdir: (draft, value, name) => void (draft.overlay.upper = parsePath(value, name)),
   workdir: (draft, value, name) => void (draft.overlay.work = parsePath(value, name)),
   timeout: (draft, value) => void (draft.overlay.timeout = parseTimeout(value)),
@@ -126,25 +102,27 @@ const UNION: Readonly<Record<string, Apply>> = {
   noacl: (draft, value, name) => void (draft.overlay.noAcl = parseBoolean(value, name)),
   noxattrs: (draft, value, name) => void (draft.overlay.noXattrs = parseBoolean(value, name)),
   volatile: (draft, value, name) => void (draft.volatileMark = parseBoolean(value, name)),
-  fsync: (draft, value, name) => void (draft.overlay.noSync = !parseBoolean(value, name)),
+  fsync: parseFsync,
   squash_to_root: (draft, value, name) => void (draft.squashRoot = parseBoolean(value, name)),
   squash_to_uid: (draft, value, name) => void (draft.squashUid = parseNumber(value, name)),
   squash_to_gid: (draft, value, name) => void (draft.squashGid = parseNumber(value, name)),
   uidmapping: (draft, value, name) => void (draft.overlay.uidMapping = parseMapping(value, name)),
   gidmapping: (draft, value, name) => void (draft.overlay.gidMapping = parseMapping(value, name)),
-  redirect_dir: (draft, value, name) => void (draft.overlay.redirectDir = parseRedirect(value, name)),
+  redirect_dir: (draft, value, name) => void (draft.overlay.redirectDir = oneOf(REDIRECT_DIR, value, name)),
   index: (draft, value, name) => void (draft.overlay.index = parseBoolean(value, name)),
   metacopy: (draft, value, name) => void (draft.overlay.metacopy = parseBoolean(value, name)),
   userxattr: (draft, value, name) => void (draft.overlay.userXattr = parseBoolean(value, name)),
   xattr_permissions: only(['', '0'], 'owners and modes are kept in the files themselves'),
-  'datadir+': only([], 'there are no data-only layers'),
-  verity: only(['', 'off'], 'digests of lower files are not checked'),
-  nfs_export: only(['', 'off'], 'the union cannot be exported by file handles'),
+  verity: (draft, value, name) => void (draft.overlay.verity = oneOf(VERITY, value, name)),
+  uuid: (_draft, value, name) => void oneOf(UUID, value, name),
+  xino: (_draft, value, name) => void oneOf(XINO, value, name),
+  nfs_export: only(['', 'off', '0'], 'the union cannot be exported by file handles'),
+  nooverride_creds: only([], 'the layers are accessed with the rights of the daemon, not of the caller'),
 };
 
 // What the union does anyway, or what has no effect on what a user sees.
 const ACCEPTED = [
-  ...['xino', 'uuid'],
+  'override_creds',
   ...['threaded', 'writeback', 'fast_ino', 'ino32_t', 'context', 'fscontext', 'defcontext', 'rootcontext'],
   ...['allow_root', 'default_permissions', 'kernel_cache', 'auto_cache', 'max_write', 'max_read', 'max_background'],
   ...['splice_read', 'splice_write', 'splice_move', 'no_splice_read', 'no_splice_write', 'no_splice_move'],
@@ -224,6 +202,11 @@ function checkComplete(overlay: OverlayOptions): void {
   }
 }
 
+function settleLayers({ overlay, layers }: Draft): void {
+  overlay.lowers.push(...layers.lowers);
+  if (layers.dataOnly.length > 0) overlay.dataOnly = layers.dataOnly;
+}
+
 function settleOwners(draft: Draft): void {
   const { overlay, squashUid, squashGid, squashRoot } = draft;
   const uid = squashUid ?? (squashRoot ? 0 : undefined);
@@ -240,6 +223,7 @@ function settleOwners(draft: Draft): void {
 export function parseOptions(strings: readonly ByteString[], volatileMark: boolean): ParsedOptions {
   const draft: Draft = {
     overlay: { lowers: [] },
+    layers: { lowers: [], dataOnly: [] },
     fuse: {},
     squashUid: undefined,
     squashGid: undefined,
@@ -247,6 +231,8 @@ export function parseOptions(strings: readonly ByteString[], volatileMark: boole
     volatileMark: false,
   };
   const unknown = applyAll(strings, draft);
+  settleLayers(draft);
+  checkConflicts(draft.overlay);
   checkComplete(draft.overlay);
   settleOwners(draft);
   if (draft.volatileMark && volatileMark) draft.overlay.volatile = true;

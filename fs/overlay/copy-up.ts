@@ -46,12 +46,13 @@ import { markPlain, needsPlainMark } from './dot-names.ts';
 import { encodeHandle } from './file-handle.ts';
 import { addToIndex, indexNameOf } from './link-index.ts';
 import { registerLinks } from './lookup.ts';
-import { openData } from './metacopy.ts';
+import { forgetData, openData } from './metacopy.ts';
 import { reopenHandles } from './handle-files.ts';
 import { openReal, statReal } from './real-file.ts';
 import { linkLowerName, markImpure } from './upper-names.ts';
 import { PENDING } from './slow-lane.ts';
 import { type Union } from './union.ts';
+import { formatMetacopy, measureDigest } from './verity.ts';
 import { type Workdir } from './workdir.ts';
 
 const linkTarget = new Memory(4097);
@@ -132,7 +133,7 @@ function copyRegular(union: Union, workdir: Workdir, inode: Inode, temporary: By
   if (inode.copying !== undefined) return takeCopy(union, workdir, inode, limit);
   const to = openat(workdir.fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600);
   if (to < 0) return to;
-  shell = limit === METADATA && makeShell(union, to);
+  shell = limit === METADATA && makeShell(union, inode, to);
   const copied = shell ? 0 : fill(union, inode, temporary, to, copyLength(limit, source.exactSize));
   if (copied !== DEFERRED) close(to);
   return copied;
@@ -164,19 +165,33 @@ function takeCopy(union: Union, workdir: Workdir, inode: Inode, limit: FileOffse
 let shell = false;
 
 /** Makes a new file a metacopy, of the right size and without data; false where the data has to come along. */
-function makeShell(union: Union, to: number): boolean {
+function makeShell(union: Union, inode: Inode, to: number): boolean {
   if (union.options.metacopy !== true || source.size === 0 || source.nlink > 1) return false;
-  return setxattrText(to, SELF, union.metacopyXattr, '') === 0 && ftruncate(to, source.exactSize) === 0;
+  const value = metacopyValue(union, inode);
+  return (
+    value !== undefined &&
+    setxattrText(to, SELF, union.metacopyXattr, value) === 0 &&
+    ftruncate(to, source.exactSize) === 0
+  );
+}
+
+/** With the digest of the data under `verity`; undefined where that is required and there is none (ovl_need_meta_copy_up). */
+function metacopyValue(union: Union, inode: Inode): ByteString | undefined {
+  const { verity } = union.options;
+  if (verity === undefined || verity === 'off') return formatMetacopy(undefined);
+  const fd = openData(union, inode, O_RDONLY | O_NONBLOCK);
+  const digest = fd < 0 ? undefined : measureDigest(fd);
+  if (fd >= 0) close(fd);
+  return digest === undefined && verity === 'require' ? undefined : formatMetacopy(digest);
 }
 
 function fill(union: Union, inode: Inode, temporary: ByteString, to: number, length: FileOffset): number {
-  const layer = inode.data?.layer ?? union.layerOf(inode);
-  if (layer === undefined) return -EIO;
   const from = openData(union, inode, O_RDONLY | O_NONBLOCK);
   if (from < 0) return from;
+  const layer = inode.data?.layer ?? union.layerOf(inode);
   union.count(COUNTER.copyUpBytes, Number(length));
   copyFlags(from, to);
-  if (length === source.exactSize && cloneData(layer, from, to)) {
+  if (layer !== undefined && length === source.exactSize && cloneData(layer, from, to)) {
     close(from);
     return 0;
   }
@@ -294,8 +309,7 @@ function moveToUpper(union: Union, inode: Inode, parent: Inode, upper: RealDirec
 /** The data of a metacopy stays where it was; a whole copy has its own. */
 function keepData(inode: Inode): void {
   if (!shell) {
-    inode.metacopy = false;
-    inode.data = undefined;
+    forgetData(inode);
   } else if (!inode.metacopy) {
     inode.data = inode.real;
     inode.dataName = inode.realName;

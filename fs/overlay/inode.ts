@@ -1,6 +1,7 @@
 import { type ByteString } from '../sys/bytes.ts';
 import { type FileOffset } from '../sys/file-offset.ts';
 import { S_IFDIR } from '../sys/constants.ts';
+import { EIO } from '../sys/errno.ts';
 import { type Handle } from './handle.ts';
 import { type Layer } from './layer.ts';
 import { type RealDirectory } from './real-directory.ts';
@@ -60,6 +61,10 @@ export class Inode {
   metacopy = false;
   data: RealDirectory | undefined = undefined;
   dataName: ByteString = '';
+  /** Path of its data in the data-only layers, in which it is looked for when it is first needed. */
+  dataPath: ByteString = '';
+  /** Why its data cannot be had where neither is there: a negative errno. */
+  dataFault = -EIO;
   /** Its upper file tells by a redirect where the data is, and so can be renamed. */
   dataRedirected = false;
   /** Its data is being copied up by the slow lane; see copy-up.ts. */

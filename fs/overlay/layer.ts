@@ -30,8 +30,11 @@ export class Layer {
   /** UUID of its filesystem, or zeros where that is not known. */
   uuid: ByteString = '';
 
-  /** Place among the lower layers, 0 the topmost; -1 for the upper. */
+  /** Place among the lower layers, 0 the topmost; -1 for the upper; behind the others for data-only ones. */
   index = -1;
+
+  /** Of a data-only layer: its directories that were looked into, by path. */
+  readonly dataDirectories = new Map<ByteString, RealDirectory>();
 
   /** Opens the directory; throws `SystemError` where that fails. */
   constructor(role: string, path: ByteString, writable: boolean, attr: Attr) {

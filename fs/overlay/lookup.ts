@@ -8,7 +8,7 @@ import { type IndexEntry } from './directory-index.ts';
 import { hexOf, originIno, readOrigin } from './file-handle.ts';
 import { type Layer } from './layer.ts';
 import { indexNameOf, readLowerLinks } from './link-index.ts';
-import { presentBlocks, takeIndexedMetacopy, takeMetacopy } from './metacopy.ts';
+import { mayBeMetacopy, presentBlocks, takeIndexedMetacopy, takeMetacopy } from './metacopy.ts';
 import { findEntry, loadIndex } from './merge.ts';
 import { COUNTER } from './options.ts';
 import { isProtected } from './protection.ts';
@@ -135,7 +135,7 @@ function createFile(
   inode.realName = name;
   if (!layer.writable) inode.lowerNlink = inLayer ? attr.nlink : 1;
   else if (real.impure) takeOrigin(union, inode, real, attr);
-  if (real.impure && type === S_IFREG) takeMetacopy(union, inode, parent, real, name);
+  if (type === S_IFREG && mayBeMetacopy(union, real, attr)) takeMetacopy(union, inode, parent, real, name);
   if (attr.nlink > 1 && inLayer) registerLinks(inode, layer, attr.ino);
   else if (layer.keptInos.has(attr.ino)) inode.realIno = attr.ino;
   return inode;

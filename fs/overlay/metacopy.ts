@@ -1,16 +1,18 @@
 import { Attr } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
 import { O_RDONLY, O_NONBLOCK, O_WRONLY, S_ISGID, S_ISUID } from '../sys/constants.ts';
-import { EIO } from '../sys/errno.ts';
+import { EIO, EPERM } from '../sys/errno.ts';
 import { close, fdatasync, fstat, statat } from '../sys/file.ts';
 import { type FileOffset } from '../sys/file-offset.ts';
 import { Memory } from '../sys/memory.ts';
 import { SELF, getxattr, getxattrText, removexattr, setxattr, setxattrText } from '../sys/xattr.ts';
 import { copyData } from './copy-data.ts';
 import { copyTimes } from './copy-metadata.ts';
+import { findInDataLayers } from './data-layers.ts';
 import { reopenHandles } from './handle-files.ts';
 import { type Inode } from './inode.ts';
 import { ALL, copyLength } from './copy-limit.ts';
+import { type Layer } from './layer.ts';
 import { COUNTER } from './options.ts';
 import { copyFlags } from './protection.ts';
 import { type RealDirectory } from './real-directory.ts';
@@ -18,6 +20,7 @@ import { chmodReal, openForReading, openReal, statReal } from './real-file.ts';
 import { type FilePlace, findData, isMetacopy } from './stack.ts';
 import { type Union } from './union.ts';
 import { lowerPathOf } from './upper-format.ts';
+import { parseMetacopy, verifyData } from './verity.ts';
 
 const CAPABILITY = 'security.capability';
 
@@ -30,23 +33,46 @@ export function openData(union: Union, inode: Inode, flags: number): number {
     const layer = union.layerOf(inode);
     return layer === undefined ? -EIO : openForReading(layer, union.dirfdOf(inode), union.nameOf(inode), flags);
   }
+  const reached = reachData(union, inode);
+  if (reached < 0) return reached;
   // Better no data than the zeros that the upper's file consists of.
-  if (inode.data === undefined) return -EIO;
-  return openForReading(inode.data.layer, union.fds.fd(inode.data), inode.dataName, flags);
+  if (inode.data === undefined) return inode.dataFault;
+  const fd = openForReading(inode.data.layer, union.fds.fd(inode.data), inode.dataName, flags);
+  const verified = fd < 0 ? fd : verifyData(union, inode, fd);
+  if (fd >= 0 && verified < 0) close(fd);
+  return verified < 0 ? verified : fd;
+}
+
+/** Whether a regular file may be a metacopy, by what is known of it: only then its xattrs are asked. */
+export function mayBeMetacopy(union: Union, real: RealDirectory, file: Attr): boolean {
+  if (real.impure) return true;
+  // The upper's is where it was copied up. A lower one may come from anywhere; its data, if any, is a hole.
+  return !real.layer.writable && (union.expectsMetacopies || file.blocks * 512 < file.size);
 }
 
 /** Finds out whether a file that was just looked up is a metacopy, and where its data is. */
 export function takeMetacopy(union: Union, inode: Inode, parent: Inode, real: RealDirectory, name: ByteString): void {
   const dirfd = union.fds.fd(real);
-  if (!isMetacopy(union, dirfd, name)) return;
-  // Lower layers may come from anywhere: theirs are followed only where asked for, as in overlayfs.
-  if (!real.layer.writable && union.options.metacopy !== true) {
+  const value = getxattrText(dirfd, name, union.metacopyXattr);
+  if (typeof value === 'number') return;
+  const redirect = redirectOf(union, dirfd, name);
+  if (parseMetacopy(value) === 'invalid' || !isTrusted(union, real.layer, redirect)) {
     setData(inode, undefined);
+    if (!isTrusted(union, real.layer, redirect)) inode.dataFault = -EPERM;
     return;
   }
-  const redirect = redirectOf(union, dirfd, name);
   setData(inode, findData(union, parent, real.layer.index, inode.name, redirect));
   inode.dataRedirected = redirect?.startsWith('/') === true;
+}
+
+/**
+ * Lower layers may come from anywhere: their metacopies are followed only where asked for, as in overlayfs; from the
+ * bottom layer to the data-only ones, which are there for nothing else, always.
+ */
+function isTrusted(union: Union, layer: Layer, redirect: ByteString | undefined): boolean {
+  if (layer.writable || union.options.metacopy === true) return true;
+  const isBottom = layer.index === union.lowers.length - 1;
+  return isBottom && union.dataLayers.length > 0 && redirect?.startsWith('/') === true;
 }
 
 /** The same for a file that is reached by the index: its data is where the lower name leads that it was looked up by. */
@@ -69,15 +95,31 @@ function redirectOf(union: Union, dirfd: number, name: ByteString): ByteString |
   return typeof redirect === 'string' ? redirect : undefined;
 }
 
-function setData(inode: Inode, place: FilePlace | undefined): void {
+function setData(inode: Inode, place: FilePlace | ByteString | undefined): void {
+  const isFound = typeof place === 'object';
   inode.metacopy = true;
-  inode.data = place?.directory;
-  inode.dataName = place?.name ?? '';
+  inode.data = isFound ? place.directory : undefined;
+  inode.dataName = isFound ? place.name : '';
+  inode.dataPath = typeof place === 'string' ? place : '';
+}
+
+/** Looks for the data in the data-only layers, once. */
+function reachData(union: Union, inode: Inode): number {
+  if (inode.data !== undefined || inode.dataPath === '') return 0;
+  const place = findInDataLayers(union, inode.dataPath);
+  if (typeof place === 'number') return place;
+  inode.data = place.directory;
+  inode.dataName = place.name;
+  return 0;
 }
 
 /** st_blocks of a metacopy are those of the data. */
 export function presentBlocks(union: Union, inode: Inode, shown: Attr): void {
-  if (inode.data === undefined) return;
+  if (inode.data === undefined) {
+    // Nobody has looked for it yet (ovl_getattr): as many as if it were all there.
+    if (inode.dataPath !== '') shown.blocks = (Math.ceil(shown.size / shown.blksize) * shown.blksize) / 512;
+    return;
+  }
   if (statat(union.fds.fd(inode.data), inode.dataName, attr) === 0) shown.blocks = attr.blocks;
 }
 
@@ -89,7 +131,9 @@ export function presentBlocks(union: Union, inode: Inode, shown: Attr): void {
  */
 export function ensureData(union: Union, inode: Inode, limit: FileOffset): number {
   if (!inode.metacopy || inode.real?.layer.writable === false) return 0;
-  if (inode.data === undefined && limit !== 0) return -EIO;
+  const reached = limit === 0 ? 0 : reachData(union, inode);
+  if (reached < 0) return reached;
+  if (inode.data === undefined && limit !== 0) return inode.dataFault;
   const dirfd = union.dirfdOf(inode);
   const name = union.nameOf(inode);
   const copied = copyInto(union, inode, dirfd, name, limit);
@@ -97,10 +141,16 @@ export function ensureData(union: Union, inode: Inode, limit: FileOffset): numbe
   const marked = removexattr(dirfd, name, union.metacopyXattr);
   if (marked < 0) return marked;
   removexattr(dirfd, name, union.redirectXattr);
-  inode.metacopy = false;
-  inode.data = undefined;
+  forgetData(inode);
   reopenHandles(union, inode);
   return 0;
+}
+
+/** The file has its data itself. */
+export function forgetData(inode: Inode): void {
+  inode.metacopy = false;
+  inode.data = undefined;
+  inode.dataPath = '';
 }
 
 function copyInto(union: Union, inode: Inode, dirfd: number, name: ByteString, limit: FileOffset): number {

@@ -4,6 +4,8 @@ import { type ByteString } from '../sys/bytes.ts';
 export interface OverlayOptions {
   /** Read-only layers, the topmost first; at least one. */
   readonly lowers: readonly ByteString[];
+  /** Layers below `lowers` that hold nothing but data for their metacopies, found by an absolute redirect. */
+  readonly dataOnly?: readonly ByteString[];
   /** Takes every change; without it the union is read-only. */
   readonly upper?: ByteString;
   /** An empty directory on the upper's filesystem; required with `upper`. */
@@ -32,6 +34,12 @@ export interface OverlayOptions {
   readonly index?: boolean;
   /** overlayfs's `metacopy`: a change of metadata alone copies no data. Default false, as other readers need to know. */
   readonly metacopy?: boolean;
+  /** overlayfs's `verity`: the data of a metacopy must have the fs-verity digest that it names. Default `off`. */
+  readonly verity?: 'off' | 'on' | 'require';
+  /** overlayfs's `uuid`: whether origins name the filesystems of the layers, and the upper gets a UUID of its own. */
+  readonly uuid?: 'null' | 'off' | 'on' | 'auto';
+  /** overlayfs's `nfs_export`: a file handle leads to its file for as long as the union is mounted. */
+  readonly nfsExport?: boolean;
   /** overlayfs's `userxattr`: marks are in `user.overlay.*` even where `trusted.overlay.*` could be had. */
   readonly userXattr?: boolean;
   /** Write whiteouts as `.wh.NAME` files even where device nodes could be made. */

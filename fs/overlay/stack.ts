@@ -69,8 +69,8 @@ export function isMetacopy(union: Union, dirfd: number, name: ByteString): boole
 }
 
 /**
- * Where the data of a metacopy is: in a layer below its own, under its name or where its redirect says; undefined
- * where it is nowhere.
+ * Where the data of a metacopy is: in a layer below its own, under its name or where its redirect says; the path that
+ * the data-only layers may have it under, where a lower layer has named one; undefined where it is nowhere.
  */
 export function findData(
   union: Union,
@@ -78,8 +78,12 @@ export function findData(
   layerIndex: number,
   name: ByteString,
   redirect: ByteString | undefined,
-): FilePlace | undefined {
-  return new Search(union, parent, layerIndex, redirect ?? name).findFile();
+): FilePlace | ByteString | undefined {
+  const search = new Search(union, parent, layerIndex, redirect ?? name);
+  // What the upper says of data-only layers does not count (ovl_lookup: `ctr`).
+  if (layerIndex >= 0) search.noteDataPath(redirect);
+  const found = search.findFile();
+  return found ?? (union.dataLayers.length > 0 ? search.dataPath : undefined);
 }
 
 /** What a step in one layer came to. */
@@ -94,6 +98,8 @@ class Search {
   #relative = false;
   /** Layers up to this index are done with. */
   #below: number;
+  /** The absolute redirect of the metacopy met last. */
+  dataPath: ByteString | undefined = undefined;
   #ended = false;
 
   constructor(union: Union, parent: Inode, below: number, redirect: ByteString) {
@@ -139,8 +145,13 @@ class Search {
     // Where the directory is opaque, the search ends with this layer, but not before it.
     if (!isMetacopy(union, dirfd, name)) return true;
     const redirect = getxattrText(dirfd, name, union.redirectXattr);
+    this.noteDataPath(redirect);
     if (typeof redirect === 'string') this.#take(redirect, this.#path.slice(0, -1));
     return false;
+  }
+
+  noteDataPath(redirect: ByteString | number | undefined): void {
+    this.dataPath = typeof redirect === 'string' && redirect.startsWith('/') ? redirect : undefined;
   }
 
   /** Where the walk in the next layer begins. */

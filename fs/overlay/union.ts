@@ -37,6 +37,10 @@ export class Union {
   readonly options: OverlayOptions;
   readonly upper: Layer | undefined;
   readonly lowers: readonly Layer[];
+  /** Layers in which only the data of metacopies is looked for; see data-layers.ts. */
+  readonly dataLayers: readonly Layer[];
+  /** Any lower file may be a metacopy, which is asked for each. */
+  readonly expectsMetacopies: boolean;
   readonly workdir: Workdir | undefined;
   readonly owners: Owners;
   readonly counters: Float64Array;
@@ -79,7 +83,11 @@ export class Union {
     this.indexes = new IndexCache(options.cacheEntries ?? DEFAULT_CACHE_ENTRIES, this.counters);
     this.upper = options.upper === undefined ? undefined : new Layer('upperdir', options.upper, true, this.scratch);
     this.lowers = options.lowers.map((path) => new Layer('lowerdir', path, false, this.scratch));
-    this.lowers.forEach((layer, index) => (layer.index = index));
+    this.dataLayers = (options.dataOnly ?? []).map(
+      (path) => new Layer('data-only lowerdir', path, false, this.scratch),
+    );
+    [...this.lowers, ...this.dataLayers].forEach((layer, index) => (layer.index = index));
+    this.expectsMetacopies = options.metacopy === true || this.dataLayers.length > 0;
     assignFilesystemIds(this.upper === undefined ? this.lowers : [this.upper, ...this.lowers]);
     this.workdir = this.#openWorkdir();
     this.reservesDotNames = this.workdir !== undefined && !(this.workdir.makesDevices && options.dotWhiteouts !== true);
@@ -96,7 +104,7 @@ export class Union {
     this.#stackRoot();
   }
 
-  /** The layers, topmost first. */
+  /** The layers whose names show, topmost first. */
   get layers(): readonly Layer[] {
     return this.upper === undefined ? this.lowers : [this.upper, ...this.lowers];
   }
@@ -128,7 +136,7 @@ export class Union {
   close(): void {
     this.slowLane?.close();
     this.fds.clear();
-    for (const layer of this.layers) layer.close();
+    for (const layer of [...this.layers, ...this.dataLayers]) layer.close();
     if (this.index !== undefined) close(this.index.fd);
     this.workdir?.close();
   }

@@ -28,6 +28,8 @@ export interface Row {
 export interface Setup {
   /** Lower layers; default: as many as the rows ask for, at least one. */
   readonly lowers?: number;
+  /** How many of them, the lowest, are data-only. */
+  readonly dataOnly?: number;
   /** Default true; without an upper the union is read-only. */
   readonly upper?: boolean;
   readonly options?: Partial<Record<Mounter['kind'], readonly string[]>>;
@@ -195,6 +197,7 @@ async function openBench(mounter: Mounter, rows: readonly (readonly [string, Row
     // Short and relative: 4,096 bytes of options must do for 500 layers, and callers use relative paths too.
     cwd: base,
     lowers: Array.from({ length: count }, (_, index) => `l${index}`),
+    ...(setup.dataOnly === undefined ? {} : { dataOnly: setup.dataOnly }),
     ...(setup.upper === false ? {} : { upper: 'upper', work: 'work' }),
     options: setup.options?.[mounter.kind] ?? [],
     environment: setup.environment ?? [],

@@ -61,6 +61,13 @@ describe.skipIf(cannotMount !== undefined)(titled('the commands', cannotMount), 
     });
   });
 
+  test('lamina mounts tells a data-only layer from the others', () => {
+    expect(ground.lamina('mount', '-o', 'lowerdir=A::B', 'm')).toMatchObject({ code: 0, stderr: '' });
+    expect(ground.lamina('mounts').stdout).toContain(`  ${ground.at('A')}=ro+wh\n  ${ground.at('B')}=ro (data only)\n`);
+    expect(ground.registered()).toMatchObject([{ branches: [{ permission: 'ro+wh' }, { permission: 'ro' }] }]);
+    expect(readdirSync(ground.at('m')).sort()).toEqual(['dir', 'top']);
+  });
+
   test('lamina mounts shows branches as AUFS does, the topmost first', () => {
     ground.lamina('mount', '-o', 'lowerdir=A:B,upperdir=U,workdir=W', 'm');
     ground.lamina('mount', '-o', 'lowerdir=B', 'm2');

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { OptionError, parseOptions } from '../../fs/options.ts';
+import { OptionError } from '../../fs/option-error.ts';
+import { parseOptions } from '../../fs/options.ts';
 
 const union = { lowers: ['A', 'B'], upper: 'U', work: 'W' };
 const mapping = [{ host: 0, to: 100_000, length: 65_536 }];
@@ -53,6 +54,13 @@ describe('parseOptions', () => {
     expect(parseOptions(['lowerdir+=/a\\:b,lowerdir+=/c'], false).overlay.lowers).toEqual(['/a:b', '/c']);
   });
 
+  test('takes data-only layers, after a double colon each or by datadir+', () => {
+    const { overlay } = parseOptions(['lowerdir=/a:/b::/c\\:1::/d'], false);
+    expect(overlay).toEqual({ lowers: ['/a', '/b'], dataOnly: ['/c:1', '/d'] });
+    const { overlay: single } = parseOptions(['lowerdir+=/a,datadir+=/c:1', 'datadir+=/d\\,2'], false);
+    expect(single).toEqual({ lowers: ['/a'], dataOnly: ['/c:1', '/d,2'] });
+  });
+
   test('takes 500 layers', () => {
     const lowers = Array.from({ length: 500 }, (_value, index) => `/layers/${index}`);
     expect(parseOptions([`lowerdir=${lowers.join(':')}`], false).overlay.lowers).toEqual(lowers);
@@ -82,6 +90,12 @@ describe('parseOptions', () => {
     ['index=off', { index: false }],
     ['metacopy=on', { metacopy: true }],
     ['userxattr', { userXattr: true }],
+    ['verity=require', { verity: 'require' }],
+    ['fsync=volatile', { noSync: true }],
+    ['fsync=strict', { noSync: false }],
+    // What overlayfs turns off where it was not asked for, and takes without an upper.
+    ['metacopy=on,redirect_dir=follow', { metacopy: true, redirectDir: 'follow' }],
+    ['userxattr,redirect_dir=nofollow', { userXattr: true, redirectDir: 'nofollow' }],
   ])('%s is for the union', (text, expected) => {
     expect(overlayOf(text)).toEqual({ lowers: ['A'], ...expected });
   });
@@ -107,9 +121,9 @@ describe('parseOptions', () => {
   });
 
   const ACCEPTED =
-    'xino=auto,uuid=auto,context=x,threaded=1,' +
+    'xino=on,xino=auto,xino=off,override_creds,context=x,threaded=1,' +
     'writeback=1,fast_ino=1,ino32_t,allow_root,default_permissions,kernel_cache,max_write=65536,splice_read,' +
-    'no_splice_move,subtype=x,nonempty,rw,xattr_permissions=0,nfs_export=off,verity=off,shared,defaults,_netdev';
+    'no_splice_move,subtype=x,nonempty,rw,xattr_permissions=0,shared,defaults,_netdev';
   test.each(ACCEPTED.split(','))('%s is accepted', (text) => {
     expect(parseOptions([`lowerdir=A,${text}`], false)).toEqual({ overlay: { lowers: ['A'] }, fuse: {}, unknown: [] });
   });
@@ -117,8 +131,19 @@ describe('parseOptions', () => {
   test.each([
     ['upperdir=U', 'upperdir needs workdir: an empty directory on the same filesystem (-o workdir=DIR)'],
     ['upperdir=', 'upperdir needs a path: upperdir=PATH'],
-    ['lowerdir=B::C', 'lowerdir=B::C has an empty path (data-only layers, after a double colon, are not supported)'],
     ['lowerdir=:B', 'lowerdir=:B has an empty path'],
+    ['lowerdir=B:', 'lowerdir=B: has an empty path'],
+    ['lowerdir=B::', 'lowerdir=B:: has an empty path'],
+    ['lowerdir=B:::C', 'lowerdir=B:::C has an empty path'],
+    ['lowerdir=::C', 'lowerdir=::C has an empty path'],
+    [
+      'lowerdir=B::C:D',
+      'lowerdir=B::C:D: the layer D follows a data-only one; data-only layers come last, each after a double colon',
+    ],
+    [
+      'datadir+=B,lowerdir+=C',
+      'lowerdir+=C: the layer C follows a data-only one; data-only layers come last, each after a double colon',
+    ],
     ['timeout=soon', 'timeout=soon is not a number of seconds'],
     ['squash_to_uid=-1', 'squash_to_uid=-1 is not a number from 0 to 4294967295'],
     ['squash_to_uid=4294967296', 'squash_to_uid=4294967296 is not a number from 0 to 4294967295'],
@@ -128,11 +153,31 @@ describe('parseOptions', () => {
     ['backend=x', 'backend=x is not one of device, fuse-native'],
     ['noacl=maybe', 'noacl=maybe is neither 0 nor 1'],
     ['xattr_permissions=2', 'xattr_permissions=2 is not supported: owners and modes are kept in the files themselves'],
-    ['nfs_export=on', 'nfs_export=on is not supported: the union cannot be exported by file handles'],
-    ['verity=require', 'verity=require is not supported: digests of lower files are not checked'],
-    ['datadir+=/d', 'datadir+=/d is not supported: there are no data-only layers'],
+    ['xino=maybe', 'xino=maybe is none of on, auto and off'],
+    ['uuid=x', 'uuid=x is none of null, off, on and auto'],
+    ['verity=sha256', 'verity=sha256 is none of off, on and require'],
+    ['redirect_dir=1', 'redirect_dir=1 is none of on, follow, nofollow and off'],
+    [
+      'nooverride_creds',
+      'nooverride_creds= is not supported: the layers are accessed with the rights of the daemon, not of the caller',
+    ],
   ])('%s is an error that says why', (text, message) => {
     expect(() => overlayOf(text)).toThrow(new OptionError(message));
+  });
+
+  const UPPER = 'upperdir=U,workdir=W';
+  test.each([
+    `${UPPER},metacopy=on,redirect_dir=off`,
+    `${UPPER},metacopy=on,redirect_dir=follow`,
+    'metacopy=on,redirect_dir=nofollow',
+    `${UPPER},userxattr,redirect_dir=on`,
+    `${UPPER},userxattr,redirect_dir=follow`,
+    `${UPPER},userxattr,redirect_dir=off`,
+    `${UPPER},userxattr,metacopy=on`,
+  ])('%s conflict, as in overlayfs', (text) => {
+    const named = text.replace(`${UPPER},`, '');
+    expect(() => overlayOf(text)).toThrow(OptionError);
+    expect(() => overlayOf(text)).toThrow(`conflicting options: ${named} (`);
   });
 
   test('no lowerdir at all is an error', () => {

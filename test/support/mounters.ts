@@ -19,6 +19,8 @@ import {
 export interface Layers {
   /** The topmost first. */
   readonly lowers: readonly string[];
+  /** How many of the lowest are data-only. */
+  readonly dataOnly?: number;
   readonly upper?: string;
   readonly work?: string;
   readonly options?: readonly string[];
@@ -52,7 +54,9 @@ export interface Mounter {
 function mountOptions(layers: Layers, own: readonly string[]): string {
   const given = layers.options ?? [];
   const names = given.map(nameOf);
-  const parts = [`lowerdir=${layers.lowers.join(':')}`];
+  const regular = layers.lowers.length - (layers.dataOnly ?? 0);
+  const dataOnly = layers.lowers.slice(regular).map((lower) => `::${lower}`);
+  const parts = [`lowerdir=${layers.lowers.slice(0, regular).join(':')}${dataOnly.join('')}`];
   if (layers.upper !== undefined) parts.push(`upperdir=${layers.upper}`, `workdir=${layers.work}`);
   return [...parts, ...own.filter((option) => !names.includes(nameOf(option))), ...given].join(',');
 }
