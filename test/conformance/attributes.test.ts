@@ -1,4 +1,5 @@
 import { expect } from 'vitest';
+import { LIMITS } from '../../fs/libfuse/limits.ts';
 import { errnoOf } from '../support/agent.ts';
 import { type Status } from '../support/structures.ts';
 import { directory, file, snapshot, symlink } from '../support/tree.ts';
@@ -209,6 +210,41 @@ const rows: readonly Row[] = [
       await root.chmod(at('a'), 0o600);
       expect((await root.stat(at('a'))).size).toBe(65_536);
       expect((await root.stat(at('a'))).blocks).toBeGreaterThanOrEqual(128);
+    },
+  },
+  {
+    name: 'statx tells the birth time of upper and lower files, that a change leaves',
+    differs: { 'fuse-native': LIMITS.birthTime },
+    lowers: [{ low: 'x', d: {} }],
+    upper: { up: 'y' },
+    async run({ root, at, lower, upper }) {
+      expect((await root.stat(at('low'))).btime).toBe((await root.stat(lower(0, 'low'))).btime);
+      const before = await root.stat(at('up'));
+      expect(before.btime).toBe((await root.stat(upper('up'))).btime);
+      expect(before.btime).toBeLessThanOrEqual(before.ctime);
+      await root.put(at('up'), 'changed');
+      await root.utimens(at('up'), OLD, OLD);
+      expect((await root.stat(at('up'))).btime).toBe(before.btime);
+      await root.mkdir(at('new'));
+      expect((await root.stat(at('new'))).btime).toBeGreaterThanOrEqual(before.btime ?? 0n);
+    },
+  },
+  {
+    name: 'reading files and symlinks and listing directories leaves all atimes of a lower layer',
+    lowers: [{ d: directory({ a: file('x', { mtime: OLD }), s: symlink('a'), e: {} }, { mtime: OLD }) }],
+    async run({ root, at, lower }) {
+      const names = ['d', 'd/a', 'd/s', 'd/e'];
+      const before = await Promise.all(names.map((name) => root.stat(lower(0, name))));
+      await root.text(at('d/a'));
+      await root.readlink(at('d/s'));
+      await root.names(at('d'));
+      await root.names(at('d/e'));
+      const after = await Promise.all(names.map((name) => root.stat(lower(0, name))));
+      const times = (all: readonly Status[]) => all.map(({ atime }) => atime);
+      // A symlink is read without a descriptor that could ask for O_NOATIME, in overlayfs as well.
+      expect(times(after).filter((_, index) => names[index] !== 'd/s')).toEqual(
+        times(before).filter((_, index) => names[index] !== 'd/s'),
+      );
     },
   },
   {

@@ -22,6 +22,10 @@ const STRANGE = [
   '%s%n',
 ];
 
+const BYTES = Array.from({ length: 256 }, (_, byte) => String.fromCharCode(byte)).filter(
+  (byte) => !'\0/'.includes(byte),
+);
+
 const rows: readonly Row[] = [
   {
     name: 'strange names are made, found, listed, renamed and removed, byte for byte',
@@ -101,6 +105,48 @@ const rows: readonly Row[] = [
       await root.put('f', 'deep');
       expect(await root.text('f')).toBe('deep');
       expect(await errnoOf(root.stat(at(Array(30).fill(part).join('/'))))).toBe('ENAMETOOLONG');
+    },
+  },
+  {
+    name: 'a name of each byte alone and within another, but NUL and /, in lower and upper',
+    lowers: [Object.fromEntries(BYTES.map((byte) => [`${byte}l`, byte]))],
+    async run({ root, at }) {
+      for (const byte of BYTES) if (byte !== '.') await root.mknod(at(byte), 0o100644);
+      for (const byte of BYTES) await root.put(at(`${byte}l`), `${byte}${byte}`);
+    },
+    async after({ root, at }) {
+      const names = BYTES.flatMap((byte) => (byte === '.' ? [`${byte}l`] : [byte, `${byte}l`]));
+      expect(await root.names(at())).toEqual(names.sort());
+      for (const byte of BYTES) expect(await root.text(at(`${byte}l`))).toBe(`${byte}${byte}`);
+    },
+  },
+  {
+    name: 'a path of 4,095 bytes leads to its file, one of 4,096 is ENAMETOOLONG',
+    lowers: [{}],
+    async run({ root, at }) {
+      const part = 'p'.repeat(99);
+      let path = '.';
+      await root.chdir(at());
+      // The last name fills what is left of the 4,095 bytes.
+      while (path.length + 100 < 4_095 - 1) {
+        path += `/${part}`;
+        await root.mkdir(path);
+      }
+      const file = `${path}/${'f'.repeat(4_095 - 1 - path.length)}`;
+      expect(file).toHaveLength(4_095);
+      await root.put(file, 'far');
+      expect(await root.text(file)).toBe('far');
+      expect(await errnoOf(root.stat(`${file}x`))).toBe('ENAMETOOLONG');
+    },
+    async after({ root, at }) {
+      await root.chdir(at());
+      let path = '.';
+      for (;;) {
+        const [name] = await root.names(path);
+        if (name?.startsWith('p') !== true) break;
+        path += `/${name}`;
+      }
+      expect(await root.text(`${path}/${(await root.names(path))[0]}`)).toBe('far');
     },
   },
 ];

@@ -1,4 +1,5 @@
 import { expect } from 'vitest';
+import { LIMITS } from '../../fs/libfuse/limits.ts';
 import { errnoOf } from '../support/agent.ts';
 import { directory, hardlink } from '../support/tree.ts';
 import { type Row, conformance } from './suite.ts';
@@ -6,6 +7,7 @@ import { type Row, conformance } from './suite.ts';
 const O_RDONLY = 0;
 const O_RDWR = 2;
 const O_DIRECTORY = 0o200000;
+const OLD = 1_000_000_000_123_456_789n;
 
 const rows: readonly Row[] = [
   {
@@ -211,4 +213,100 @@ const rows: readonly Row[] = [
   },
 ];
 
-conformance('open files', rows);
+const unlinked: readonly Row[] = [
+  {
+    name: 'an unlinked file, upper or lower, takes all that an open file takes',
+    differs: {
+      kernel: 'overlayfs cannot copy up a file that has no name: ENOENT',
+      'fuse-native': LIMITS.times,
+    },
+    needs: ['many ids'],
+    lowers: [{ low: 'content', meta: 'content' }],
+    upper: { up: 'content' },
+    async run({ root, at }) {
+      await root.chmod(at('meta'), 0o640);
+      for (const name of ['low', 'meta', 'up']) {
+        const fd = await root.open(at(name), O_RDWR);
+        await root.unlink(at(name));
+        await root.fchmod(fd, 0o611);
+        await root.fchown(fd, 12, 34);
+        await root.fsetxattr(fd, 'user.x', 'y');
+        await root.ftruncate(fd, 3);
+        await root.futimens(fd, OLD, OLD);
+        expect(await root.fstat(fd)).toMatchObject({ mode: 0o100611, uid: 12, gid: 34, size: 3, mtime: OLD, nlink: 0 });
+        expect(await root.fgetxattr(fd, 'user.x')).toBe('y');
+        expect((await root.pread(fd, 100, 0)).toString()).toBe('con');
+        await root.fsync(fd);
+        await root.close(fd);
+      }
+      expect(await root.names(at())).toEqual([]);
+    },
+  },
+  {
+    name: 'an unlinked lower file that is open for reading only takes xattrs, owner and mode',
+    differs: {
+      kernel: 'overlayfs cannot copy up a file that has no name: ENOENT',
+      'fuse-native': LIMITS.times,
+    },
+    lowers: [{ a: 'content' }],
+    async run({ root, at }) {
+      const fd = await root.open(at('a'), O_RDONLY);
+      await root.unlink(at('a'));
+      await root.fsetxattr(fd, 'user.x', 'y');
+      await root.fchmod(fd, 0o600);
+      expect(await root.fgetxattr(fd, 'user.x')).toBe('y');
+      expect((await root.pread(fd, 100, 0)).toString()).toBe('content');
+    },
+  },
+  {
+    name: 'a removed upper directory that is open takes mode, owner, times and xattrs, and nothing can be made in it',
+    differs: { 'fuse-native': LIMITS.removedDirectories },
+    needs: ['many ids'],
+    lowers: [{}],
+    async run({ root, at }) {
+      await root.mkdir(at('d'));
+      const fd = await root.open(at('d'), O_DIRECTORY);
+      await root.rmdir(at('d'));
+      await root.fchmod(fd, 0o711);
+      await root.fchown(fd, 12, 34);
+      await root.fsetxattr(fd, 'user.x', 'y');
+      await root.futimens(fd, OLD, OLD);
+      expect(await root.fstat(fd)).toMatchObject({ mode: 0o040711, uid: 12, gid: 34, mtime: OLD, nlink: 0 });
+      expect(await root.fgetxattr(fd, 'user.x')).toBe('y');
+      const below = `/proc/self/fd/${fd}/x`;
+      for (const call of [root.put(below, '', 0o101), root.mkdir(below), root.symlink('t', below), root.stat(below)])
+        expect(await errnoOf(call)).toBe('ENOENT');
+      await root.fsync(fd);
+    },
+  },
+  {
+    name: 'a directory that was emptied and removed while it is open lists nothing, one renamed lists on',
+    differs: { 'fuse-native': LIMITS.removedDirectories },
+    lowers: [{ gone: { a: '', b: '' }, moved: { c: '' } }],
+    async run({ root, at }) {
+      const gone = await root.open(at('gone'), O_DIRECTORY);
+      const moved = await root.open(at('moved'), O_DIRECTORY);
+      for (const name of ['gone/a', 'gone/b']) await root.unlink(at(name));
+      await root.rmdir(at('gone'));
+      await root.rename(at('moved'), at('gone'));
+      expect(await errnoOf(root.getdents(gone))).toBe('ENOENT');
+      await root.put(`/proc/self/fd/${moved}/d`, 'new');
+      const names = (await root.listOpen(moved)).map(({ name }) => name).sort();
+      expect(names).toEqual(['.', '..', 'c', 'd']);
+      expect(await root.text(at('gone/d'))).toBe('new');
+    },
+  },
+  {
+    name: 'a directory that is open is reached by openat beneath it after its parent was renamed',
+    lowers: [{ p: { d: { f: 'x' } } }],
+    async run({ root, at }) {
+      const fd = await root.open(at('p/d'), O_DIRECTORY);
+      await root.rename(at('p'), at('q'));
+      expect(await root.text(`/proc/self/fd/${fd}/f`)).toBe('x');
+      await root.put(`/proc/self/fd/${fd}/f`, 'y');
+      expect(await root.text(at('q/d/f'))).toBe('y');
+    },
+  },
+];
+
+conformance('open files', [...rows, ...unlinked]);
