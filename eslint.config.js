@@ -6,15 +6,25 @@ import tseslint from 'typescript-eslint';
 const zone = (target, from, message, except = []) => ({ target, from, message, except });
 const users = ['./runner', './cli'];
 const seam = ['./sys', './filesystem.ts'];
+// What layers look like on disk: the union and those who make and read layers agree on it.
+const format = './layer-format.ts';
 
 const boundaries = [
   zone('./fs', users, 'fs does not know its users'),
   zone('./fs/sys', './fs', 'fs/sys imports nothing of ours', ['./sys']),
   zone('./fs/fuse', './fs', 'fs/fuse imports fs/sys and the filesystem interface', [...seam, './fuse']),
   zone('./fs/libfuse', './fs', 'fs/libfuse imports fs/sys and the filesystem interface', [...seam, './libfuse']),
-  zone('./fs/overlay', './fs', 'fs/overlay imports fs/sys and the filesystem interface', [...seam, './overlay']),
+  zone('./fs/overlay', './fs', 'fs/overlay imports fs/sys, the filesystem interface and the format of layers', [
+    ...seam,
+    format,
+    './overlay',
+  ]),
   zone('./runner', './cli', 'runner does not know the command line'),
-  zone('./runner', './fs', 'runner imports fs/index.ts and fs/sys', ['./sys', './index.ts']),
+  zone('./runner', './fs', 'runner imports fs/index.ts, fs/sys and the format of layers', [
+    './sys',
+    './index.ts',
+    format,
+  ]),
   zone('./cli', './fs', 'cli imports runner and fs/index.ts', ['./index.ts']),
   zone(['./fs', ...users], ['./test', './bench'], 'nobody imports test or bench'),
 ];

@@ -6,7 +6,7 @@ import { Memory } from '../sys/memory.ts';
 import { Times } from '../sys/metadata.ts';
 import { getxattr, setxattr, xattrNames } from '../sys/xattr.ts';
 import { chmodReal, chownReal, utimesReal } from './real-file.ts';
-import { isOwnXattr } from './whiteout.ts';
+import { isOwnXattr } from '../layer-format.ts';
 
 // XATTR_SIZE_MAX of linux/limits.h.
 const value = new Memory(65536);

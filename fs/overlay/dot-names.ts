@@ -6,7 +6,7 @@ import { statat } from '../sys/file.ts';
 import { setxattrText } from '../sys/xattr.ts';
 import { type Inode } from './inode.ts';
 import { type Union } from './union.ts';
-import { PLAIN_XATTRS, hasDotForm, isDotMetaName } from './whiteout.ts';
+import { PLAIN_XATTRS, hasDotForm, isDotMetaName } from '../layer-format.ts';
 
 // Names of the form `.wh.NAME` as a user's own. Where whiteouts are devices they are names like any other, as in
 // overlayfs; so that such a file is not taken for a whiteout later, it bears a mark before it bears the name.

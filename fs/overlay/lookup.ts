@@ -16,7 +16,7 @@ import { RealDirectory } from './real-directory.ts';
 import { statReal } from './real-file.ts';
 import { stackLowers } from './stack.ts';
 import { type Union } from './union.ts';
-import { hasDotForm } from './whiteout.ts';
+import { hasDotForm } from '../layer-format.ts';
 
 /** The union has no file of this name. */
 export const ABSENT = 0;

@@ -2,7 +2,7 @@ import { type ByteString } from '../sys/bytes.ts';
 import { SELF, getxattrText, xattrNames } from '../sys/xattr.ts';
 import { type RealDirectory } from './real-directory.ts';
 import { type Union } from './union.ts';
-import { DOT_OPAQUE, OPAQUE_XATTRS, isDotMark } from './whiteout.ts';
+import { DOT_OPAQUE, OPAQUE_XATTRS, isDotMark } from '../layer-format.ts';
 
 /**
  * Reads what a directory says of the layers below it, once: opaque in any form, the form of whiteouts in it, and where

@@ -9,7 +9,7 @@ import { readMarks } from './marks.ts';
 import { openWithoutTrace } from './real-file.ts';
 import { type RealDirectory } from './real-directory.ts';
 import { type Union } from './union.ts';
-import { DOT_WHITEOUT, hasDotForm, hiddenBy, isDotMark, isWhiteoutDevice, isXattrWhiteout } from './whiteout.ts';
+import { DOT_WHITEOUT, hasDotForm, hiddenBy, isDotMark, isWhiteoutDevice, isXattrWhiteout } from '../layer-format.ts';
 
 /** The index of a directory whose entries are too many to be kept. */
 const TOO_LARGE = 0;

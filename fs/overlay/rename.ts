@@ -37,7 +37,7 @@ import {
   writeOpaque,
   writeRedirect,
 } from './upper-format.ts';
-import { DOT_OPAQUE } from './whiteout.ts';
+import { DOT_OPAQUE } from '../layer-format.ts';
 
 /** One end of a rename: a name, and what the union knows of it. */
 class End {

@@ -17,7 +17,7 @@ import { COUNTER } from './options.ts';
 import { isProtected } from './protection.ts';
 import { discard } from './discard.ts';
 import { type Union } from './union.ts';
-import { DOT_OPAQUE, DOT_WHITEOUT, OPAQUE_XATTRS } from './whiteout.ts';
+import { DOT_OPAQUE, DOT_WHITEOUT, OPAQUE_XATTRS } from '../layer-format.ts';
 
 // What the union writes into the upper to hide lower layers, in the first form that the upper's filesystem takes.
 

@@ -6,7 +6,7 @@ import { METADATA } from './copy-limit.ts';
 import { ensureUpper } from './copy-up.ts';
 import { type Inode } from './inode.ts';
 import { type Union } from './union.ts';
-import { isOwnXattr } from './whiteout.ts';
+import { isOwnXattr } from '../layer-format.ts';
 
 // XATTR_LIST_MAX of linux/limits.h.
 const list = new Memory(65536);

@@ -2,7 +2,8 @@ import { type ByteString, toText } from '../../fs/sys/bytes.ts';
 import { O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from '../../fs/sys/constants.ts';
 import { check } from '../../fs/sys/errno.ts';
 import { close, openat } from '../../fs/sys/file.ts';
-import { DirectoryStack, entryIn, isOpaque, namesIn } from './layer-view.ts';
+import { isOpaque } from '../../fs/layer-format.ts';
+import { DirectoryStack, entryIn, namesIn } from './layer-view.ts';
 
 /** One line of `lamina diff`: added, changed or deleted, in docker's letters. */
 export interface Change {

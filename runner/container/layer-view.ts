@@ -1,3 +1,12 @@
+import {
+  DOT_WHITEOUT,
+  hasDotForm,
+  hiddenBy,
+  isDotMark,
+  isOpaque,
+  isWhiteoutDevice,
+  isXattrWhiteout,
+} from '../../fs/layer-format.ts';
 import { Attr } from '../../fs/sys/attr.ts';
 import { type ByteString, toText } from '../../fs/sys/bytes.ts';
 import {
@@ -5,7 +14,6 @@ import {
   O_DIRECTORY,
   O_NOFOLLOW,
   O_RDONLY,
-  S_IFCHR,
   S_IFDIR,
   S_IFLNK,
   S_IFMT,
@@ -15,16 +23,9 @@ import { readDirectory } from '../../fs/sys/directory.ts';
 import { ENOENT, ENOTDIR, check } from '../../fs/sys/errno.ts';
 import { close, openat, readlinkat, statat } from '../../fs/sys/file.ts';
 import { Memory } from '../../fs/sys/memory.ts';
-import { SELF, getxattrText } from '../../fs/sys/xattr.ts';
 
 // Layers read as what their union shows, without mounting it: for a container that does not run, and for what must be
 // known before it does.
-
-const DOT_WHITEOUT = '.wh.';
-const DOT_META = '.wh..wh.';
-const DOT_OPAQUE = '.wh..wh..opq';
-const OPAQUE_XATTRS = ['trusted.overlay.opaque', 'user.overlay.opaque', 'user.fuseoverlayfs.opaque'];
-const WHITEOUT_XATTRS = ['trusted.overlay.whiteout', 'user.overlay.whiteout'];
 
 const OPEN = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
@@ -36,28 +37,18 @@ const attr = new Attr();
 /** @param directory an open directory of a layer. */
 export function entryIn(directory: number, name: ByteString): LayerEntry {
   const status = statat(directory, name, attr);
-  if (status === -ENOENT || status === -ENOTDIR) {
-    return statat(directory, `${DOT_WHITEOUT}${name}`, attr) === 0 ? 'whiteout' : 'absent';
-  }
+  if (status === -ENOENT || status === -ENOTDIR) return isHidden(directory, name) ? 'whiteout' : 'absent';
   check(status, `look at ${toText(name)} in a layer`);
+  if (hasDotForm(name) && isDotMark(directory, name)) return isHidden(directory, name) ? 'whiteout' : 'absent';
   const type = attr.mode & S_IFMT;
   if (type === S_IFDIR) return 'directory';
   if (type === S_IFLNK) return 'symlink';
-  if (type === S_IFCHR && attr.rdevMajor === 0 && attr.rdevMinor === 0) return 'whiteout';
-  const isMarked = type === S_IFREG && attr.size === 0 && hasXattr(directory, name, WHITEOUT_XATTRS);
-  return isMarked ? 'whiteout' : 'other';
+  if (isWhiteoutDevice(attr)) return 'whiteout';
+  return type === S_IFREG && attr.size === 0 && isXattrWhiteout(directory, name) ? 'whiteout' : 'other';
 }
 
-function hasXattr(directory: number, name: ByteString, xattrs: readonly ByteString[], value?: string): boolean {
-  return xattrs.some((xattr) => {
-    const found = getxattrText(directory, name, xattr);
-    return typeof found === 'string' && (value === undefined || found === value);
-  });
-}
-
-/** Whether an open directory hides what layers below have in it. */
-export function isOpaque(directory: number): boolean {
-  return hasXattr(directory, SELF, OPAQUE_XATTRS, 'y') || statat(directory, DOT_OPAQUE, attr) === 0;
+function isHidden(directory: number, name: ByteString): boolean {
+  return isDotMark(directory, DOT_WHITEOUT + name);
 }
 
 /** The names that an open directory of a layer has or hides; marks are given by the name that they hide. */
@@ -65,8 +56,9 @@ export function namesIn(directory: number): Set<ByteString> {
   const names = new Set<ByteString>();
   const fresh = check(openat(directory, '.', OPEN), 'open a directory of a layer');
   const status = readDirectory(fresh, (name) => {
-    if (name.startsWith(DOT_META)) return;
-    names.add(name.startsWith(DOT_WHITEOUT) ? name.slice(DOT_WHITEOUT.length) : name);
+    const mark = hasDotForm(name) && isDotMark(directory, name);
+    const shown = mark ? hiddenBy(name) : name;
+    if (shown !== undefined) names.add(shown);
   });
   close(fresh);
   check(status, 'read a directory of a layer');
@@ -112,7 +104,7 @@ export class DirectoryStack {
       }
       const directory = check(openat(fd, name, OPEN), `open directory ${toText(name)} of a layer`);
       merged.push(directory);
-      if (isOpaque(directory) || statat(fd, `${DOT_WHITEOUT}${name}`, attr) === 0) break;
+      if (isOpaque(directory) || isHidden(fd, name)) break;
     }
     return merged.length === 0 ? { kind: 'absent' } : { kind: 'directory', stack: new DirectoryStack(merged) };
   }

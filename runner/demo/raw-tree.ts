@@ -2,7 +2,8 @@ import { type ByteString, toText } from '../../fs/sys/bytes.ts';
 import { O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from '../../fs/sys/constants.ts';
 import { check } from '../../fs/sys/errno.ts';
 import { close, openat } from '../../fs/sys/file.ts';
-import { entryIn, isOpaque, namesIn } from '../container/layer-view.ts';
+import { isOpaque } from '../../fs/layer-format.ts';
+import { entryIn, namesIn } from '../container/layer-view.ts';
 
 const OPEN = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 

@@ -9,7 +9,7 @@ import { type Digest, hexOf, isDigest } from './digest.ts';
 import { syncDirectory, syncFilesystem, writeDurably } from './durable-file.ts';
 import { asObject, asSize, parseJson } from './json.ts';
 import { type Scratch } from './scratch.ts';
-import { isOpaque } from './whiteouts.ts';
+import { isOpaque } from '../../fs/layer-format.ts';
 
 const RECORD_SUFFIX = '.json';
 

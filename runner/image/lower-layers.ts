@@ -7,7 +7,7 @@ import { Memory } from '../../fs/sys/memory.ts';
 import { getxattr, xattrNames, SELF } from '../../fs/sys/xattr.ts';
 import { openDirectory } from './directory-walker.ts';
 import { isReservedXattr, type Metadata, readKeptOwner, type Xattrs } from './entry-metadata.ts';
-import { isOpaque } from './whiteouts.ts';
+import { isOpaque } from '../../fs/layer-format.ts';
 
 /** What lower layers, taken together, have at a path. */
 export type LowerFile =

@@ -1,16 +1,13 @@
+import { DOT_OPAQUE, DOT_WHITEOUT, OPAQUE_XATTRS, isOpaque } from '../../fs/layer-format.ts';
 import { type ByteString } from '../../fs/sys/bytes.ts';
 import { O_CLOEXEC, O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY, S_IFCHR } from '../../fs/sys/constants.ts';
 import { check, EOPNOTSUPP, EPERM } from '../../fs/sys/errno.ts';
 import { close, mknodat, openat, statat, unlinkat } from '../../fs/sys/file.ts';
 import { Attr } from '../../fs/sys/attr.ts';
-import { getxattrText, SELF, setxattrText } from '../../fs/sys/xattr.ts';
+import { SELF, setxattrText } from '../../fs/sys/xattr.ts';
 
-/** overlayfs's marks of an opaque directory: the second is for mounts without rights in the initial namespace. */
-const OPAQUE_XATTRS = ['trusted.overlay.opaque', 'user.overlay.opaque', 'user.fuseoverlayfs.opaque'] as const;
 const XATTR_PREFIXES = ['trusted.overlay.', 'user.overlay.'] as const;
-const DOT_WHITEOUT = '.wh.';
 const NAME_MAX = 255;
-const OPAQUE_FILE = '.wh..wh..opq';
 const attr = new Attr();
 const CREATE = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
 
@@ -52,10 +49,5 @@ export function makeOpaque(fd: number): void {
     if (status !== -EPERM && status !== -EOPNOTSUPP) check(status, 'mark a directory opaque');
   }
   // It may be there: a layer can make a directory opaque, and white out what was under its name before.
-  if (statat(fd, OPAQUE_FILE, attr) !== 0) makeFile(fd, OPAQUE_FILE);
-}
-
-/** Whether lower layers' files in the open directory `fd` are hidden. */
-export function isOpaque(fd: number): boolean {
-  return OPAQUE_XATTRS.some((xattr) => getxattrText(fd, SELF, xattr) === 'y') || statat(fd, OPAQUE_FILE, attr) === 0;
+  if (statat(fd, DOT_OPAQUE, attr) !== 0) makeFile(fd, DOT_OPAQUE);
 }

@@ -175,6 +175,22 @@ describe('layers read without a mount', () => {
     expect(lines()).toEqual(['C /a', 'D /a/one', 'D /b', 'C /c']);
   });
 
+  test('diffLayers shows a file named .wh.NAME that has content as the file that it is', () => {
+    put('bottom/b');
+    put('top/.wh.b', 'content');
+    expect(lines()).toEqual(['A /.wh.b']);
+  });
+
+  test.skipIf(missing)(
+    titled('diffLayers shows a file named .wh.NAME that bears the mark of a user’s own', missing),
+    () => {
+      put('bottom/b');
+      put('top/.wh.b');
+      execFileSync('setfattr', ['-n', 'trusted.overlay.plain', '-v', 'y', layer('top/.wh.b')]);
+      expect(lines()).toEqual(['A /.wh.b']);
+    },
+  );
+
   test('diffLayers names bytes that are not UTF-8 as they are', () => {
     writeFileSync(Buffer.concat([Buffer.from(`${layer('top')}/`), Buffer.from([0xff, 0x80])]), '');
     expect(lines()).toEqual(['A /\xff\x80']);

@@ -1,10 +1,11 @@
-import { type Attr, Attr as AttrBuffer } from '../sys/attr.ts';
-import { type ByteString } from '../sys/bytes.ts';
-import { S_IFCHR, S_IFMT, S_IFREG } from '../sys/constants.ts';
-import { statat } from '../sys/file.ts';
-import { getxattrText } from '../sys/xattr.ts';
+import { type Attr, Attr as AttrBuffer } from './sys/attr.ts';
+import { type ByteString } from './sys/bytes.ts';
+import { S_IFCHR, S_IFMT, S_IFREG } from './sys/constants.ts';
+import { statat } from './sys/file.ts';
+import { SELF, getxattrText } from './sys/xattr.ts';
 
-// Forms on disk. Read: all. Written: what the upper allows; see `UpperFormat`.
+// What layers have on disk to hide what is below, in the forms of overlayfs, fuse-overlayfs and AUFS. All are read; which
+// is written depends on what the filesystem takes.
 
 /** AUFS's prefix: `.wh.NAME` hides NAME in the layers below. */
 export const DOT_WHITEOUT = '.wh.';
@@ -54,6 +55,11 @@ export function hiddenBy(name: ByteString): ByteString | undefined {
   if (isDotMetaName(name)) return undefined;
   const hidden = name.slice(DOT_WHITEOUT.length);
   return hidden === '' || hidden === '.' || hidden === '..' ? undefined : hidden;
+}
+
+/** Whether an open directory hides all that the layers below have in it. */
+export function isOpaque(fd: number): boolean {
+  return OPAQUE_XATTRS.some((xattr) => getxattrText(fd, SELF, xattr) === 'y') || isDotMark(fd, DOT_OPAQUE);
 }
 
 /** Character device 0:0, overlayfs's whiteout (fs/overlayfs/util.c, ovl_is_whiteout). */
