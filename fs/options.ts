@@ -126,7 +126,7 @@ const ACCEPTED = [
   ...['threaded', 'writeback', 'fast_ino', 'ino32_t', 'context', 'fscontext', 'defcontext', 'rootcontext'],
   ...['allow_root', 'default_permissions', 'kernel_cache', 'auto_cache', 'max_write', 'max_read', 'max_background'],
   ...['splice_read', 'splice_write', 'splice_move', 'no_splice_read', 'no_splice_write', 'no_splice_move'],
-  ...['big_writes', 'subtype', 'nonempty', 'async', 'sync', 'dirsync', 'rw', 'relatime', 'strictatime', 'norelatime'],
+  ...['big_writes', 'subtype', 'nonempty', 'async', 'sync', 'dirsync', 'rw'],
   ...[
     'auto',
     'noauto',
@@ -154,6 +154,17 @@ const setFuse =
   (draft) =>
     change(draft.fuse);
 
+/** The kernel leaves the atimes of a FUSE mount to us (S_NOATIME), whatever its mount flags show. */
+const setAtime =
+  (changes: boolean): Apply =>
+  (draft) =>
+    void (draft.fuse.atime = draft.overlay.atime = changes);
+
+const setDirectoryAtime =
+  (changes: boolean): Apply =>
+  (draft) =>
+    void (draft.fuse.diratime = draft.overlay.directoryAtime = changes);
+
 const FUSE: Readonly<Record<string, Apply>> = {
   backend: (draft, value) => void (draft.fuse.backend = parseBackend(value)),
   fsname: (draft, value, name) => void (draft.fuse.fsname = parsePath(value, name)),
@@ -164,10 +175,14 @@ const FUSE: Readonly<Record<string, Apply>> = {
   nodev: setFuse((fuse) => (fuse.dev = false)),
   exec: setFuse((fuse) => (fuse.exec = true)),
   noexec: setFuse((fuse) => (fuse.exec = false)),
-  atime: setFuse((fuse) => (fuse.atime = true)),
-  noatime: setFuse((fuse) => (fuse.atime = false)),
-  diratime: setFuse((fuse) => (fuse.diratime = true)),
-  nodiratime: setFuse((fuse) => (fuse.diratime = false)),
+  atime: setAtime(true),
+  noatime: setAtime(false),
+  // How often is for the upper's own mount to say.
+  relatime: setAtime(true),
+  norelatime: setAtime(true),
+  strictatime: setAtime(true),
+  diratime: setDirectoryAtime(true),
+  nodiratime: setDirectoryAtime(false),
   allow_other: setFuse((fuse) => (fuse.allowOther = true)),
   private: setFuse((fuse) => (fuse.propagation = 'private')),
   rprivate: setFuse((fuse) => (fuse.propagation = 'rprivate')),
@@ -238,6 +253,8 @@ export function parseOptions(strings: readonly ByteString[], volatileMark: boole
   if (draft.volatileMark && volatileMark) draft.overlay.volatile = true;
   else if (draft.volatileMark) draft.overlay.noSync = true;
   const { overlay } = draft;
+  // A read-only mount changes no atime.
+  if (draft.fuse.readOnly === true && overlay.atime === true) overlay.atime = false;
   // Without an upper nothing can change; overlayfs ignores a workdir then.
   if (overlay.upper === undefined) delete overlay.work;
   return { overlay, fuse: draft.fuse, unknown };

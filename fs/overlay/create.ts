@@ -8,6 +8,7 @@ import {
   O_CREAT,
   O_DIRECT,
   O_EXCL,
+  O_NOATIME,
   O_NOFOLLOW,
   O_RDWR,
   O_TMPFILE,
@@ -262,7 +263,7 @@ export function createFile(
     return failed;
   }
   const kept = flags & (O_ACCMODE | O_DIRECT);
-  const fd = openat(dirfd, name, kept | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode & 0o7777);
+  const fd = openat(dirfd, name, kept | quietly(union) | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode & 0o7777);
   if (fd < 0) {
     // A filesystem without O_DIRECT refuses the open after it has made the file.
     if (fd === -EINVAL && kept > O_ACCMODE) union.indexes.drop(parent);
@@ -299,6 +300,11 @@ function openExisting(
   return statInode(union, inode, entry.attr);
 }
 
+/** A new file is ours until it is given away: O_NOATIME cannot be refused. */
+function quietly(union: Union): number {
+  return union.upper?.keepsAccessTimes === true ? 0 : O_NOATIME;
+}
+
 /** O_TMPFILE: a file in the upper that has no name until it is linked. */
 export function createTemporary(
   union: Union,
@@ -316,7 +322,7 @@ export function createTemporary(
   if (parent.upper === undefined) return -EIO;
   setUmask(caller.umask);
   const kept = O_RDWR | (flags & O_DIRECT);
-  const openFlags = kept | O_TMPFILE | O_CLOEXEC | (flags & O_EXCL);
+  const openFlags = kept | quietly(union) | O_TMPFILE | O_CLOEXEC | (flags & O_EXCL);
   const fd = openat(union.fds.fd(parent.upper), '.', openFlags, mode & 0o7777);
   if (fd < 0) return fd;
   const owned = fstat(fd, entry.attr) || giveTo(union, caller, parent, fd, SELF, entry.attr);

@@ -2,7 +2,8 @@ import { O_CLOEXEC } from '../sys/constants.ts';
 import { EMFILE } from '../sys/errno.ts';
 import { close, dup3 } from '../sys/file.ts';
 import { type Inode } from './inode.ts';
-import { openReal } from './real-file.ts';
+import { type Layer } from './layer.ts';
+import { openForReading } from './real-file.ts';
 import { type Union } from './union.ts';
 
 /**
@@ -10,15 +11,21 @@ import { type Union } from './union.ts';
  * copy under the same number.
  */
 export function reopenHandles(union: Union, inode: Inode): void {
+  const { upper } = union;
+  if (upper === undefined) return;
   for (let handle = inode.handles; handle !== undefined; handle = handle.next) {
-    let fd = openReal(union.dirfdOf(inode), union.nameOf(inode), handle.flags);
+    let fd = openAgain(union, upper, inode, handle.flags);
     if (fd === -EMFILE) {
       union.fds.clear();
-      fd = openReal(union.dirfdOf(inode), union.nameOf(inode), handle.flags);
+      fd = openAgain(union, upper, inode, handle.flags);
     }
     if (fd < 0) continue;
     // O_DIRECT, too, goes with the descriptor that takes the number over.
     dup3(fd, handle.fd, O_CLOEXEC);
     close(fd);
   }
+}
+
+function openAgain(union: Union, upper: Layer, inode: Inode, flags: number): number {
+  return openForReading(upper, union.dirfdOf(inode), union.nameOf(inode), flags);
 }

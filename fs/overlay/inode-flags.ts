@@ -30,7 +30,11 @@ export function controlInode(union: Union, inode: Inode, fd: number, request: nu
       if (union.upper === undefined) return -EROFS;
       // A metacopy's open file is the one below, which is not to be changed.
       const raised = ensureUpper(union, inode) || ensureData(union, inode, ALL);
-      return raised < 0 ? raised : control(union, inode, fd, request, address);
+      if (raised < 0) return raised;
+      const changed = control(union, inode, fd, request, address);
+      // The kernel does not expect a new ctime.
+      if (changed >= 0) union.attributesChanged(inode);
+      return changed;
     }
     default:
       return -ENOTTY;

@@ -22,6 +22,8 @@ export class Layer {
   readonly linked = new Map<number, Inode>();
   /** In the upper: st_ino that a copied-up file keeps showing, by its real inode number. */
   readonly keptInos = new Map<number, number>();
+  /** Reading changes the atimes of its files, as often as its own mount has it. */
+  keepsAccessTimes = false;
   /** O_NOATIME was refused once (not the owner, no CAP_FOWNER): reads change atimes, as everywhere else. */
   refusesNoAtime = false;
   /** FICLONE from this layer to the upper was refused once. */

@@ -1,6 +1,7 @@
 import { type Opened } from '../filesystem.ts';
 import { O_ACCMODE, O_APPEND, O_DIRECT, O_NONBLOCK, O_RDONLY, O_TRUNC, S_IFREG } from '../sys/constants.ts';
 import { EISDIR, ENXIO, EPERM, EROFS } from '../sys/errno.ts';
+import { noteAccess } from './access-time.ts';
 import { ALL, APPENDING } from './copy-limit.ts';
 import { ensureUpper } from './copy-up.ts';
 import { type Inode } from './inode.ts';
@@ -28,6 +29,7 @@ export function openInode(union: Union, inode: Inode, flags: number, opened: Ope
     fd = openData(union, inode, kept | O_NONBLOCK);
   }
   if (fd < 0) return fd;
+  noteAccess(union, inode, fd, kept);
   opened.handle = union.handles.open(inode, fd, kept);
   return 0;
 }

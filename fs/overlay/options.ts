@@ -14,6 +14,10 @@ export interface OverlayOptions {
   readonly timeout?: number;
   /** Directories have a link count of 1. */
   readonly staticNlink?: boolean;
+  /** Reading changes the atime of a file in the upper, as often as the upper's own mount has it. Default false. */
+  readonly atime?: boolean;
+  /** Where `atime` is set, false leaves those of directories. */
+  readonly directoryAtime?: boolean;
   /** No POSIX ACLs. */
   readonly noAcl?: boolean;
   /** No extended attributes for users of the mount. */

@@ -27,6 +27,7 @@ import {
   syncfs,
 } from '../sys/file.ts';
 import { type Memory } from '../sys/memory.ts';
+import { noteDirectoryAccess } from './access-time.ts';
 import { openUpperDirectory } from './copy-up.ts';
 import { controlInode } from './inode-flags.ts';
 import { createFile, createTemporary, grant, linkInode, makeNode } from './create.ts';
@@ -240,6 +241,7 @@ export class OverlayFileSystem implements FileSystem {
     const inode = this.#inode(node);
     if (inode === undefined) return -ESTALE;
     if (!inode.isDirectory) return -ENOTDIR;
+    noteDirectoryAccess(this.#union, inode);
     opened.handle = this.#union.handles.open(inode, -1, O_RDONLY);
     opened.keepCache = this.#isSoleWriter;
     opened.directIo = false;

@@ -31,19 +31,20 @@ export function openReal(dirfd: number, name: ByteString, flags: number): number
   return openat(dirfd, name, flags | O_CLOEXEC | O_NOFOLLOW);
 }
 
-/** Opens a file of `layer` for a user's reads: in a lower layer, they leave no trace. */
+/** Opens a file of `layer` for a user's reads: they leave a trace in the upper alone, where the mount is to have that. */
 export function openForReading(layer: Layer, dirfd: number, name: ByteString, flags: number): number {
-  return layer.writable ? openReal(dirfd, name, flags) : openWithoutTrace(layer, dirfd, name, flags);
+  return layer.keepsAccessTimes ? openReal(dirfd, name, flags) : openWithoutTrace(layer, dirfd, name, flags);
 }
 
 /** Opens a file of `layer` for reading without changing its atime, where that is allowed. */
 export function openWithoutTrace(layer: Layer, dirfd: number, name: ByteString, flags: number): number {
-  if (!layer.refusesNoAtime) {
-    const fd = openReal(dirfd, name, flags | O_NOATIME);
-    if (fd !== -EPERM) return fd;
-    layer.refusesNoAtime = true;
-  }
-  return openReal(dirfd, name, flags);
+  if (layer.refusesNoAtime) return openReal(dirfd, name, flags);
+  const quiet = openReal(dirfd, name, flags | O_NOATIME);
+  if (quiet !== -EPERM) return quiet;
+  const fd = openReal(dirfd, name, flags);
+  // Else the file refuses us for another reason: it is immutable, or append-only.
+  layer.refusesNoAtime = fd >= 0;
+  return fd;
 }
 
 export function linkReal(dirfd: number, name: ByteString, toDirfd: number, toName: ByteString): number {

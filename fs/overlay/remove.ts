@@ -8,6 +8,8 @@ import { type Alias, type Inode } from './inode.ts';
 import { noteLowerLinks, releaseEntry } from './link-index.ts';
 import { ABSENT, resolve } from './lookup.ts';
 import { findEntry, readIndex } from './merge.ts';
+import { isProtected } from './protection.ts';
+import { statReal } from './real-file.ts';
 import { discard } from './discard.ts';
 import { type Union } from './union.ts';
 import { replaceByWhiteout, writeWhiteout } from './upper-format.ts';
@@ -37,7 +39,7 @@ function removeInode(union: Union, inode: Inode, parent: Inode, name: ByteString
   if (inode.parent === undefined && inode.isDirectory) return -EBUSY;
   if (directory) {
     const empty = checkEmpty(union, inode);
-    if (empty < 0) return empty;
+    if (empty < 0) return empty === -ENOTEMPTY ? refuseRemoval(union, parent) : empty;
   }
   const indexed = indexBeforeHiding(union, inode);
   if (indexed < 0) return indexed;
@@ -67,6 +69,12 @@ export function indexBeforeHiding(union: Union, inode: Inode): number {
   if (inode.type !== S_IFREG && !union.keepsTrustedXattrs) return 0;
   const raised = ensureUpper(union, inode);
   return raised === -ENOSPC || raised === -EDQUOT ? 0 : raised;
+}
+
+/** Why a full directory cannot be removed: that its parent is protected comes first (may_delete in fs/namei.c). */
+function refuseRemoval(union: Union, parent: Inode): number {
+  const stated = statReal(union.dirfdOf(parent), union.nameOf(parent), union.scratch);
+  return stated === 0 && isProtected(union.scratch) ? -EPERM : -ENOTEMPTY;
 }
 
 /** 0 where a directory shows no entry, -ENOTEMPTY where it does. */

@@ -86,6 +86,8 @@ export function clearPrivileges(union: Union, inode: Inode): number {
   if (kept !== mode) {
     const changed = chmodReal(dirfd, name, kept & 0o7777);
     if (changed < 0) return changed;
+    // The kernel does not ask again for the mode after a direct write.
+    union.attributesChanged(inode);
   }
   const removed = removexattr(dirfd, name, CAPABILITY);
   return removed === -ENODATA || removed === -EOPNOTSUPP ? 0 : removed;

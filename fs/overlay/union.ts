@@ -82,6 +82,7 @@ export class Union {
     this.followsRedirects = redirectDir === 'on' || redirectDir === 'follow';
     this.indexes = new IndexCache(options.cacheEntries ?? DEFAULT_CACHE_ENTRIES, this.counters);
     this.upper = options.upper === undefined ? undefined : new Layer('upperdir', options.upper, true, this.scratch);
+    if (this.upper !== undefined) this.upper.keepsAccessTimes = options.atime === true;
     this.lowers = options.lowers.map((path) => new Layer('lowerdir', path, false, this.scratch));
     this.dataLayers = (options.dataOnly ?? []).map(
       (path) => new Layer('data-only lowerdir', path, false, this.scratch),

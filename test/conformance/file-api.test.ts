@@ -2,7 +2,7 @@ import { expect } from 'vitest';
 import { errnoOf } from '../support/agent.ts';
 import { type System } from '../support/system.ts';
 import { directory, file } from '../support/tree.ts';
-import { type Row, conformance } from './suite.ts';
+import { ALICE, type Row, conformance } from './suite.ts';
 
 const arm = process.arch === 'arm64';
 const O_RDONLY = 0;
@@ -184,6 +184,24 @@ const kinds: readonly Row[] = [
     },
     async after({ root, at }) {
       expect(await root.text(at('a'))).toBe(`${'x'.repeat(PAGE)}REST`);
+    },
+  },
+  {
+    name: 'a direct write by an ordinary user clears setuid and setgid, and stat shows it at once',
+    needs: ['many ids'],
+    lowers: [{ a: file('x'.repeat(PAGE), { mode: 0o6777 }) }],
+    async run({ root, at, as }) {
+      await root.put(at('b'), 'x'.repeat(PAGE));
+      await root.chmod(at('b'), 0o6777);
+      const alice = await as(ALICE);
+      for (const name of ['a', 'b']) {
+        expect((await root.stat(at(name))).mode).toBe(0o106777);
+        const fd = await alice.open(at(name), O_RDWR | O_DIRECT);
+        const address = await aligned(alice, 'y');
+        expect(Number((await alice.agent.check(PWRITE, [fd, address, PAGE, 0])).value)).toBe(PAGE);
+        expect((await root.stat(at(name))).mode).toBe(0o100777);
+        await alice.close(fd);
+      }
     },
   },
   {

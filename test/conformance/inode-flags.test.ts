@@ -146,6 +146,19 @@ const flags: readonly Row[] = [
       expect(await getFlags(root, at('a'))).toBe(FS_NOATIME);
     },
   },
+  {
+    name: 'a change of flags shows in the ctime at once',
+    differs: NATIVE,
+    lowers: [{ low: 'x' }],
+    async run({ root, at }) {
+      await root.put(at('new'), 'x');
+      for (const name of ['low', 'new']) {
+        const before = (await root.stat(at(name))).ctime;
+        await setFlags(root, at(name), FS_NODUMP);
+        expect((await root.stat(at(name))).ctime).toBeGreaterThan(before);
+      }
+    },
+  },
 ];
 
 /** Everything that an immutable file refuses. */
@@ -268,6 +281,25 @@ const protection: readonly Row[] = [
         await root.put(at('n/a'), 'changed', O_WRONLY);
         expect(await root.text(at('n/a'))).toBe('changed');
       });
+    },
+  },
+  {
+    name: 'a full directory in an append-only or immutable one: its removal is EPERM, not ENOTEMPTY',
+    differs: UNPRIVILEGED,
+    lowers: [{ d: { full: { a: 'x' } } }],
+    async run({ root, at, upper }) {
+      await root.put(at('d/other'), 'x');
+      for (const name of ['n', 'n/full']) await root.mkdir(at(name));
+      await root.put(at('n/full/a'), 'x');
+      for (const flag of [FS_APPEND, FS_IMMUTABLE]) {
+        await freely(root, [at('d'), at('n'), upper('d'), upper('n')], async () => {
+          for (const name of ['d', 'n']) {
+            await setFlags(root, at(name), flag);
+            expect([name, await errnoOf(root.rmdir(at(`${name}/full`)))]).toEqual([name, 'EPERM']);
+          }
+        });
+      }
+      expect(await errnoOf(root.rmdir(at('d/full')))).toBe('ENOTEMPTY');
     },
   },
 ];

@@ -96,6 +96,11 @@ describe('parseOptions', () => {
     // What overlayfs turns off where it was not asked for, and takes without an upper.
     ['metacopy=on,redirect_dir=follow', { metacopy: true, redirectDir: 'follow' }],
     ['userxattr,redirect_dir=nofollow', { userXattr: true, redirectDir: 'nofollow' }],
+    ['atime', { atime: true }],
+    ['relatime', { atime: true }],
+    ['noatime', { atime: false }],
+    ['ro,strictatime', { atime: false }],
+    ['nodiratime', { directoryAtime: false }],
   ])('%s is for the union', (text, expected) => {
     expect(overlayOf(text)).toEqual({ lowers: ['A'], ...expected });
   });
