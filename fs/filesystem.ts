@@ -117,6 +117,11 @@ export interface FileSystem {
   readonly timeout: number;
   /** Whether POSIX ACLs are kept, so that the kernel checks them (FUSE_POSIX_ACL). */
   readonly acl: boolean;
+  /**
+   * Whether a node stays good after it was forgotten, for as long as its file has a name, so that file handles lead to
+   * it (FUSE_EXPORT_SUPPORT). `lookup` takes the names `.`, of any node, and `..`, of a directory, for that.
+   */
+  readonly exportable: boolean;
 
   lookup(parent: number, name: ByteString, entry: Entry): number;
   forget(node: number, lookups: number): void;

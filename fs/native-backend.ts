@@ -74,6 +74,9 @@ export async function serveNatively(input: NativeInput): Promise<{ readonly ende
   if (process.env['UV_THREADPOOL_SIZE'] === '1') {
     throw new Error('the backend fuse-native needs at least two threads in the pool: UV_THREADPOOL_SIZE=2 or more');
   }
+  if (input.overlay.nfsExport === true) {
+    throw new Error('nfs_export=on needs the backend "device": libfuse 2.9 finds files by path, not by file handle');
+  }
   const binding = loadBinding();
   // Threads of libuv's pool keep their umask while this one changes its own.
   check(leaveSharedDirectory(), 'separate the main thread from the umask of other threads');

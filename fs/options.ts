@@ -116,7 +116,7 @@ const UNION: Readonly<Record<string, Apply>> = {
   verity: (draft, value, name) => void (draft.overlay.verity = oneOf(VERITY, value, name)),
   uuid: (_draft, value, name) => void oneOf(UUID, value, name),
   xino: (_draft, value, name) => void oneOf(XINO, value, name),
-  nfs_export: only(['', 'off', '0'], 'the union cannot be exported by file handles'),
+  nfs_export: (draft, value, name) => void (draft.overlay.nfsExport = parseBoolean(value, name)),
   nooverride_creds: only([], 'the layers are accessed with the rights of the daemon, not of the caller'),
 };
 

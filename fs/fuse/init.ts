@@ -7,7 +7,6 @@ import { ABI } from './structs.ts';
 const { fuse_init_in: IN, fuse_init_out: OUT } = ABI;
 
 // What is taken where the kernel offers it. Not taken, and why:
-// - EXPORT_SUPPORT: nodes that were forgotten cannot be found again by number.
 // - POSIX_LOCKS, FLOCK_LOCKS: without them the kernel keeps locks itself, for all users of the mount.
 // - AUTO_INVAL_DATA: the mount is the only writer; EXPLICIT_INVAL_DATA leaves the page cache alone.
 // - HANDLE_KILLPRIV (the first): it does not tell whether the writer may keep setuid. Without it and without the second,
@@ -59,7 +58,8 @@ export function init(slot: Slot): number {
 function putFeatures(slot: Slot): void {
   const { connection } = slot;
   const offered = slot.u32(IN.flags);
-  const wanted = connection.fs.acl ? WANTED | INIT.POSIX_ACL : WANTED;
+  const wanted =
+    WANTED | (connection.fs.acl ? INIT.POSIX_ACL : 0) | (connection.fs.exportable ? INIT.EXPORT_SUPPORT : 0);
   const flags = offered & wanted;
   // Before 7.36 the structure ends behind `flags`.
   const hasFlags2 = (flags & INIT.INIT_EXT) !== 0 && slot.length >= BODY + IN.unused;

@@ -30,6 +30,7 @@ export const LIMITS = {
     'a rename of an open file to `.fuse_hidden` and 16 hexadecimal digits, by a user, is taken for its removal by libfuse',
   notifications:
     'nothing tells the kernel of changes from outside: layers must stay as they are, or timeout=0 be given',
+  fileHandles: 'libfuse 2.9 finds files by path, not by file handle: nfs_export=on is refused',
   threads:
     'libfuse 2.9 ends threads that it does not need and fuse-native keeps what it had for each: a few hundred bytes',
   mountpoint: 'fuse-native takes a mount point of at most 1,023 bytes that is UTF-8',

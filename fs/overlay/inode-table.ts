@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { ROOT_NODE } from '../filesystem.ts';
 import { type ByteString } from '../sys/bytes.ts';
 import { S_IFDIR } from '../sys/constants.ts';
@@ -9,17 +10,23 @@ import { Inode } from './inode.ts';
  * All inodes in memory, by node number. A number is used again after its inode went, with another generation.
  *
  * Invariant: an inode stays while the kernel holds references, while it is open, while a child of it is in memory, or
- * while it stands for lower hard links that were copied up (only memory knows then that they are one file).
+ * while it stands for lower hard links that were copied up (only memory knows then that they are one file). Where file
+ * handles are to lead to files (`nfs_export`), it stays for as long as it has a name, once the kernel has known it.
  */
 export class InodeTable {
   readonly #inodes: (Inode | undefined)[] = [undefined];
   readonly #generations: number[] = [0];
   readonly #free: number[] = [];
   readonly #fds: DirectoryFds;
+  readonly #keepsKnown: boolean;
+  /** Generation of a number used for the first time: a handle of an earlier mount must not lead to another file. */
+  readonly #firstGeneration: number;
   count = 0;
 
-  constructor(fds: DirectoryFds) {
+  constructor(fds: DirectoryFds, keepsKnown: boolean) {
     this.#fds = fds;
+    this.#keepsKnown = keepsKnown;
+    this.#firstGeneration = keepsKnown ? randomInt(1, 2 ** 31) : 0;
     this.create(S_IFDIR, 0, undefined, '');
   }
 
@@ -35,7 +42,7 @@ export class InodeTable {
 
   create(type: number, ino: number, parent: Inode | undefined, name: ByteString): Inode {
     const id = this.#free.pop() ?? this.#inodes.length;
-    const inode = new Inode(id, this.#generations[id] ?? 0, type, ino, parent, name);
+    const inode = new Inode(id, this.#generations[id] ?? this.#firstGeneration, type, ino, parent, name);
     this.#inodes[id] = inode;
     this.count++;
     parent?.addChild(name, inode);
@@ -46,6 +53,7 @@ export class InodeTable {
     const inode = this.#inodes[id];
     if (inode === undefined) return;
     inode.nlookup = Math.max(0, inode.nlookup - lookups);
+    inode.kept = this.#keepsKnown;
     this.release(inode);
   }
 
@@ -65,6 +73,7 @@ export class InodeTable {
   #isIdle(inode: Inode): boolean {
     return (
       inode.nlookup === 0 &&
+      (!inode.kept || inode.unlinked) &&
       inode.id !== ROOT_NODE &&
       inode.handles === undefined &&
       inode.copying === undefined &&

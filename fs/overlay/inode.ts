@@ -37,6 +37,8 @@ export class Inode {
   readonly generation: number;
   /** References that the kernel holds. */
   nlookup = 0;
+  /** The kernel has let go of it, and may come back for it by a file handle. */
+  kept = false;
   /** S_IFMT bits. */
   readonly type: number;
   /** st_ino as users see it: constant over copy-up. */

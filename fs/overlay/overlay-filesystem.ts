@@ -7,6 +7,7 @@ import {
   type Notifier,
   type Opened,
   WRITE,
+  ROOT_NODE,
 } from '../filesystem.ts';
 import { type Attr } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
@@ -48,10 +49,15 @@ import { getInodeXattr, listInodeXattrs, removeInodeXattr, setInodeXattr } from 
 /** "For ever": what fuse-overlayfs has as its default, too. */
 const DEFAULT_TIMEOUT = 1e9;
 
+function parentOf(inode: Inode): Inode | undefined {
+  return inode.id === ROOT_NODE ? inode : inode.parent;
+}
+
 /** The union as the kernel's requests see it: node numbers become inodes here, and nothing else happens. */
 export class OverlayFileSystem implements FileSystem {
   readonly timeout: number;
   readonly acl: boolean;
+  readonly exportable: boolean;
   readonly #union: Union;
   /** Nobody changes the layers underneath; those who do set a timeout. */
   readonly #isSoleWriter: boolean;
@@ -60,6 +66,7 @@ export class OverlayFileSystem implements FileSystem {
     this.#union = new Union(options);
     this.timeout = options.timeout ?? DEFAULT_TIMEOUT;
     this.#isSoleWriter = this.timeout >= DEFAULT_TIMEOUT;
+    this.exportable = options.nfsExport === true;
     this.acl = options.noAcl !== true && options.noXattrs !== true;
   }
 
@@ -80,11 +87,20 @@ export class OverlayFileSystem implements FileSystem {
   lookup(parent: number, name: ByteString, entry: Entry): number {
     const directory = this.#inode(parent);
     if (directory === undefined) return -ESTALE;
-    const inode = resolve(this.#union, directory, name, entry.attr);
     entry.node = 0;
+    if (name === '.' || name === '..') return this.#lookupNode(name === '.' ? directory : parentOf(directory), entry);
+    const inode = resolve(this.#union, directory, name, entry.attr);
     if (typeof inode === 'number') return inode;
     grant(entry, inode);
     this.#count();
+    return 0;
+  }
+
+  /** By node alone, as a file handle does (nfs_export). */
+  #lookupNode(inode: Inode | undefined, entry: Entry): number {
+    const stated = inode === undefined ? -ESTALE : statInode(this.#union, inode, entry.attr);
+    if (inode === undefined || stated < 0) return stated;
+    grant(entry, inode);
     return 0;
   }
 

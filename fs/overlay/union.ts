@@ -46,7 +46,7 @@ export class Union {
   readonly counters: Float64Array;
   readonly fds = new DirectoryFds(DIRECTORY_FDS);
   readonly indexes: IndexCache;
-  readonly inodes = new InodeTable(this.fds);
+  readonly inodes: InodeTable;
   readonly handles = new HandleTable();
   /** Whether changes are to survive a power cut. */
   readonly sync: boolean;
@@ -74,6 +74,7 @@ export class Union {
   constructor(options: OverlayOptions) {
     refuseOverlap(options);
     this.options = options;
+    this.inodes = new InodeTable(this.fds, options.nfsExport === true);
     this.counters = options.counters ?? new Float64Array(COUNTERS);
     this.owners = new Owners(options);
     this.sync = options.volatile !== true && options.noSync !== true;

@@ -91,6 +91,7 @@ describe('parseOptions', () => {
     ['metacopy=on', { metacopy: true }],
     ['userxattr', { userXattr: true }],
     ['verity=require', { verity: 'require' }],
+    ['nfs_export=on', { nfsExport: true }],
     ['fsync=volatile', { noSync: true }],
     ['fsync=strict', { noSync: false }],
     // What overlayfs turns off where it was not asked for, and takes without an upper.
@@ -175,6 +176,8 @@ describe('parseOptions', () => {
     `${UPPER},metacopy=on,redirect_dir=off`,
     `${UPPER},metacopy=on,redirect_dir=follow`,
     'metacopy=on,redirect_dir=nofollow',
+    `${UPPER},nfs_export=on,index=off`,
+    `${UPPER},nfs_export=on,metacopy=on`,
     `${UPPER},userxattr,redirect_dir=on`,
     `${UPPER},userxattr,redirect_dir=follow`,
     `${UPPER},userxattr,redirect_dir=off`,

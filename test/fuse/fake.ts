@@ -78,6 +78,7 @@ export function createFake(answers: Answers = {}): { readonly fs: FileSystem; re
   const target: Answers = {
     timeout: 1e9,
     acl: false,
+    exportable: false,
     start: () => undefined,
     allowDeferral: () => -1,
     destroy: () => undefined,

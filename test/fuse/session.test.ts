@@ -215,6 +215,11 @@ describe('INIT', () => {
     });
   });
 
+  test('takes EXPORT_SUPPORT where nodes stay good after they were forgotten', () => {
+    const { flags = 0 } = negotiate(initBody(45, all, 0), { exportable: true });
+    expect(flags & INIT.EXPORT_SUPPORT).toBe(INIT.EXPORT_SUPPORT);
+  });
+
   test('has the kernel check POSIX ACLs where the filesystem keeps them', () => {
     const { flags = 0 } = negotiate(initBody(45, all, 0), { acl: true });
     expect(flags & INIT.POSIX_ACL).toBe(INIT.POSIX_ACL);

@@ -39,6 +39,13 @@ const EXCLUDED: Readonly<Partial<Record<Limit, readonly string[]>>> = {
   holes: ['SEEK_DATA and SEEK_HOLE tell the holes of a file', 'holes of an unchanged lower file are told'],
   ioctl: ['the flags that lsattr asks for are told for files and directories'],
   directIo: ['O_DIRECT refuses what is not in whole blocks, as the filesystem beneath does'],
+  fileHandles: [
+    'a handle leads to a lower file, and to its copy in the upper, under whatever name',
+    'a handle of a removed file is stale, also where another file has come in its place',
+    'a handle leads to a directory, and from there up and down',
+    'a handle leads to a file of several names after one of them is gone',
+    'a handle of an earlier mount is stale, and leads to no other file',
+  ],
   removedDirectories: [
     'a removed directory that is open is stat-ed and changed',
     'a removed lower directory that is open is stat-ed and changed',

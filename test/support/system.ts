@@ -22,6 +22,9 @@ const STATX_ALL = 0xfff;
 const CHUNK = 65_536;
 
 /** A NUL-terminated C string. */
+/** MAX_HANDLE_SZ. */
+const HANDLE_SIZE = 128;
+
 function cstring(path: Path): Buffer {
   return Buffer.from(`${path}\0`, 'latin1');
 }
@@ -269,6 +272,23 @@ export class System {
   async fgetxattr(fd: number, name: string, capacity = CHUNK): Promise<string> {
     const prototype = 'int64_t fgetxattr(int fd, const void *name, void *value, size_t size)';
     return (await this.#filled(prototype, [fd, cstring(name), Buffer.alloc(capacity), capacity], 2)).toString('latin1');
+  }
+
+  /** The kernel's persistent name of a file: `struct file_handle`. */
+  async handleOf(path: Path): Promise<Buffer> {
+    const handle = Buffer.alloc(8 + HANDLE_SIZE);
+    handle.writeUInt32LE(HANDLE_SIZE);
+    const prototype = 'int name_to_handle_at(int fd, const void *path, void *handle, void *mountId, int flags)';
+    const reply = await this.agent.check(prototype, [AT_FDCWD, cstring(path), handle, Buffer.alloc(8), 0], [2]);
+    return Buffer.from(reply.out[0] ?? []);
+  }
+
+  /** @param mountFd any open file of the same mount. */
+  async openByHandle(mountFd: number, handle: Buffer, flags: number): Promise<number> {
+    const prototype = 'int open_by_handle_at(int mountFd, void *handle, int flags)';
+    const fd = await this.#int(prototype, mountFd, handle, flags);
+    this.#open.add(fd);
+    return fd;
   }
 
   fsync(fd: number): Promise<number> {
