@@ -72,13 +72,13 @@ export function isXattrWhiteout(dirfd: number, name: ByteString): boolean {
   return WHITEOUT_XATTRS.some((xattr) => typeof getxattrText(dirfd, name, xattr) === 'string');
 }
 
-const OWN_XATTRS: readonly ByteString[] = [
-  'trusted.overlay.',
-  'user.overlay.',
-  'user.fuseoverlayfs.',
-  'security.fuseoverlayfs.',
-  'user.containers.override_stat',
-];
+const OVERLAY_XATTRS: readonly ByteString[] = ['trusted.overlay.', 'user.overlay.', 'user.fuseoverlayfs.'];
+const OWN_XATTRS: readonly ByteString[] = [...OVERLAY_XATTRS, 'security.fuseoverlayfs.', 'user.containers.override_'];
+
+/** Extended attributes that mean something to overlayfs or fuse-overlayfs. */
+export function isOverlayXattr(name: ByteString): boolean {
+  return OVERLAY_XATTRS.some((own) => name.startsWith(own));
+}
 
 /** Extended attributes that are ours: hidden from users of the mount, and not theirs to set. */
 export function isOwnXattr(name: ByteString): boolean {

@@ -82,6 +82,15 @@ function parseFsync(draft: Draft, value: ByteString, name: ByteString): void {
   else draft.overlay.noSync = value !== 'auto' && value !== 'strict' && !parseBoolean(value, name);
 }
 
+function parsePermissions(value: ByteString, name: ByteString): 0 | 1 | 2 {
+  if (value === '0') return 0;
+  if (value === '1') return 1;
+  if (value === '2') return 2;
+  throw new OptionError(
+    `${name}=${toText(value)} is none of 0, 1 (security.fuseoverlayfs.override_stat) and 2 (user.containers.override_stat)`,
+  );
+}
+
 /** An option that we have one way of: other values are refused rather than ignored. */
 function only(values: readonly string[], why: string): Apply {
   return (_draft, value, name) => {
@@ -112,7 +121,7 @@ const UNION: Readonly<Record<string, Apply>> = {
   index: (draft, value, name) => void (draft.overlay.index = parseBoolean(value, name)),
   metacopy: (draft, value, name) => void (draft.overlay.metacopy = parseBoolean(value, name)),
   userxattr: (draft, value, name) => void (draft.overlay.userXattr = parseBoolean(value, name)),
-  xattr_permissions: only(['', '0'], 'owners and modes are kept in the files themselves'),
+  xattr_permissions: (draft, value, name) => void (draft.overlay.xattrPermissions = parsePermissions(value, name)),
   verity: (draft, value, name) => void (draft.overlay.verity = oneOf(VERITY, value, name)),
   uuid: (_draft, value, name) => void oneOf(UUID, value, name),
   xino: (_draft, value, name) => void oneOf(XINO, value, name),

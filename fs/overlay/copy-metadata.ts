@@ -1,11 +1,16 @@
 import { type Attr, STATX } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
 import { S_IFLNK, S_IFMT, S_ISGID, S_ISUID } from '../sys/constants.ts';
-import { EINVAL, ENODATA, EOPNOTSUPP, EPERM } from '../sys/errno.ts';
+import { ENODATA, EOPNOTSUPP, EPERM } from '../sys/errno.ts';
 import { Memory } from '../sys/memory.ts';
 import { Times } from '../sys/metadata.ts';
-import { getxattr, setxattr, xattrNames } from '../sys/xattr.ts';
+import { setxattr } from '../sys/xattr.ts';
+import { type Layer } from './layer.ts';
+import { getLayerXattr, isKeptForUsers, layerXattrNames, storedXattr } from './layer-xattrs.ts';
+import { isForeign, keepsRecords } from './make-real.ts';
 import { chmodReal, chownReal, utimesReal } from './real-file.ts';
+import { giveRecorded } from './stat-override.ts';
+import { type Union } from './union.ts';
 import { isOwnXattr } from '../layer-format.ts';
 
 // XATTR_SIZE_MAX of linux/limits.h.
@@ -19,11 +24,26 @@ const times = new Times();
  * Where the owner cannot be kept (not mapped in this user namespace, or we may not give files away), the copy belongs
  * to us, and setuid, setgid and file capabilities go: they would be ours now (CVE-2023-0386).
  */
-export function copyMetadata(dirfd: number, name: ByteString, attr: Attr, toDirfd: number, toName: ByteString): number {
+export function copyMetadata(
+  union: Union,
+  layer: Layer | undefined,
+  dirfd: number,
+  name: ByteString,
+  attr: Attr,
+  toDirfd: number,
+  toName: ByteString,
+): number {
+  if (union.upper !== undefined && keepsRecords(union)) {
+    return (
+      copyXattrs(layer, dirfd, name, union.upper, toDirfd, toName, false) ||
+      giveRecorded(union.upper, toDirfd, toName, attr) ||
+      copyTimes(attr, toDirfd, toName)
+    );
+  }
   const owned = chownReal(toDirfd, toName, attr.uid, attr.gid);
-  const foreign = owned === -EINVAL || owned === -EPERM;
+  const foreign = isForeign(owned);
   if (owned < 0 && !foreign) return owned;
-  const copied = copyXattrs(dirfd, name, toDirfd, toName, foreign);
+  const copied = copyXattrs(layer, dirfd, name, union.upper, toDirfd, toName, foreign);
   if (copied < 0) return copied;
   const { mode } = attr;
   if ((mode & S_IFMT) !== S_IFLNK) {
@@ -50,21 +70,38 @@ export function copyTimes(attr: Attr, dirfd: number, name: ByteString): number {
   return utimesReal(dirfd, name, times);
 }
 
-function copyXattrs(dirfd: number, name: ByteString, toDirfd: number, toName: ByteString, foreign: boolean): number {
-  const names = xattrNames(dirfd, name);
+function copyXattrs(
+  layer: Layer | undefined,
+  dirfd: number,
+  name: ByteString,
+  upper: Layer | undefined,
+  toDirfd: number,
+  toName: ByteString,
+  foreign: boolean,
+): number {
+  const names = layerXattrNames(layer, dirfd, name);
   if (typeof names === 'number') return names === -EOPNOTSUPP ? 0 : names;
   for (const xattr of names) {
-    if (isOwnXattr(xattr) || (foreign && xattr === 'security.capability')) continue;
-    const copied = copyXattr(dirfd, name, toDirfd, toName, xattr);
+    const isUsers = !isOwnXattr(xattr) || (isKeptForUsers(layer, xattr) && isKeptForUsers(upper, xattr));
+    if (!isUsers || (foreign && xattr === 'security.capability')) continue;
+    const copied = copyXattr(layer, dirfd, name, upper, toDirfd, toName, xattr);
     if (copied < 0 && !mayBeLost(xattr, copied)) return copied;
   }
   return 0;
 }
 
-function copyXattr(dirfd: number, name: ByteString, toDirfd: number, toName: ByteString, xattr: ByteString): number {
-  const length = getxattr(dirfd, name, xattr, value.address, value.size);
+function copyXattr(
+  layer: Layer | undefined,
+  dirfd: number,
+  name: ByteString,
+  upper: Layer | undefined,
+  toDirfd: number,
+  toName: ByteString,
+  xattr: ByteString,
+): number {
+  const length = getLayerXattr(layer, dirfd, name, xattr, value.address, value.size);
   if (length < 0) return length === -ENODATA ? 0 : length;
-  return setxattr(toDirfd, toName, xattr, value.address, length, 0);
+  return setxattr(toDirfd, toName, storedXattr(upper, xattr), value.address, length, 0);
 }
 
 /** As in overlayfs (ovl_copy_xattr): what the upper cannot hold is left behind, except ACLs, which guard access. */

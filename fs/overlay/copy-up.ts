@@ -10,27 +10,13 @@ import {
   O_PATH,
   O_RDONLY,
   O_RDWR,
-  S_IFDIR,
   S_IFLNK,
   S_IFMT,
   S_IFREG,
   AT_REMOVEDIR,
 } from '../sys/constants.ts';
 import { EIO, EPERM, EROFS } from '../sys/errno.ts';
-import {
-  close,
-  fdatasync,
-  fstat,
-  ftruncate,
-  mkdirat,
-  mknodat,
-  openat,
-  readlinkat,
-  renameat2,
-  statat,
-  symlinkat,
-  unlinkat,
-} from '../sys/file.ts';
+import { close, fdatasync, fstat, ftruncate, openat, renameat2, statat, unlinkat } from '../sys/file.ts';
 import { type FileOffset } from '../sys/file-offset.ts';
 import { Memory } from '../sys/memory.ts';
 import { SELF, setxattrText } from '../sys/xattr.ts';
@@ -48,7 +34,10 @@ import { addToIndex, indexNameOf } from './link-index.ts';
 import { registerLinks } from './lookup.ts';
 import { forgetData, openData } from './metacopy.ts';
 import { reopenHandles } from './handle-files.ts';
-import { openReal, statReal } from './real-file.ts';
+import { openReal } from './real-file.ts';
+import { makeReal } from './make-real.ts';
+import { readTarget } from './read-target.ts';
+import { statLayer } from './stat-override.ts';
 import { linkLowerName, markImpure } from './upper-names.ts';
 import { PENDING } from './slow-lane.ts';
 import { type Union } from './union.ts';
@@ -97,7 +86,7 @@ function keepAppendOnly(union: Union, inode: Inode): void {
 function copyTo(union: Union, workdir: Workdir, inode: Inode, temporary: ByteString, limit: FileOffset): number {
   const dirfd = union.dirfdOf(inode);
   const name = union.nameOf(inode);
-  const stated = statReal(dirfd, name, source);
+  const stated = statLayer(union.layerOf(inode), dirfd, name, source);
   if (stated < 0) return stated;
   if (isImmutable(source) || (isAppendOnly(source) && limit !== APPENDING)) return -EPERM;
   if (inode.copying === undefined) union.count(COUNTER.copyUps);
@@ -105,9 +94,9 @@ function copyTo(union: Union, workdir: Workdir, inode: Inode, temporary: ByteStr
   const made =
     inode.type === S_IFREG
       ? copyRegular(union, workdir, inode, temporary, limit)
-      : makeSpecial(workdir, dirfd, name, temporary);
+      : makeSpecial(union, workdir, inode, temporary);
   if (made < 0) return made;
-  let copied = copyMetadata(dirfd, name, source, workdir.fd, temporary);
+  let copied = copyMetadata(union, union.layerOf(inode), dirfd, name, source, workdir.fd, temporary);
   if (copied === 0 && needsPlainMark(inode.name, inode.type)) copied = markPlain(workdir.fd, temporary);
   if (copied === 0 && !inode.isDirectory) writeOrigin(union, workdir, inode, dirfd, name, temporary);
   return copied;
@@ -208,19 +197,17 @@ function fill(union: Union, inode: Inode, temporary: ByteString, to: number, len
   return copied;
 }
 
-function makeSpecial(workdir: Workdir, dirfd: number, name: ByteString, temporary: ByteString): number {
+function makeSpecial(union: Union, workdir: Workdir, inode: Inode, temporary: ByteString): number {
   const { mode } = source;
-  switch (mode & S_IFMT) {
-    case S_IFDIR:
-      return mkdirat(workdir.fd, temporary, 0o700);
-    case S_IFLNK: {
-      const length = readlinkat(dirfd, name, linkTarget.address, linkTarget.size);
-      if (length < 0) return length;
-      return symlinkat(linkTarget.bytes.toString('latin1', 0, length), workdir.fd, temporary);
-    }
-    default:
-      return mknodat(workdir.fd, temporary, mode & ~0o777, encodeDevice(source.rdevMajor, source.rdevMinor));
+  let target = '';
+  if (inode.type === S_IFLNK) {
+    const length = readTarget(union, inode, linkTarget.address, linkTarget.size);
+    if (length < 0) return length;
+    target = linkTarget.bytes.toString('latin1', 0, length);
   }
+  const aside = (mode & S_IFMT) | (inode.isDirectory ? 0o700 : mode & 0o7000);
+  const device = encodeDevice(source.rdevMajor, source.rdevMinor);
+  return makeReal(union, workdir.fd, temporary, aside, device, target);
 }
 
 function place(union: Union, workdir: Workdir, inode: Inode, parent: Inode, temporary: ByteString): number {

@@ -1,8 +1,9 @@
 import { type Caller, type Entry, type Opened } from '../filesystem.ts';
-import { type Attr } from '../sys/attr.ts';
+import { type Attr, majorOf, minorOf } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
 import {
   AT_REMOVEDIR,
+  S_IFBLK,
   O_ACCMODE,
   O_CLOEXEC,
   O_CREAT,
@@ -22,7 +23,7 @@ import {
   S_ISUID,
 } from '../sys/constants.ts';
 import { EEXIST, EINVAL, EIO, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, EROFS } from '../sys/errno.ts';
-import { close, fstat, mkdirat, mknodat, openat, renameat2, statat, symlinkat, unlinkat } from '../sys/file.ts';
+import { close, fstat, openat, renameat2, statat, unlinkat } from '../sys/file.ts';
 import { fchmod, fchown, umask } from '../sys/metadata.ts';
 import { Attr as AttrBuffer } from '../sys/attr.ts';
 import { SELF } from '../sys/xattr.ts';
@@ -34,9 +35,12 @@ import { ABSENT, NAME_MAX, addAlias, present, registerLinks, resolve, statInode 
 import { redirectData } from './metacopy.ts';
 import { findEntry } from './merge.ts';
 import { RealDirectory } from './real-directory.ts';
-import { chmodReal, chownReal, linkReal, statReal } from './real-file.ts';
+import { chmodReal, chownReal, linkReal } from './real-file.ts';
 import { openInode } from './open.ts';
+import { isForeign, keepsRecords, makeReal, realMode } from './make-real.ts';
+import { inheritAcl, inheritedMode, loadDefaultAcl } from './recorded-acl.ts';
 import { makeStaging } from './staging.ts';
+import { giveRecorded, statLayer } from './stat-override.ts';
 import { type Union } from './union.ts';
 import { linkLowerName, markImpure, noteUpper } from './upper-names.ts';
 import { removeDotWhiteout, writeOpaque } from './upper-format.ts';
@@ -75,7 +79,9 @@ let currentMask = -1;
  * Lets the upper's filesystem apply the caller's umask itself, as it alone knows whether a default ACL takes its place.
  * The session's thread has a umask of its own.
  */
-function setUmask(mask: number): void {
+function setUmask(union: Union, caller: Caller): void {
+  // Where modes are kept aside, the real one is ours alone, and it is we who apply the mask.
+  const mask = keepsRecords(union) ? 0 : caller.umask;
   if (mask === currentMask) return;
   umask(mask);
   currentMask = mask;
@@ -97,25 +103,15 @@ export function makeNode(
   if (type === S_IFCHR && rdev === 0) return -EPERM;
   const prepared = prepare(union, parent, name, type);
   if (prepared < 0) return prepared;
-  setUmask(caller.umask);
-  const aside = place.whiteout || needsPlainMark(name, type);
+  setUmask(union, caller);
+  // A file and its record come into being together.
+  const aside = place.whiteout || keepsRecords(union) || needsPlainMark(name, type);
   const made = aside
     ? makeAside(union, caller, parent, name, mode, rdev, target, entry.attr)
     : makeOwned(union, caller, parent, place.dirfd, name, mode, rdev, target, entry.attr);
   if (made < 0) return made;
   grant(entry, adopt(union, parent, name, entry.attr));
   return 0;
-}
-
-function makeReal(dirfd: number, name: ByteString, mode: number, rdev: number, target: ByteString): number {
-  switch (mode & S_IFMT) {
-    case S_IFDIR:
-      return mkdirat(dirfd, name, mode & 0o7777);
-    case S_IFLNK:
-      return symlinkat(target, dirfd, name);
-    default:
-      return mknodat(dirfd, name, mode, rdev);
-  }
 }
 
 /** Makes a file and gives it to the caller; a file that cannot be given away is taken back. */
@@ -130,10 +126,10 @@ function makeOwned(
   target: ByteString,
   attr: Attr,
 ): number {
-  const made = makeReal(dirfd, name, mode, rdev, target);
+  const made = makeReal(union, dirfd, name, mode, rdev, target);
   if (made < 0) return made;
   let owned = statat(dirfd, name, attr);
-  if (owned === 0) owned = giveTo(union, caller, parent, dirfd, name, attr);
+  if (owned === 0) owned = giveTo(union, caller, parent, dirfd, name, mode, rdev, attr);
   if (owned < 0) unlinkat(dirfd, name, (mode & S_IFMT) === S_IFDIR ? AT_REMOVEDIR : 0);
   return owned;
 }
@@ -142,14 +138,28 @@ function makeOwned(
  * Makes a new file the caller's. Its group is the parent's where that is setgid: the upper's filesystem has done so by
  * itself. `name` may be SELF, with a descriptor open for writing.
  */
-function giveTo(union: Union, caller: Caller, parent: Inode, dirfd: number, name: ByteString, attr: Attr): number {
+function giveTo(
+  union: Union,
+  caller: Caller,
+  parent: Inode,
+  dirfd: number,
+  name: ByteString,
+  wanted: number,
+  rdev: number,
+  attr: Attr,
+): number {
+  if (union.upper !== undefined && keepsRecords(union)) {
+    const inherits = describeNew(union, caller, parent, wanted, rdev, attr);
+    const given = giveRecorded(union.upper, dirfd, name, attr);
+    return given === 0 && inherits ? inheritAcl(union.upper, dirfd, name, attr.mode) : given;
+  }
   const uid = union.owners.uid.stored(caller.uid);
   let gid = union.owners.gid.stored(caller.gid);
   if (attr.uid === uid && attr.gid === gid) return 0;
   if (attr.gid !== gid && inheritsGroup(union, parent)) gid = attr.gid;
   if (attr.uid === uid && attr.gid === gid) return 0;
   const owned = name === SELF ? fchown(dirfd, uid, gid) : chownReal(dirfd, name, uid, gid);
-  if (owned < 0) return owned;
+  if (owned < 0) return union.owners.squashes && isForeign(owned) ? 0 : owned;
   attr.uid = uid;
   attr.gid = gid;
   const { mode } = attr;
@@ -159,8 +169,27 @@ function giveTo(union: Union, caller: Caller, parent: Inode, dirfd: number, name
 }
 
 function inheritsGroup(union: Union, parent: Inode): boolean {
-  const stated = statReal(union.dirfdOf(parent), union.nameOf(parent), parentAttr);
+  const stated = statLayer(union.layerOf(parent), union.dirfdOf(parent), union.nameOf(parent), parentAttr);
   return stated === 0 && (parentAttr.mode & S_ISGID) !== 0;
+}
+
+/**
+ * Turns the attributes of a new file into those that its record is to have, as the kernel would give them to it.
+ * Answers whether it also inherits an ACL.
+ */
+function describeNew(union: Union, caller: Caller, parent: Inode, wanted: number, rdev: number, attr: Attr): boolean {
+  const inherits = inheritsGroup(union, parent);
+  const type = wanted & S_IFMT;
+  attr.uid = union.owners.uid.stored(caller.uid);
+  attr.gid = inherits ? parentAttr.gid : union.owners.gid.stored(caller.gid);
+  attr.mode = wanted;
+  if (inherits && type === S_IFDIR) attr.mode |= S_ISGID;
+  if (type === S_IFCHR || type === S_IFBLK) attr.setRdev(majorOf(rdev), minorOf(rdev));
+  if (type === S_IFLNK) return false;
+  const isInherited =
+    union.options.noAcl !== true && loadDefaultAcl(parent.upper?.layer, union.dirfdOf(parent), union.nameOf(parent));
+  attr.mode = isInherited ? inheritedMode(attr.mode) : attr.mode & ~caller.umask;
+  return isInherited;
 }
 
 /**
@@ -179,7 +208,7 @@ function makeAside(
 ): number {
   const { workdir } = union;
   if (workdir === undefined) return -EROFS;
-  const { dirfd, dotWhiteout, lowerVisible } = place;
+  const { dirfd, whiteout, dotWhiteout, lowerVisible } = place;
   const staging = makeStaging(union, workdir, dirfd);
   if (staging.fd < 0) return staging.fd;
   const temporary = workdir.temporaryName();
@@ -188,7 +217,7 @@ function makeAside(
   if (made === 0) {
     if (needsPlainMark(name, mode & S_IFMT)) made = markPlain(staging.fd, temporary);
     if (directory && lowerVisible) made = markOpaque(staging.fd, temporary);
-    if (made === 0) made = overWhiteout(staging.fd, temporary, dirfd, name, directory && !dotWhiteout);
+    if (made === 0) made = overWhiteout(staging.fd, temporary, dirfd, name, directory && whiteout && !dotWhiteout);
     if (made < 0) unlinkat(staging.fd, temporary, directory ? AT_REMOVEDIR : 0);
     else if (dotWhiteout) removeDotWhiteout(union, parent, name);
   }
@@ -251,7 +280,7 @@ export function createFile(
   const prepared = prepare(union, parent, name, S_IFREG);
   if (prepared === -EEXIST && (flags & O_EXCL) === 0) return openExisting(union, parent, name, flags, entry, opened);
   if (prepared < 0) return prepared;
-  setUmask(caller.umask);
+  setUmask(union, caller);
   const { dirfd, whiteout } = place;
   if (whiteout || needsPlainMark(name, S_IFREG)) {
     const made = makeAside(union, caller, parent, name, S_IFREG | (mode & 0o7777), 0, '', entry.attr);
@@ -263,13 +292,19 @@ export function createFile(
     return failed;
   }
   const kept = flags & (O_ACCMODE | O_DIRECT);
-  const fd = openat(dirfd, name, kept | quietly(union) | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode & 0o7777);
+  const fd = openat(
+    dirfd,
+    name,
+    kept | quietly(union) | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+    realMode(union, mode),
+  );
   if (fd < 0) {
     // A filesystem without O_DIRECT refuses the open after it has made the file.
     if (fd === -EINVAL && kept > O_ACCMODE) union.indexes.drop(parent);
     return fd;
   }
-  const owned = fstat(fd, entry.attr) || giveTo(union, caller, parent, fd, SELF, entry.attr);
+  const wanted = S_IFREG | (mode & 0o7777);
+  const owned = fstat(fd, entry.attr) || giveTo(union, caller, parent, fd, SELF, wanted, 0, entry.attr);
   if (owned < 0) {
     unlinkat(dirfd, name);
     close(fd);
@@ -320,12 +355,13 @@ export function createTemporary(
   const raised = ensureUpper(union, parent);
   if (raised < 0) return raised;
   if (parent.upper === undefined) return -EIO;
-  setUmask(caller.umask);
+  setUmask(union, caller);
   const kept = O_RDWR | (flags & O_DIRECT);
   const openFlags = kept | quietly(union) | O_TMPFILE | O_CLOEXEC | (flags & O_EXCL);
-  const fd = openat(union.fds.fd(parent.upper), '.', openFlags, mode & 0o7777);
+  const fd = openat(union.fds.fd(parent.upper), '.', openFlags, realMode(union, mode));
   if (fd < 0) return fd;
-  const owned = fstat(fd, entry.attr) || giveTo(union, caller, parent, fd, SELF, entry.attr);
+  const wanted = S_IFREG | (mode & 0o7777);
+  const owned = fstat(fd, entry.attr) || giveTo(union, caller, parent, fd, SELF, wanted, 0, entry.attr);
   if (owned < 0) {
     close(fd);
     return owned;
@@ -354,7 +390,7 @@ export function linkInode(union: Union, inode: Inode, parent: Inode, name: ByteS
   addAlias(inode, parent, name, upper);
   if (inode.hasOrigin) markImpure(union, upper);
   noteUpper(union, parent, name, inode.type, inode.ino);
-  const stated = statReal(union.dirfdOf(inode), union.nameOf(inode), entry.attr);
+  const stated = statLayer(upper.layer, union.dirfdOf(inode), union.nameOf(inode), entry.attr);
   if (stated < 0) return stated;
   registerLinks(inode, upper.layer, entry.attr.ino);
   present(union, inode, entry.attr);

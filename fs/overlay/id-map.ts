@@ -35,11 +35,14 @@ export class Owners {
   readonly gid: IdMap;
   /** Nothing is mapped: most mounts. */
   readonly identity: boolean;
+  /** Owners are squashed: one that cannot be given is not missed, as nobody will see it. */
+  readonly squashes: boolean;
 
   constructor(options: OverlayOptions) {
     this.uid = new IdMap(options.uidMapping, options.squashUid);
     this.gid = new IdMap(options.gidMapping, options.squashGid);
     const given = [options.uidMapping, options.gidMapping, options.squashUid, options.squashGid];
+    this.squashes = options.squashUid !== undefined || options.squashGid !== undefined;
     this.identity = given.every((option) => option === undefined);
   }
 }

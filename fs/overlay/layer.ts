@@ -29,6 +29,9 @@ export class Layer {
   /** FICLONE from this layer to the upper was refused once. */
   refusesClone = false;
 
+  /** Xattr in which its files' owners, modes and types are kept, or empty: they are the real ones; see stat-override.ts. */
+  override: ByteString = '';
+
   /** UUID of its filesystem, or zeros where that is not known. */
   uuid: ByteString = '';
 

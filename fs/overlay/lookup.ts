@@ -3,6 +3,7 @@ import { type ByteString } from '../sys/bytes.ts';
 import { S_IFDIR, S_IFMT, S_IFREG } from '../sys/constants.ts';
 import { EIO, ENAMETOOLONG, ENOENT, ENOTDIR, ESTALE } from '../sys/errno.ts';
 import { close, fstat, statat } from '../sys/file.ts';
+import { SELF } from '../sys/xattr.ts';
 import { type Alias, type Inode } from './inode.ts';
 import { type IndexEntry } from './directory-index.ts';
 import { hexOf, originIno, readOrigin } from './file-handle.ts';
@@ -13,8 +14,8 @@ import { findEntry, loadIndex } from './merge.ts';
 import { COUNTER } from './options.ts';
 import { isProtected } from './protection.ts';
 import { RealDirectory } from './real-directory.ts';
-import { statReal } from './real-file.ts';
 import { stackLowers } from './stack.ts';
+import { applyOverride, statLayer } from './stat-override.ts';
 import { type Union } from './union.ts';
 import { hasDotForm } from '../layer-format.ts';
 
@@ -49,7 +50,7 @@ export function resolve(union: Union, parent: Inode, name: ByteString, attr: Att
 
 /** Attributes of a file as users see them. */
 export function statInode(union: Union, inode: Inode, attr: Attr): number {
-  const done = statReal(union.dirfdOf(inode), union.nameOf(inode), attr);
+  const done = statLayer(union.layerOf(inode), union.dirfdOf(inode), union.nameOf(inode), attr);
   if (done < 0) return inode.unlinked ? -ESTALE : done;
   present(union, inode, attr);
   if (inode.metacopy) presentBlocks(union, inode, attr);
@@ -59,8 +60,10 @@ export function statInode(union: Union, inode: Inode, attr: Attr): number {
 /** As `statInode`, through an open file. */
 export function statOpen(union: Union, inode: Inode, fd: number, attr: Attr): number {
   const done = fstat(fd, attr);
-  if (done === 0) present(union, inode, attr);
-  return done;
+  if (done < 0) return done;
+  applyOverride(union.layerOf(inode), fd, SELF, attr);
+  present(union, inode, attr);
+  return 0;
 }
 
 /** Turns real attributes into those that users see. */
@@ -92,7 +95,7 @@ function presentDirectoryLinks(union: Union, inode: Inode, attr: Attr): void {
 function instantiate(union: Union, parent: Inode, name: ByteString, entry: IndexEntry, attr: Attr): Inode | number {
   const top = entry.inUpper ? parent.upper : parent.lowers[entry.lower - 1];
   if (top === undefined) return -EIO;
-  const done = statat(union.fds.fd(top), name, attr);
+  const done = statLayer(top.layer, union.fds.fd(top), name, attr);
   if (done < 0) return done;
   const type = attr.mode & S_IFMT;
   const inode =

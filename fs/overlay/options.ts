@@ -32,6 +32,12 @@ export interface OverlayOptions {
   /** Ids on disk (`host`) to ids in the mount (`to`), as fuse-overlayfs's uidmapping and gidmapping. */
   readonly uidMapping?: readonly IdRange[];
   readonly gidMapping?: readonly IdRange[];
+  /**
+   * Owners, modes and types are kept in an xattr of the files, not in the files themselves (fuse-overlayfs's option of
+   * that name): 1, `security.fuseoverlayfs.override_stat`; 2, `user.containers.override_stat`. 0 ignores such xattrs;
+   * where it is not given, layers whose root has one are read by them, as long as not everyone could have written it.
+   */
+  readonly xattrPermissions?: 0 | 1 | 2;
   /** overlayfs's `redirect_dir`: rename directories by redirects (`on`, the default), or only follow them, or neither. */
   readonly redirectDir?: 'on' | 'follow' | 'nofollow' | 'off';
   /** overlayfs's `index`: hard links of lower files hold over copy-up and remount. Default true. */

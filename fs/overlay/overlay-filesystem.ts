@@ -24,7 +24,6 @@ import {
   lseek,
   openat,
   pread,
-  readlinkat,
   syncfs,
 } from '../sys/file.ts';
 import { type Memory } from '../sys/memory.ts';
@@ -38,6 +37,7 @@ import { openInode } from './open.ts';
 import { writeData } from './write.ts';
 import { COUNTER, type OverlayOptions } from './options.ts';
 import { readEntries } from './read-directory.ts';
+import { readTarget } from './read-target.ts';
 import { rmdirName, unlinkName } from './remove.ts';
 import { renameName } from './rename.ts';
 import { changeAttributes, clearPrivileges } from './set-attributes.ts';
@@ -129,7 +129,7 @@ export class OverlayFileSystem implements FileSystem {
     const inode = this.#inode(node);
     if (inode === undefined) return -ESTALE;
     if (inode.type !== S_IFLNK) return -EINVAL;
-    return readlinkat(this.#union.dirfdOf(inode), this.#union.nameOf(inode), address, size);
+    return readTarget(this.#union, inode, address, size);
   }
 
   mknod(caller: Caller, parent: number, name: ByteString, mode: number, rdev: number, entry: Entry): number {

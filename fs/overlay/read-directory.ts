@@ -1,12 +1,13 @@
 import { type DirectorySink, type Entry } from '../filesystem.ts';
 import { type ByteString } from '../sys/bytes.ts';
-import { DT_DIR } from '../sys/constants.ts';
+import { DT_DIR, DT_REG } from '../sys/constants.ts';
 import { type IndexEntry, type DirectoryIndex } from './directory-index.ts';
 import { grant } from './create.ts';
 import { type Handle } from './handle.ts';
 import { type Inode } from './inode.ts';
 import { ABSENT, resolve } from './lookup.ts';
 import { loadIndex, readIndex } from './merge.ts';
+import { NO_OVERRIDE } from './stat-override.ts';
 import { type Union } from './union.ts';
 
 /** Offsets 0 and 1 are `.` and `..`; the names follow. */
@@ -93,8 +94,25 @@ function addPlain(
     return;
   }
   if (entry?.visible !== true) return;
+  if (entry.type === DT_REG && mayStandIn(parent, entry)) {
+    addResolved(union, parent, name, next, sink);
+    return;
+  }
   const ino = entry.inUpper ? inoInUpper(union, parent, entry, name) : entry.lowerIno;
   if (ino >= 0) sink.add(name, ino, entry.type, next);
+}
+
+/** A regular file that its record may say is of another type. */
+function mayStandIn(parent: Inode, entry: IndexEntry): boolean {
+  const directory = entry.inUpper ? parent.upper : parent.lowers[entry.lower - 1];
+  return directory !== undefined && directory.layer.override !== NO_OVERRIDE;
+}
+
+function addResolved(union: Union, parent: Inode, name: ByteString, next: number, sink: DirectorySink): void {
+  const inode = resolve(union, parent, name, undefined);
+  if (typeof inode === 'number') return;
+  sink.add(name, inode.ino, inode.type >> 12, next);
+  union.inodes.release(inode);
 }
 
 /** A directory that is merged and a file that was copied up show their lower part's number: their xattrs tell. */

@@ -1,16 +1,19 @@
 import { type AttrChange, CHANGE } from '../filesystem.ts';
 import { Attr } from '../sys/attr.ts';
-import { O_ACCMODE, O_NONBLOCK, O_RDONLY, O_WRONLY, S_IFLNK, S_ISGID, S_ISUID } from '../sys/constants.ts';
+import { O_ACCMODE, O_NONBLOCK, O_RDONLY, O_WRONLY, S_IFLNK, S_IFREG, S_ISGID, S_ISUID } from '../sys/constants.ts';
 import { EISDIR, ENODATA, EOPNOTSUPP, EROFS } from '../sys/errno.ts';
 import { close, ftruncate } from '../sys/file.ts';
 import { type FileOffset } from '../sys/file-offset.ts';
-import { removexattr } from '../sys/xattr.ts';
 import { METADATA } from './copy-limit.ts';
 import { ensureUpper } from './copy-up.ts';
 import { ensureData } from './metacopy.ts';
 import { type Handle } from './handle.ts';
 import { type Inode } from './inode.ts';
-import { chmodReal, chownReal, openReal, statReal, utimesReal } from './real-file.ts';
+import { removeLayerXattr } from './layer-xattrs.ts';
+import { isForeign, keepsRecords } from './make-real.ts';
+import { chmodAcl } from './recorded-acl.ts';
+import { chmodReal, chownReal, openReal, utimesReal } from './real-file.ts';
+import { chmodRecorded, chownRecorded, statLayer } from './stat-override.ts';
 import { type Union } from './union.ts';
 
 const UNCHANGED = 0xffffffff;
@@ -42,13 +45,29 @@ function changeOwner(union: Union, inode: Inode, change: AttrChange): number {
   if ((change.valid & (CHANGE.uid | CHANGE.gid)) === 0) return 0;
   const uid = (change.valid & CHANGE.uid) === 0 ? UNCHANGED : union.owners.uid.stored(change.uid);
   const gid = (change.valid & CHANGE.gid) === 0 ? UNCHANGED : union.owners.gid.stored(change.gid);
-  return chownReal(union.dirfdOf(inode), union.nameOf(inode), uid, gid);
+  const dirfd = union.dirfdOf(inode);
+  const name = union.nameOf(inode);
+  const { upper } = union;
+  const owned =
+    upper !== undefined && keepsRecords(union)
+      ? chownRecorded(upper, dirfd, name, uid, gid, current) || forgetCapabilities(union, inode)
+      : chownReal(dirfd, name, uid, gid);
+  return union.owners.squashes && isForeign(owned) ? 0 : owned;
 }
 
 function changeMode(union: Union, inode: Inode, change: AttrChange): number {
   if ((change.valid & CHANGE.mode) === 0) return 0;
   if (inode.type === S_IFLNK) return -EOPNOTSUPP;
-  return chmodReal(union.dirfdOf(inode), union.nameOf(inode), change.mode & 0o7777);
+  return setMode(union, inode, change.mode & 0o7777);
+}
+
+function setMode(union: Union, inode: Inode, mode: number): number {
+  const dirfd = union.dirfdOf(inode);
+  const name = union.nameOf(inode);
+  if (!keepsRecords(union)) return chmodReal(dirfd, name, mode);
+  const { upper } = union;
+  if (upper === undefined) return -EROFS;
+  return chmodRecorded(upper, dirfd, name, mode, current) || chmodAcl(upper, dirfd, name, mode);
 }
 
 function changeSize(union: Union, inode: Inode, handle: Handle | undefined, change: AttrChange): number {
@@ -76,19 +95,22 @@ function changeTimes(union: Union, inode: Inode, change: AttrChange): number {
  * capabilities (file_remove_privs in the kernel's fs/inode.c). The daemon's own writes, as root's, leave them.
  */
 export function clearPrivileges(union: Union, inode: Inode): number {
-  const dirfd = union.dirfdOf(inode);
-  const name = union.nameOf(inode);
-  const stated = statReal(dirfd, name, current);
+  const stated = statLayer(union.layerOf(inode), union.dirfdOf(inode), union.nameOf(inode), current);
   if (stated < 0) return stated;
   const { mode } = current;
   let kept = mode & ~S_ISUID;
   if ((mode & S_IXGRP) !== 0) kept &= ~S_ISGID;
   if (kept !== mode) {
-    const changed = chmodReal(dirfd, name, kept & 0o7777);
+    const changed = setMode(union, inode, kept & 0o7777);
     if (changed < 0) return changed;
     // The kernel does not ask again for the mode after a direct write.
     union.attributesChanged(inode);
   }
-  const removed = removexattr(dirfd, name, CAPABILITY);
+  return forgetCapabilities(union, inode);
+}
+
+function forgetCapabilities(union: Union, inode: Inode): number {
+  if (inode.type !== S_IFREG) return 0;
+  const removed = removeLayerXattr(union.layerOf(inode), union.dirfdOf(inode), union.nameOf(inode), CAPABILITY);
   return removed === -ENODATA || removed === -EOPNOTSUPP ? 0 : removed;
 }

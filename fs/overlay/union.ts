@@ -16,6 +16,7 @@ import { RealDirectory } from './real-directory.ts';
 import { type SlowLane } from './slow-lane.ts';
 import { Workdir } from './workdir.ts';
 import { readUuid } from './file-handle.ts';
+import { settleOverrides } from './override-set-up.ts';
 import { refuseOverlap } from './overlap.ts';
 import { readMarks } from './marks.ts';
 
@@ -103,6 +104,7 @@ export class Union {
     this.metacopyXattr = `${prefix}metacopy`;
     this.index = this.#openIndex();
     for (const layer of this.lowers) layer.uuid = readUuid(layer);
+    settleOverrides(this, isInitialUserNamespace());
     this.#stackRoot();
   }
 

@@ -1,10 +1,13 @@
 import { type ByteString } from '../sys/bytes.ts';
 import { ENODATA, EOPNOTSUPP, EPERM, ERANGE, EROFS } from '../sys/errno.ts';
 import { Memory, copyBytes } from '../sys/memory.ts';
-import { getxattr, removexattr, setxattr, xattrNames } from '../sys/xattr.ts';
+import { setxattr } from '../sys/xattr.ts';
 import { METADATA } from './copy-limit.ts';
 import { ensureUpper } from './copy-up.ts';
 import { type Inode } from './inode.ts';
+import { type Layer } from './layer.ts';
+import { getLayerXattr, isKeptForUsers, layerXattrNames, removeLayerXattr, storedXattr } from './layer-xattrs.ts';
+import { isAcl, setAcl } from './recorded-acl.ts';
 import { type Union } from './union.ts';
 import { isOwnXattr } from '../layer-format.ts';
 
@@ -12,25 +15,28 @@ import { isOwnXattr } from '../layer-format.ts';
 const list = new Memory(65536);
 
 /** Why a user may not touch this xattr, or 0. */
-function refusal(union: Union, name: ByteString, own: number): number {
+function refusal(union: Union, layer: Layer | undefined, name: ByteString, own: number): number {
   if (union.options.noXattrs === true) return -EOPNOTSUPP;
   if (union.options.noAcl === true && name.startsWith('system.posix_acl_')) return -EOPNOTSUPP;
-  return isOwnXattr(name) ? own : 0;
+  return isOwnXattr(name) && !isKeptForUsers(layer, name) ? own : 0;
 }
 
 export function getInodeXattr(union: Union, inode: Inode, name: ByteString, address: number, size: number): number {
-  const refused = refusal(union, name, -ENODATA);
-  return refused < 0 ? refused : getxattr(union.dirfdOf(inode), union.nameOf(inode), name, address, size);
+  const layer = union.layerOf(inode);
+  const refused = refusal(union, layer, name, -ENODATA);
+  if (refused < 0) return refused;
+  return getLayerXattr(layer, union.dirfdOf(inode), union.nameOf(inode), name, address, size);
 }
 
 /** Names without the union's own, written at `address`; with `size` 0, the length needed. */
 export function listInodeXattrs(union: Union, inode: Inode, address: number, size: number): number {
   if (union.options.noXattrs === true) return -EOPNOTSUPP;
-  const all = xattrNames(union.dirfdOf(inode), union.nameOf(inode));
+  const layer = union.layerOf(inode);
+  const all = layerXattrNames(layer, union.dirfdOf(inode), union.nameOf(inode));
   if (typeof all === 'number') return all;
   let names = '';
   for (const name of all) {
-    if (refusal(union, name, -ENODATA) === 0) names += `${name}\0`;
+    if (refusal(union, layer, name, -ENODATA) === 0) names += `${name}\0`;
   }
   if (size === 0) return names.length;
   if (names.length > size) return -ERANGE;
@@ -50,7 +56,12 @@ export function setInodeXattr(
   const refused = refuseChange(union, name);
   if (refused < 0) return refused;
   const raised = ensureUpper(union, inode, METADATA);
-  return raised < 0 ? raised : setxattr(union.dirfdOf(inode), union.nameOf(inode), name, address, size, flags);
+  if (raised < 0) return raised;
+  if (union.upper !== undefined && isAcl(union.upper, name)) {
+    return setAcl(union.upper, union.dirfdOf(inode), union.nameOf(inode), name, address, size, union.scratch);
+  }
+  const stored = storedXattr(union.upper, name);
+  return setxattr(union.dirfdOf(inode), union.nameOf(inode), stored, address, size, flags);
 }
 
 export function removeInodeXattr(union: Union, inode: Inode, name: ByteString): number {
@@ -58,14 +69,15 @@ export function removeInodeXattr(union: Union, inode: Inode, name: ByteString): 
   if (refused < 0) return refused;
   if (!inode.isUpper) {
     // Nothing to remove is no reason to copy.
-    const there = getxattr(union.dirfdOf(inode), union.nameOf(inode), name, 0, 0);
+    const there = getLayerXattr(union.layerOf(inode), union.dirfdOf(inode), union.nameOf(inode), name, 0, 0);
     if (there < 0 && there !== -ERANGE) return there;
   }
   const raised = ensureUpper(union, inode, METADATA);
-  return raised < 0 ? raised : removexattr(union.dirfdOf(inode), union.nameOf(inode), name);
+  if (raised < 0) return raised;
+  return removeLayerXattr(union.layerOf(inode), union.dirfdOf(inode), union.nameOf(inode), name);
 }
 
 function refuseChange(union: Union, name: ByteString): number {
   if (union.upper === undefined) return -EROFS;
-  return refusal(union, name, -EPERM);
+  return refusal(union, union.upper, name, -EPERM);
 }

@@ -132,6 +132,11 @@ export class Attr {
     return this.view.getUint32(STATX.rdevMinor, true);
   }
 
+  setRdev(major: number, minor: number): void {
+    this.view.setUint32(STATX.rdevMajor, major, true);
+    this.view.setUint32(STATX.rdevMinor, minor, true);
+  }
+
   /** One number for the filesystem's device, fit as a key: major * 2^20 + minor. */
   get dev(): number {
     return this.view.getUint32(STATX.devMajor, true) * 0x100000 + this.view.getUint32(STATX.devMinor, true);
@@ -154,4 +159,14 @@ export class Attr {
 /** rdev as the kernel's mknod(2) and FUSE take it (new_encode_dev): major in bits 8 to 19, minor around it. */
 export function encodeDevice(major: number, minor: number): number {
   return ((minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12)) >>> 0;
+}
+
+/** Major number of what `encodeDevice` made. */
+export function majorOf(device: number): number {
+  return (device >>> 8) & 0xfff;
+}
+
+/** Minor number of what `encodeDevice` made. */
+export function minorOf(device: number): number {
+  return (device & 0xff) | ((device >>> 12) & 0xfff00);
 }

@@ -1,7 +1,6 @@
 import { expect } from 'vitest';
 import { errnoOf } from '../support/agent.ts';
-import { type System } from '../support/system.ts';
-import { type Path } from '../support/system.ts';
+import { type System, type Path } from '../support/system.ts';
 import { type Row, conformance, dropCaches } from './suite.ts';
 
 const NEEDS = ['open_by_handle_at', 'drop caches'] as const;

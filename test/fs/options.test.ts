@@ -129,7 +129,7 @@ describe('parseOptions', () => {
   const ACCEPTED =
     'xino=on,xino=auto,xino=off,override_creds,context=x,threaded=1,' +
     'writeback=1,fast_ino=1,ino32_t,allow_root,default_permissions,kernel_cache,max_write=65536,splice_read,' +
-    'no_splice_move,subtype=x,nonempty,rw,xattr_permissions=0,shared,defaults,_netdev';
+    'no_splice_move,subtype=x,nonempty,rw,shared,defaults,_netdev';
   test.each(ACCEPTED.split(','))('%s is accepted', (text) => {
     expect(parseOptions([`lowerdir=A,${text}`], false)).toEqual({ overlay: { lowers: ['A'] }, fuse: {}, unknown: [] });
   });
@@ -158,7 +158,10 @@ describe('parseOptions', () => {
     ['gidmapping=a:b:c', 'gidmapping=a is not a number from 0 to 4294967295'],
     ['backend=x', 'backend=x is not one of device, fuse-native'],
     ['noacl=maybe', 'noacl=maybe is neither 0 nor 1'],
-    ['xattr_permissions=2', 'xattr_permissions=2 is not supported: owners and modes are kept in the files themselves'],
+    [
+      'xattr_permissions=3',
+      'xattr_permissions=3 is none of 0, 1 (security.fuseoverlayfs.override_stat) and 2 (user.containers.override_stat)',
+    ],
     ['xino=maybe', 'xino=maybe is none of on, auto and off'],
     ['uuid=x', 'uuid=x is none of null, off, on and auto'],
     ['verity=sha256', 'verity=sha256 is none of off, on and require'],
@@ -169,6 +172,10 @@ describe('parseOptions', () => {
     ],
   ])('%s is an error that says why', (text, message) => {
     expect(() => overlayOf(text)).toThrow(new OptionError(message));
+  });
+
+  test.each([0, 1, 2])('xattr_permissions=%i is kept', (value) => {
+    expect(overlayOf(`xattr_permissions=${value}`)).toEqual({ lowers: ['A'], xattrPermissions: value });
   });
 
   const UPPER = 'upperdir=U,workdir=W';

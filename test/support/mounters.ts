@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Ended, type Ground, type GroundKind, ended } from './ground.ts';
 import { FUSE_NATIVE_EXCLUSIONS } from './fuse-native.ts';
 import { DIST } from './paths.ts';
+import { RECORDS_EXCLUSIONS } from './records.ts';
 import {
   type Missing,
   firstMissing,
@@ -149,6 +150,16 @@ export const LAMINA_ROOTLESS: Mounter = {
   mount: mountLamina,
 };
 
+/** As root, with owners, modes and types kept in xattrs. */
+const LAMINA_RECORDS: Mounter = {
+  name: 'lamina with xattr_permissions',
+  kind: 'lamina',
+  ground: 'root',
+  missing: firstMissing(isRoot(), hasFuseDevice()),
+  excluded: RECORDS_EXCLUSIONS,
+  mount: (ground, layers, path) => mountLamina(ground, layers, path, ['xattr_permissions=2', 'metacopy=on']),
+};
+
 /** The union behind the npm package fuse-native, as root. */
 const LAMINA_NATIVE: Mounter = {
   name: 'lamina on fuse-native',
@@ -171,4 +182,4 @@ const FUSE_OVERLAYFS: Mounter = {
 
 const PEERS = process.env['LAMINA_PEERS'] ? [FUSE_OVERLAYFS] : [];
 
-export const MOUNTERS: readonly Mounter[] = [KERNEL, LAMINA, LAMINA_ROOTLESS, LAMINA_NATIVE, ...PEERS];
+export const MOUNTERS: readonly Mounter[] = [KERNEL, LAMINA, LAMINA_ROOTLESS, LAMINA_RECORDS, LAMINA_NATIVE, ...PEERS];
