@@ -1,163 +1,480 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Ground } from '../support/ground.ts';
-import { KERNEL, LAMINA, LAMINA_ROOTLESS, type Layers, type Mounter } from '../support/mounters.ts';
+import {
+  FUSE_OVERLAYFS,
+  FUSE_OVERLAYFS_ROOTLESS,
+  KERNEL,
+  KERNEL_ROOTLESS,
+  LAMINA,
+  LAMINA_ROOTLESS,
+  type Layers,
+  type Mounter,
+} from '../support/mounters.ts';
 import { firstMissing, titled } from '../support/requirements.ts';
 import { type System } from '../support/system.ts';
 import { type Tree, directory, file, hardlink, makeTree, snapshot, symlink, whiteout } from '../support/tree.ts';
 
+// Uppers that one union wrote, mounted by the others: the same tree where the format is one that both know.
+
 const OLD = 1_000_000_000_123_456_789n;
+const BIG = 'x'.repeat(100_000);
 
-const TOP: Tree = {
-  etc: { passwd: 'root', group: whiteout, 'conf.d': { a: 'a', b: 'b' } },
-  bin: { sh: file('binary', { mode: 0o4755, mtime: OLD }), busybox: hardlink('sh') },
-  opaque: { shown: 'shown' },
-};
+type At = (name: string) => string;
 
-const BOTTOM: Tree = {
-  etc: { group: 'hidden', hosts: 'hosts', 'conf.d': { c: 'c', d: 'd' } },
-  usr: {
-    lib: { x: file('x', { xattrs: { 'user.x': 'y' } }), link: symlink('x') },
-    share: { doc: { many: {}, one: '1' } },
+/** What an upper can hold beyond plain files, and how a union writes it. */
+type Format =
+  | 'whiteout devices'
+  | '.wh. files'
+  | 'trusted.overlay.opaque'
+  | 'user.overlay.opaque'
+  | 'user.fuseoverlayfs.opaque'
+  | '.wh..wh..opq'
+  | 'redirects'
+  | 'metacopies'
+  | 'the index of hard links';
+
+/** One kind of change, in a directory of its own. */
+interface Part {
+  readonly top: Tree;
+  readonly bottom: Tree;
+  readonly change: (system: System, at: At) => Promise<void>;
+}
+
+const PARTS = {
+  files: {
+    top: {
+      etc: { passwd: 'root', group: whiteout, 'conf.d': { a: 'a', b: 'b' } },
+      tmp: directory({}, { mode: 0o1777 }),
+    },
+    bottom: {
+      etc: { group: 'hidden', hosts: 'hosts', 'conf.d': { c: 'c', d: 'd' } },
+      usr: { x: file('x', { xattrs: { 'user.x': 'y' } }), link: symlink('x'), gone: { deep: { f: 'f' } } },
+      over: 'replaced by a directory',
+    },
+    async change(system, at) {
+      await system.put(at('etc/hosts'), 'changed');
+      await system.put(at('etc/group'), 'made anew');
+      await system.unlink(at('etc/conf.d/c'));
+      await system.unlink(at('etc/conf.d/a'));
+      await system.put(at('etc/passwd.new'), 'next');
+      await system.link(at('etc/passwd'), at('etc/passwd-'));
+      await system.rename(at('etc/passwd.new'), at('etc/passwd'));
+      await system.setxattr(at('usr/x'), 'user.z', 'w');
+      await system.utimens(at('usr/x'), OLD, OLD);
+      await system.rename(at('usr/link'), at('usr/moved'));
+      for (const name of ['usr/gone/deep/f', 'over']) await system.unlink(at(name));
+      for (const name of ['usr/gone/deep', 'usr/gone']) await system.rmdir(at(name));
+      await system.mknod(at('tmp/fifo'), 0o010600);
+      await system.symlink('/absolute', at('tmp/s'));
+      await system.truncate(at('etc/conf.d/d'), 0);
+      await system.chmod(at('etc/conf.d'), 0o711);
+    },
   },
-  opaque: { below: '' },
-  tmp: directory({}, { mode: 0o1777 }),
-};
+  directories: {
+    top: { marked: { shown: 'shown' }, d: { a: 'a' } },
+    bottom: { marked: { below: '' }, d: { b: 'b' }, e: { hidden: '', sub: { hidden: '' } }, f: 'file' },
+    async change(system, at) {
+      for (const name of ['d/a', 'd/b', 'e/hidden', 'e/sub/hidden', 'f']) await system.unlink(at(name));
+      await system.rmdir(at('e/sub'));
+      for (const name of ['d', 'e']) {
+        await system.rmdir(at(name));
+        await system.mkdir(at(name));
+        await system.put(at(`${name}/new`), 'new');
+      }
+      await system.mkdir(at('f'));
+      await system.mkdir(at('e/sub'));
+      await system.mkdir(at('var'));
+      await system.put(at('var/f'), 'deep');
+      await system.rename(at('var'), at('srv'));
+    },
+  },
+  redirects: {
+    top: { lib: { x: 'x', sub: { y: 'y' } }, merged: { t: 't' } },
+    bottom: { lib: { z: 'z' }, merged: { b: 'b', sub: { s: 's' } }, to: {} },
+    async change(system, at) {
+      await system.rename(at('lib'), at('to/lib'));
+      await system.put(at('to/lib/new'), 'n');
+      await system.rename(at('to/lib/sub'), at('sub'));
+      await system.rename(at('merged'), at('renamed'));
+      await system.unlink(at('renamed/b'));
+      await system.mkdir(at('merged'));
+      await system.rename(at('renamed/sub'), at('merged/sub'));
+    },
+  },
+  metacopies: {
+    top: { big: BIG, opaque: directory({ shown: 'shown' }) },
+    bottom: { moved: BIG, d: { f: file(BIG, { mode: 0o4755, mtime: OLD }) }, opaque: { hidden: '' } },
+    async change(system, at) {
+      await system.chmod(at('big'), 0o600);
+      await system.utimens(at('d/f'), OLD, OLD);
+      await system.chmod(at('moved'), 0o640);
+      await system.rename(at('moved'), at('d/moved'));
+      await system.link(at('d/f'), at('f'));
+      await system.chmod(at('opaque/shown'), 0o640);
+      await system.rename(at('opaque/shown'), at('shown'));
+    },
+  },
+  links: {
+    top: { a: 'one', b: hardlink('a'), d: { c: hardlink('../a') } },
+    bottom: { m: 'low', n: hardlink('m'), p: hardlink('m') },
+    async change(system, at) {
+      await system.put(at('b'), 'two');
+      await system.chmod(at('m'), 0o600);
+      await system.rename(at('n'), at('d/n'));
+      await system.unlink(at('p'));
+      await system.link(at('d/c'), at('e'));
+    },
+  },
+} as const satisfies Readonly<Record<string, Part>>;
 
-/** Changes of every kind that a package manager makes, and a few more. */
-async function change(system: System, at: (name: string) => string): Promise<void> {
-  await system.put(at('etc/hosts'), 'changed');
-  await system.put(at('etc/group'), 'made anew');
-  await system.unlink(at('etc/conf.d/c'));
-  await system.unlink(at('etc/conf.d/a'));
-  await system.put(at('etc/passwd.new'), 'next');
-  await system.link(at('etc/passwd'), at('etc/passwd-'));
-  await system.rename(at('etc/passwd.new'), at('etc/passwd'));
-  await system.unlink(at('usr/share/doc/one'));
-  await system.rmdir(at('usr/share/doc/many'));
-  await system.rmdir(at('usr/share/doc'));
-  await system.mkdir(at('usr/share/doc'));
-  await system.put(at('usr/share/doc/two'), '2');
-  await system.chmod(at('bin/sh'), 0o755);
-  await system.utimens(at('bin'), OLD, OLD);
-  await system.setxattr(at('usr/lib/x'), 'user.z', 'w');
-  await system.rename(at('usr/lib/link'), at('usr/lib/moved'));
-  await system.mkdir(at('var'));
-  await system.mkdir(at('var/cache'));
-  await system.put(at('var/cache/f'), 'deep');
-  await system.rename(at('var'), at('srv'));
-  await system.mknod(at('tmp/fifo'), 0o010600);
-  await system.chown(at('tmp/fifo'), 5, 6);
-  await system.symlink('/absolute', at('tmp/s'));
-  await system.truncate(at('etc/conf.d/d'), 0);
-  await system.rename(at('usr/lib'), at('lib'));
-  await system.put(at('lib/new'), 'n');
-  await system.rename(at('etc/conf.d'), at('etc/conf'));
-  // A metacopy that leaves an opaque directory, where its data stays.
-  await system.chmod(at('opaque/shown'), 0o640);
-  await system.rename(at('opaque/shown'), at('shown'));
+type PartName = keyof typeof PARTS;
+
+/** A union with its options, as it writes and reads. */
+interface Union {
+  readonly name: string;
+  readonly mounter: Mounter;
+  readonly options?: readonly string[];
+  readonly environment?: readonly string[];
+  readonly reads: readonly Format[];
 }
 
-const LAYERS: Layers = { lowers: ['top', 'bottom'], upper: 'upper', work: 'work' };
-
-async function build(ground: Ground, directories: readonly string[]): Promise<Layers> {
-  const system = await ground.system();
-  await makeTree(system, `${ground.directory}/top`, TOP);
-  await makeTree(system, `${ground.directory}/bottom`, BOTTOM);
-  const mark = ground.kind === 'root' ? 'trusted.overlay.opaque' : 'user.overlay.opaque';
-  await system.setxattr(`${ground.directory}/top/opaque`, mark, 'y');
-  for (const name of directories) await system.mkdir(`${ground.directory}/${name}`);
-  return { ...LAYERS, cwd: ground.directory };
+interface Writer extends Union {
+  /** Each part that it can write, with the formats that this takes. */
+  readonly writes: Readonly<Partial<Record<PartName, readonly Format[]>>>;
 }
 
-/** Mounts, acts, and unmounts. */
-async function within<T>(mounter: Mounter, ground: Ground, layers: Layers, action: () => Promise<T>): Promise<T> {
-  const mounted = await mounter.mount(ground, { ...layers, cwd: ground.directory }, `${ground.directory}/merged`);
-  try {
-    return await action();
-  } finally {
-    await mounted.unmount();
+const ON_DEVICES: readonly Format[] = ['whiteout devices'];
+const BY_TRUSTED: readonly Format[] = ['whiteout devices', 'trusted.overlay.opaque'];
+const BY_USER: readonly Format[] = ['whiteout devices', 'user.overlay.opaque'];
+const BY_NAME: readonly Format[] = ['.wh. files'];
+const KERNEL_READS: readonly Format[] = [...BY_TRUSTED, 'redirects', 'metacopies', 'the index of hard links'];
+const FUSE_OVERLAYFS_READS: readonly Format[] = [
+  ...BY_TRUSTED,
+  '.wh. files',
+  'user.overlay.opaque',
+  'user.fuseoverlayfs.opaque',
+  '.wh..wh..opq',
+];
+const LAMINA_READS: readonly Format[] = [...FUSE_OVERLAYFS_READS, 'redirects', 'metacopies', 'the index of hard links'];
+const DOT_WHITEOUTS = ['FUSE_OVERLAYFS_DISABLE_OVL_WHITEOUT=1'];
+const OFF = ['redirect_dir=off', 'index=off', 'metacopy=off'];
+const NO_TRUSTED = (formats: readonly Format[]) => formats.filter((format) => !format.startsWith('trusted'));
+
+const UNIONS: readonly Writer[] = [
+  {
+    name: 'kernel overlayfs with all features off',
+    mounter: KERNEL,
+    options: OFF,
+    reads: BY_TRUSTED,
+    writes: { files: ON_DEVICES, directories: BY_TRUSTED },
+  },
+  {
+    name: 'kernel overlayfs with redirect_dir=on',
+    mounter: KERNEL,
+    options: ['redirect_dir=on', 'index=off', 'metacopy=off'],
+    reads: [...BY_TRUSTED, 'redirects'],
+    writes: { files: ON_DEVICES, directories: BY_TRUSTED, redirects: [...BY_TRUSTED, 'redirects'] },
+  },
+  {
+    name: 'kernel overlayfs with index=on',
+    mounter: KERNEL,
+    options: ['redirect_dir=off', 'index=on', 'metacopy=off'],
+    reads: [...BY_TRUSTED, 'the index of hard links'],
+    writes: { files: ON_DEVICES, directories: BY_TRUSTED, links: [...BY_TRUSTED, 'the index of hard links'] },
+  },
+  {
+    name: 'kernel overlayfs with redirect_dir=on and metacopy=on',
+    mounter: KERNEL,
+    options: ['redirect_dir=on', 'index=off', 'metacopy=on'],
+    reads: [...BY_TRUSTED, 'redirects', 'metacopies'],
+    writes: {
+      directories: BY_TRUSTED,
+      redirects: [...BY_TRUSTED, 'redirects'],
+      metacopies: [...BY_TRUSTED, 'redirects', 'metacopies'],
+    },
+  },
+  {
+    name: 'kernel overlayfs with all features on',
+    mounter: KERNEL,
+    reads: KERNEL_READS,
+    writes: {
+      files: [...ON_DEVICES, 'metacopies'],
+      directories: BY_TRUSTED,
+      redirects: [...BY_TRUSTED, 'redirects'],
+      metacopies: [...BY_TRUSTED, 'redirects', 'metacopies'],
+      links: [...BY_TRUSTED, 'the index of hard links'],
+    },
+  },
+  {
+    name: 'fuse-overlayfs',
+    mounter: FUSE_OVERLAYFS,
+    reads: FUSE_OVERLAYFS_READS,
+    writes: { files: ON_DEVICES, directories: [...BY_TRUSTED, '.wh..wh..opq'] },
+  },
+  {
+    name: 'fuse-overlayfs with .wh. files',
+    mounter: FUSE_OVERLAYFS,
+    environment: DOT_WHITEOUTS,
+    reads: FUSE_OVERLAYFS_READS,
+    writes: { files: BY_NAME, directories: [...BY_NAME, '.wh..wh..opq'] },
+  },
+  {
+    name: 'lamina',
+    mounter: LAMINA,
+    options: ['metacopy=off'],
+    reads: LAMINA_READS,
+    writes: {
+      files: ON_DEVICES,
+      directories: BY_TRUSTED,
+      redirects: [...BY_TRUSTED, 'redirects'],
+      links: [...BY_TRUSTED, 'the index of hard links'],
+    },
+  },
+  {
+    name: 'lamina with metacopy=on',
+    mounter: LAMINA,
+    options: ['metacopy=on'],
+    reads: LAMINA_READS,
+    writes: {
+      files: [...ON_DEVICES, 'metacopies'],
+      metacopies: [...BY_TRUSTED, 'redirects', 'metacopies'],
+      links: [...BY_TRUSTED, 'the index of hard links'],
+    },
+  },
+  {
+    name: 'lamina with .wh. files',
+    mounter: LAMINA,
+    options: ['metacopy=off'],
+    environment: DOT_WHITEOUTS,
+    reads: LAMINA_READS,
+    writes: { files: BY_NAME, directories: [...BY_NAME, 'trusted.overlay.opaque'] },
+  },
+  {
+    name: 'kernel overlayfs in a user namespace',
+    mounter: KERNEL_ROOTLESS,
+    reads: BY_USER,
+    writes: { files: ON_DEVICES, directories: BY_USER },
+  },
+  {
+    name: 'fuse-overlayfs in a user namespace',
+    mounter: FUSE_OVERLAYFS_ROOTLESS,
+    reads: NO_TRUSTED(FUSE_OVERLAYFS_READS),
+    writes: { files: ON_DEVICES, directories: [...ON_DEVICES, 'user.fuseoverlayfs.opaque', '.wh..wh..opq'] },
+  },
+  {
+    name: 'fuse-overlayfs with .wh. files in a user namespace',
+    mounter: FUSE_OVERLAYFS_ROOTLESS,
+    environment: DOT_WHITEOUTS,
+    reads: NO_TRUSTED(FUSE_OVERLAYFS_READS),
+    writes: { files: BY_NAME, directories: [...BY_NAME, 'user.fuseoverlayfs.opaque', '.wh..wh..opq'] },
+  },
+  {
+    name: 'lamina in a user namespace',
+    mounter: LAMINA_ROOTLESS,
+    reads: NO_TRUSTED(LAMINA_READS),
+    writes: {
+      files: ON_DEVICES,
+      directories: BY_USER,
+      redirects: [...BY_USER, 'redirects'],
+      links: [...BY_USER, 'the index of hard links'],
+    },
+  },
+  {
+    name: 'lamina with metacopy=on in a user namespace',
+    mounter: LAMINA_ROOTLESS,
+    options: ['metacopy=on'],
+    reads: NO_TRUSTED(LAMINA_READS),
+    writes: { metacopies: [...BY_USER, 'redirects', 'metacopies'] },
+  },
+  {
+    name: 'lamina with .wh. files in a user namespace',
+    mounter: LAMINA_ROOTLESS,
+    environment: DOT_WHITEOUTS,
+    reads: NO_TRUSTED(LAMINA_READS),
+    writes: { files: BY_NAME, directories: [...BY_NAME, 'user.overlay.opaque'] },
+  },
+];
+
+/** One reader of each kind; the kernel with all that it can read. */
+const READERS: readonly Union[] = UNIONS.filter(({ name }) =>
+  [
+    'kernel overlayfs with all features on',
+    'fuse-overlayfs',
+    'lamina',
+    'kernel overlayfs in a user namespace',
+    'fuse-overlayfs in a user namespace',
+    'lamina in a user namespace',
+  ].includes(name),
+);
+
+/** The pairs of which one is ours, on the same ground, where ids and marks are the same for both. */
+function readersOf(writer: Writer): readonly Union[] {
+  const ours = (union: Union): boolean => union.name.startsWith('lamina');
+  return READERS.filter((reader) => reader.mounter.ground === writer.mounter.ground && (ours(writer) || ours(reader)));
+}
+
+/** What can be compared of a tree that both have had a hand in. */
+function comparable(lines: readonly string[], ...unions: readonly Union[]): readonly string[] {
+  if (!unions.some(({ name }) => name.startsWith('fuse-overlayfs'))) return lines;
+  // Its writeback cache shows another mtime than it writes, but for those that are set.
+  return lines.map((line) => line.replace(/ mtime (?!1000000000123456789)\d+/, ''));
+}
+
+/** Why a reader need not understand what a writer wrote; undefined where it must. */
+function unread(reader: Union, formats: readonly Format[]): string | undefined {
+  const unknown = formats.find((format) => !reader.reads.includes(format));
+  return unknown === undefined ? undefined : `it does not read ${unknown}`;
+}
+
+/** Layers, and what was seen of them when they were written. */
+class Exchange {
+  readonly ground: Ground;
+  readonly system: System;
+  readonly #writer: Writer;
+  readonly written = new Map<PartName, readonly string[]>();
+
+  private constructor(ground: Ground, system: System, writer: Writer) {
+    this.ground = ground;
+    this.system = system;
+    this.#writer = writer;
+  }
+
+  static async open(writer: Writer): Promise<Exchange> {
+    const ground = await Ground.open(writer.mounter.ground);
+    const system = await ground.system();
+    for (const name of ['top', 'bottom', 'upper', 'work', 'merged']) await system.mkdir(`${ground.directory}/${name}`);
+    for (const part of partsOf(writer)) {
+      await makeTree(system, `${ground.directory}/top/${part}`, PARTS[part].top);
+      await makeTree(system, `${ground.directory}/bottom/${part}`, PARTS[part].bottom);
+    }
+    return new Exchange(ground, system, writer);
+  }
+
+  /** Mounts, acts on each part, unmounts. */
+  async within(union: Union, parts: readonly PartName[], action: (part: PartName) => Promise<void>): Promise<void> {
+    const layers: Layers = {
+      lowers: ['top', 'bottom'],
+      upper: 'upper',
+      work: 'work',
+      cwd: this.ground.directory,
+      options: union.options ?? [],
+      environment: union.environment ?? [],
+    };
+    const mounted = await union.mounter.mount(this.ground, layers, `${this.ground.directory}/merged`);
+    try {
+      for (const part of parts) await action(part);
+    } finally {
+      await mounted.unmount();
+    }
+  }
+
+  readonly at = (part: PartName, name: string): string => `${this.ground.directory}/merged/${part}/${name}`;
+
+  seen(part: PartName): Promise<string[]> {
+    return snapshot(this.system, `${this.ground.directory}/merged/${part}`);
+  }
+
+  async write(): Promise<void> {
+    await this.within(this.#writer, partsOf(this.#writer), async (part) => {
+      await PARTS[part].change(this.system, (name) => this.at(part, name));
+      this.written.set(part, await this.seen(part));
+    });
+  }
+}
+
+function partsOf(writer: Writer): readonly PartName[] {
+  return (Object.keys(PARTS) as PartName[]).filter((part) => writer.writes[part] !== undefined);
+}
+
+/** What a reader goes on with where the writer stopped; every union can. */
+async function goOn(system: System, at: At): Promise<void> {
+  await system.unlink(at('etc/hosts'));
+  await system.put(at('etc/conf.d/c'), 'back');
+  await system.unlink(at('etc/passwd-'));
+  await system.put(at('usr/x'), 'on');
+  await system.rename(at('tmp/s'), at('usr/s'));
+}
+
+interface Reading {
+  readonly read: ReadonlyMap<PartName, readonly string[]>;
+  /** After the reader went on. */
+  readonly left: readonly string[];
+  /** What the writer sees then. */
+  readonly back: ReadonlyMap<PartName, readonly string[]>;
+}
+
+/** The reader reads, and goes on where it has read the plain files; then the writer reads. */
+async function exchangeWith(exchange: Exchange, writer: Writer, reader: Union): Promise<Reading> {
+  const read = new Map<PartName, readonly string[]>();
+  let left: readonly string[] = [];
+  await exchange.within(reader, knownParts(writer, reader), async (part) => {
+    read.set(part, await exchange.seen(part));
+    if (part !== 'files') return;
+    await goOn(exchange.system, (name) => exchange.at(part, name));
+    left = await exchange.seen(part);
+  });
+  const back = new Map<PartName, readonly string[]>();
+  await exchange.within(writer, partsOf(writer), async (part) => {
+    back.set(part, await exchange.seen(part));
+  });
+  return { read, left, back };
+}
+
+function knownParts(writer: Writer, reader: Union): readonly PartName[] {
+  return partsOf(writer).filter((part) => unread(reader, writer.writes[part] ?? []) === undefined);
+}
+
+function readings(writer: Writer, reader: Union): void {
+  let exchange: Exchange | undefined;
+  let reading: Reading | undefined;
+  beforeAll(async () => {
+    exchange = await Exchange.open(writer);
+    await exchange.write();
+    reading = await exchangeWith(exchange, writer, reader);
+  });
+  afterAll(() => exchange?.ground.close());
+  const shown = (lines: readonly string[] = []) => comparable(lines, writer, reader);
+  for (const part of partsOf(writer)) {
+    const reason = unread(reader, writer.writes[part] ?? []);
+    test.skipIf(reason !== undefined)(titled(`${part}: the same tree`, reason), () => {
+      expect(shown(reading?.read.get(part))).toEqual(shown(exchange?.written.get(part)));
+    });
+  }
+  const goesOn = knownParts(writer, reader).includes('files');
+  const rest = `the writer finds ${goesOn ? 'what the reader changed, and ' : ''}the rest as it was`;
+  test(rest, () => {
+    for (const part of partsOf(writer)) {
+      const expected = goesOn && part === 'files' ? reading?.left : exchange?.written.get(part);
+      expect(shown(reading?.back.get(part))).toEqual(shown(expected));
+    }
+  });
+}
+
+for (const writer of UNIONS) {
+  for (const reader of readersOf(writer)) {
+    const missing = firstMissing(writer.mounter.missing, reader.mounter.missing);
+    const title = titled(`uppers of ${writer.name}, read by ${reader.name}`, missing);
+    describe.skipIf(missing !== undefined)(title, () => readings(writer, reader));
   }
 }
 
 const bothAsRoot = firstMissing(KERNEL.missing, LAMINA.missing);
 
-describe.skipIf(bothAsRoot !== undefined)(titled('uppers of lamina and kernel overlayfs', bothAsRoot), () => {
-  let ground: Ground;
-  let system: System;
-  const at = (name: string) => `${ground.directory}/merged/${name}`;
-  const seen = () => snapshot(system, `${ground.directory}/merged`);
-
-  beforeEach(async () => {
-    ground = await Ground.open('root');
-    system = await ground.system();
-    await build(ground, ['upper', 'work', 'merged']);
-  });
-  afterEach(() => ground.close());
-
-  const changeAndSee = async () => {
-    await change(system, at);
-    return seen();
-  };
-
-  test('an upper that lamina wrote shows the same tree under kernel overlayfs', async () => {
-    const ours = await within(LAMINA, ground, LAYERS, changeAndSee);
-    expect(await within(KERNEL, ground, LAYERS, seen)).toEqual(ours);
-  });
-
-  test('an upper that kernel overlayfs wrote shows the same tree under lamina', async () => {
-    const theirs = await within(KERNEL, ground, LAYERS, changeAndSee);
-    expect(await within(LAMINA, ground, LAYERS, seen)).toEqual(theirs);
-  });
-
-  test('an upper goes to and fro, each going on where the other stopped', async () => {
-    await within(LAMINA, ground, LAYERS, changeAndSee);
-    const theirs = await within(KERNEL, ground, LAYERS, async () => {
-      await system.unlink(at('usr/share/doc/two'));
-      await system.put(at('etc/conf/c'), 'back');
-      await system.rename(at('srv'), at('var'));
-      return seen();
-    });
-    expect(await within(LAMINA, ground, LAYERS, seen)).toEqual(theirs);
-  });
-
-  test('the same changes by both make the same tree', async () => {
-    const withoutTimes = (lines: readonly string[]) => lines.map((line) => line.replace(/ mtime \d+/, ''));
-    const ours = await within(LAMINA, ground, LAYERS, changeAndSee);
-    const other = await Ground.open('root');
-    try {
-      const theirs = await other.system();
-      await build(other, ['upper', 'work', 'merged']);
-      const tree = await within(KERNEL, other, LAYERS, async () => {
-        await change(theirs, (name) => `${other.directory}/merged/${name}`);
-        return snapshot(theirs, `${other.directory}/merged`);
-      });
-      expect(withoutTimes(ours)).toEqual(withoutTimes(tree));
-    } finally {
-      await other.close();
+describe.skipIf(bothAsRoot !== undefined)(titled('the same changes by lamina and kernel overlayfs', bothAsRoot), () => {
+  test('make the same tree', async () => {
+    const trees: string[][] = [];
+    const writers = UNIONS.filter(({ name }) => /^(lamina with metacopy=on|kernel .* all features on)$/.test(name));
+    for (const writer of writers) {
+      const writes = Object.fromEntries(Object.keys(PARTS).map((part) => [part, []]));
+      const exchange = await Exchange.open({ ...writer, writes });
+      try {
+        await exchange.write();
+        trees.push([...exchange.written.values()].flat().map((line) => line.replace(/ mtime \d+/, '')));
+      } finally {
+        await exchange.ground.close();
+      }
     }
-  });
-});
-
-const { missing } = LAMINA_ROOTLESS;
-
-describe.skipIf(missing !== undefined)(titled('uppers of lamina in a user namespace', missing), () => {
-  test('show the same tree when they are mounted again, by the same user', async () => {
-    const ground = await Ground.open('user namespace');
-    try {
-      const system = await ground.system();
-      await build(ground, ['upper', 'work', 'merged']);
-      const seen = () => snapshot(system, `${ground.directory}/merged`);
-      const before = await within(LAMINA_ROOTLESS, ground, LAYERS, async () => {
-        await system.put(`${ground.directory}/merged/etc/hosts`, 'changed');
-        await system.unlink(`${ground.directory}/merged/usr/share/doc/one`);
-        await system.rmdir(`${ground.directory}/merged/usr/share/doc/many`);
-        await system.rmdir(`${ground.directory}/merged/usr/share/doc`);
-        await system.mkdir(`${ground.directory}/merged/usr/share/doc`);
-        return seen();
-      });
-      expect(await within(LAMINA_ROOTLESS, ground, LAYERS, seen)).toEqual(before);
-    } finally {
-      await ground.close();
-    }
+    expect(trees).toHaveLength(2);
+    expect(trees[0]).toEqual(trees[1]);
   });
 });

@@ -12,6 +12,7 @@ import {
   hasFuseDevice,
   hasFuseNative,
   hasKernelOverlay,
+  hasRootlessKernelOverlay,
   hasUserNamespaces,
   isRoot,
 } from './requirements.ts';
@@ -72,17 +73,30 @@ export const KERNEL: Mounter = {
   kind: 'kernel',
   ground: 'root',
   missing: firstMissing(isRoot(), hasKernelOverlay()),
-  async mount(ground, layers, path) {
+  mount(ground, layers, path) {
     // A union without an upper has neither an index nor redirects to write.
     const own = layers.upper === undefined ? ['xino=on'] : ['redirect_dir=on', 'index=on', 'xino=on', 'metacopy=on'];
-    const options = mountOptions(layers, own);
-    await ground.must(['mount', '-t', 'overlay', 'overlay', '-o', options, path], layers.cwd);
-    return {
-      async unmount() {
-        await ground.must(['umount', path]);
-      },
-    };
+    return mountKernel(ground, layers, path, own);
   },
+};
+
+async function mountKernel(ground: Ground, layers: Layers, path: string, own: readonly string[]): Promise<Mounted> {
+  const options = mountOptions(layers, own);
+  await ground.must(['mount', '-t', 'overlay', 'overlay', '-o', options, path], layers.cwd);
+  return {
+    async unmount() {
+      await ground.must(['umount', path]);
+    },
+  };
+}
+
+/** Kernel overlayfs as an ordinary user who is root in a user namespace has it: marks in `user.*`, no redirects. */
+export const KERNEL_ROOTLESS: Mounter = {
+  name: 'kernel overlayfs in a user namespace',
+  kind: 'kernel',
+  ground: 'user namespace',
+  missing: firstMissing(hasUserNamespaces(), hasRootlessKernelOverlay()),
+  mount: (ground, layers, path) => mountKernel(ground, layers, path, ['userxattr', 'xino=on']),
 };
 
 const POLL = 10;
@@ -171,13 +185,20 @@ const LAMINA_NATIVE: Mounter = {
   mount: (ground, layers, path) => mountLamina(ground, layers, path, ['backend=fuse-native']),
 };
 
-/** For comparison only, where LAMINA_PEERS is set: many rows do not hold there. */
-const FUSE_OVERLAYFS: Mounter = {
+/** As a suite's mounter for comparison only, where LAMINA_PEERS is set: many rows do not hold there. */
+export const FUSE_OVERLAYFS: Mounter = {
   name: 'fuse-overlayfs',
   kind: 'lamina',
   ground: 'root',
   missing: firstMissing(isRoot(), hasFuseDevice(), has('fuse-overlayfs')),
   mount: (ground, layers, path) => mountDaemon(ground, layers, path, ['fuse-overlayfs']),
+};
+
+export const FUSE_OVERLAYFS_ROOTLESS: Mounter = {
+  ...FUSE_OVERLAYFS,
+  name: 'fuse-overlayfs in a user namespace',
+  ground: 'user namespace',
+  missing: firstMissing(hasUserNamespaces(), hasFuseDevice(), has('fuse-overlayfs')),
 };
 
 const PEERS = process.env['LAMINA_PEERS'] ? [FUSE_OVERLAYFS] : [];

@@ -72,6 +72,15 @@ export const mayRaiseLimits = once(() => {
   return failure === undefined ? undefined : `needs CAP_SYS_RESOURCE: ${failure}`;
 });
 
+/** Kernel overlayfs mounted by who is root in a user namespace only (Linux 5.11). */
+export const hasRootlessKernelOverlay = once(() => {
+  const script =
+    'mount -t tmpfs none /mnt && cd /mnt && mkdir l u w m && ' +
+    'mount -t overlay overlay -o lowerdir=l,upperdir=u,workdir=w,userxattr m';
+  const failure = run('unshare', '--user', '--map-root-user', '--mount', 'sh', '-c', script);
+  return failure === undefined ? undefined : `needs kernel overlayfs in user namespaces: ${failure}`;
+});
+
 /** A program on the PATH. */
 export function has(program: string): Missing {
   return spawnSync('sh', ['-c', `command -v ${program}`]).status === 0 ? undefined : `needs ${program}`;
