@@ -2,7 +2,8 @@ import { createTypeScriptImportResolver } from 'eslint-import-resolver-typescrip
 import { importX } from 'eslint-plugin-import-x';
 import tseslint from 'typescript-eslint';
 
-// Who may import whom: sys <- fuse, libfuse, overlay (and the shared filesystem interface) <- fs/index.ts <- runner <- cli.
+// Who may import whom: sys <- fuse, libfuse, overlay (and the shared filesystem interface) <- fs/index.ts <- runner <- cli,
+// and sys <- overlay <- fsck <- fs/index.ts.
 const zone = (target, from, message, except = []) => ({ target, from, message, except });
 const users = ['./runner', './cli'];
 const seam = ['./sys', './filesystem.ts'];
@@ -18,6 +19,12 @@ const boundaries = [
     ...seam,
     format,
     './overlay',
+  ]),
+  zone('./fs/fsck', './fs', 'fs/fsck imports fs/sys, fs/overlay and the format of layers', [
+    './sys',
+    format,
+    './overlay',
+    './fsck',
   ]),
   zone('./runner', './cli', 'runner does not know the command line'),
   zone('./runner', './fs', 'runner imports fs/index.ts, fs/sys and the format of layers', [

@@ -17,6 +17,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   image: () => import('./image.ts'),
   mount: () => import('./mount.ts'),
   umount: () => import('./umount.ts'),
+  fsck: () => import('./fsck.ts'),
   mounts: () => import('./mounts.ts'),
   stats: () => import('./stats.ts'),
   demo: () => import('./demo.ts'),

@@ -1,3 +1,5 @@
+import type { FsckReport } from './fsck/index.ts';
+import type { FsckOptions } from './fsck/options.ts';
 import type { Mount, MountOptions } from './mount.ts';
 import type { RegisteredMount } from './registry.ts';
 import type { MountStats } from './stats.ts';
@@ -8,6 +10,9 @@ import type { ByteString } from './sys/text.ts';
 
 export { argumentBytes, rawArguments } from './arguments.ts';
 export type { Branch } from './branches.ts';
+export type { FsckReport } from './fsck/index.ts';
+export type { FsckOptions } from './fsck/options.ts';
+export type { Finding, ProblemKind } from './fsck/problem.ts';
 export type { FuseOptions } from './fuse/options.ts';
 export type { Mount, MountOptions } from './mount.ts';
 export { OptionError } from './option-error.ts';
@@ -60,4 +65,12 @@ export async function statsAt(path: ByteString): Promise<MountStats> {
  */
 export async function unmountAt(path: ByteString, lazy = false): Promise<void> {
   return (await import('./unmount.ts')).unmountAt(path, lazy);
+}
+
+/**
+ * Checks an upper and its workdir against the lower layers, without mounting them; where asked, mends what can be mended
+ * without loss. Rejects where a layer cannot be opened, and where something that is mounted would be mended.
+ */
+export async function fsck(options: FsckOptions): Promise<FsckReport> {
+  return (await import('./check-upper.ts')).checkUpper(options);
 }

@@ -19,7 +19,7 @@ export const OPAQUE_XATTRS: readonly ByteString[] = [
   'user.overlay.opaque',
   'user.fuseoverlayfs.opaque',
 ];
-const WHITEOUT_XATTRS: readonly ByteString[] = ['trusted.overlay.whiteout', 'user.overlay.whiteout'];
+export const WHITEOUT_XATTRS: readonly ByteString[] = ['trusted.overlay.whiteout', 'user.overlay.whiteout'];
 
 /**
  * Names that may be a layer's own. Where whiteouts are written in this form, all of them are, and no user can make or see

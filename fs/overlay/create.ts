@@ -216,7 +216,7 @@ function makeAside(
   let made = makeOwned(union, caller, parent, staging.fd, temporary, mode, rdev, target, attr);
   if (made === 0) {
     if (needsPlainMark(name, mode & S_IFMT)) made = markPlain(staging.fd, temporary);
-    if (directory && lowerVisible) made = markOpaque(staging.fd, temporary);
+    if (directory && lowerVisible) made = markOpaque(union, staging.fd, temporary);
     if (made === 0) made = overWhiteout(staging.fd, temporary, dirfd, name, directory && whiteout && !dotWhiteout);
     if (made < 0) unlinkat(staging.fd, temporary, directory ? AT_REMOVEDIR : 0);
     else if (dotWhiteout) removeDotWhiteout(union, parent, name);
@@ -225,10 +225,10 @@ function makeAside(
   return made;
 }
 
-function markOpaque(dirfd: number, name: ByteString): number {
+function markOpaque(union: Union, dirfd: number, name: ByteString): number {
   const fd = openat(dirfd, name, O_CLOEXEC | O_NOFOLLOW);
   if (fd < 0) return fd;
-  const marked = writeOpaque(fd);
+  const marked = writeOpaque(union, fd);
   close(fd);
   return marked;
 }

@@ -1,7 +1,7 @@
 import { type ByteString } from '../sys/bytes.ts';
 import { O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../sys/constants.ts';
 import { close, ioctl, openat } from '../sys/file.ts';
-import { nameToHandle } from '../sys/handle.ts';
+import { type FileHandle, nameToHandle } from '../sys/handle.ts';
 import { Memory } from '../sys/memory.ts';
 import { getxattrText } from '../sys/xattr.ts';
 import { type Layer } from './layer.ts';
@@ -48,6 +48,22 @@ export function encodeHandle(union: Union, layer: Layer, dirfd: number, name: By
 
 export function hexOf(bytes: ByteString): ByteString {
   return Buffer.from(bytes, 'latin1').toString('hex');
+}
+
+/** A file's identity, taken apart. */
+export interface Identity {
+  readonly uuid: ByteString;
+  readonly handle: FileHandle;
+}
+
+/** What `encodeHandle` has put together; undefined for anything else. */
+export function parseIdentity(bytes: ByteString): Identity | undefined {
+  const whole = bytes.length > HANDLE && bytes.charCodeAt(0) === 0 && bytes.charCodeAt(1) === MAGIC;
+  if (!whole || bytes.charCodeAt(LENGTH) !== bytes.length) return undefined;
+  return {
+    uuid: bytes.slice(UUID, HANDLE),
+    handle: { type: bytes.charCodeAt(TYPE), bytes: bytes.slice(HANDLE) },
+  };
 }
 
 /** The identity of the lower file that an upper one was copied from. */

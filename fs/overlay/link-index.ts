@@ -50,8 +50,13 @@ export function addToIndex(
 /** Links beyond those of the upper's file. */
 export function readLowerLinks(union: Union, dirfd: number, name: ByteString): number {
   const value = getxattrText(dirfd, name, union.nlinkXattr);
-  const parsed = typeof value === 'string' ? /^U([+-]\d{1,9})$/.exec(value) : null;
-  return parsed === null ? 0 : Number(parsed[1]);
+  return (typeof value === 'string' ? parseNlink(value) : undefined) ?? 0;
+}
+
+/** The number in a value of `overlay.nlink`; undefined where it is none. */
+export function parseNlink(value: ByteString): number | undefined {
+  const parsed = /^U([+-]\d{1,9})$/.exec(value);
+  return parsed === null ? undefined : Number(parsed[1]);
 }
 
 /** Writes down that a name came into the upper, or that a lower name was hidden. */
@@ -60,7 +65,8 @@ export function noteLowerLinks(union: Union, inode: Inode): void {
   setxattrText(union.fds.fd(union.index), inode.indexName, union.nlinkXattr, formatNlink(inode.lowerLinks));
 }
 
-function formatNlink(lowerLinks: number): ByteString {
+/** The value of `overlay.nlink`. */
+export function formatNlink(lowerLinks: number): ByteString {
   return `U${lowerLinks < 0 ? '' : '+'}${lowerLinks}`;
 }
 

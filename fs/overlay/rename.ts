@@ -169,7 +169,7 @@ function raiseParent(union: Union, end: End): number {
 function clearTarget(union: Union, target: Inode): number {
   if (target.upper === undefined) return -ENOTEMPTY;
   const fd = union.fds.fd(target.upper);
-  const marked = target.lowers.length === 0 ? 0 : writeOpaque(fd);
+  const marked = target.lowers.length === 0 ? 0 : writeOpaque(union, fd);
   if (marked < 0) return marked;
   target.lowers = NO_LOWERS;
   union.indexes.drop(target);
@@ -184,7 +184,7 @@ function clearTarget(union: Union, target: Inode): number {
 function keepLower(union: Union, moved: Inode, from: End, to: End): number {
   if (!moved.isDirectory || moved.upper === undefined) return 0;
   if (moved.lowers.length > 0) return writeRedirect(union, moved, from.parent === to.parent);
-  return to.lowerVisible ? writeOpaque(union.fds.fd(moved.upper)) : 0;
+  return to.lowerVisible ? writeOpaque(union, union.fds.fd(moved.upper)) : 0;
 }
 
 /** The commit point: one rename, which leaves a whiteout behind where something below would show through. */

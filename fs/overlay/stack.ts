@@ -8,13 +8,11 @@ import { type Inode, NO_LOWERS } from './inode.ts';
 import { readMarks } from './marks.ts';
 import { hasDotWhiteout } from './merge.ts';
 import { RealDirectory } from './real-directory.ts';
+import { redirectFault, redirectPath } from './redirect.ts';
 import { type Union } from './union.ts';
 
 // The union's scratch may be in use by whoever looks a file up.
 const attr = new Attr();
-
-/** A redirect is a path: what is longer is none. */
-const REDIRECT_MAX = 4096;
 
 /**
  * The lower directories that a directory of the union is made of, top first: those of its name, down to the first that
@@ -162,13 +160,12 @@ class Search {
 
   /** Takes a redirect: absolute, or a name in the place of the last component before it. */
   #take(redirect: ByteString, before: readonly ByteString[]): void {
-    const absolute = redirect.startsWith('/');
-    const components = redirect.split('/').filter((component) => component !== '');
-    const hostile = components.some((component) => component === '.' || component === '..' || component.includes('\0'));
-    if (redirect.length > REDIRECT_MAX || hostile || components.length === 0 || (!absolute && components.length > 1)) {
+    if (redirectFault(redirect) !== undefined) {
       this.#ended = true;
       return;
     }
+    const absolute = redirect.startsWith('/');
+    const components = redirectPath(redirect);
     if (absolute) this.#relative = false;
     else if (before.length === 0 && this.#path.length === 0) this.#relative = true;
     this.#path = absolute ? components : [...before, ...components];

@@ -35,9 +35,15 @@ function touch(dirfd: number, name: ByteString): number {
   return 0;
 }
 
-/** Marks a directory, given by its descriptor, as hiding everything below it. */
-export function writeOpaque(dirfd: number): number {
-  for (const xattr of OPAQUE_XATTRS) if (setxattrText(dirfd, SELF, xattr, 'y') === 0) return 0;
+/**
+ * Marks a directory, given by its descriptor, as hiding everything below it: in the namespace of the other marks, which
+ * is the one that kernel overlayfs reads.
+ */
+export function writeOpaque(union: Union, dirfd: number): number {
+  for (const xattr of OPAQUE_XATTRS) {
+    if (xattr.startsWith('trusted.') && !union.keepsTrustedXattrs) continue;
+    if (setxattrText(dirfd, SELF, xattr, 'y') === 0) return 0;
+  }
   return touch(dirfd, DOT_OPAQUE);
 }
 

@@ -10,6 +10,8 @@ export interface MountInfo {
   /** Type with subtype: `fuse.lamina`. */
   readonly type: string;
   readonly source: ByteString;
+  /** Options of the filesystem, each with its value. */
+  readonly options: readonly ByteString[];
 }
 
 /** Space, tab, newline and backslash are written in octal. */
@@ -21,14 +23,25 @@ function parseLine(line: ByteString): MountInfo | undefined {
   const [before, after] = line.split(' - ', 2);
   if (before === undefined || after === undefined) return undefined;
   const [id, , device, , mountpoint] = before.split(' ');
-  const [type, source] = after.split(' ');
+  const [type, source, options = ''] = after.split(' ');
   if (id === undefined || device === undefined || mountpoint === undefined || type === undefined) return undefined;
-  return { id: Number(id), device, mountpoint: unescape(mountpoint), type, source: unescape(source ?? '') };
+  return {
+    id: Number(id),
+    device,
+    mountpoint: unescape(mountpoint),
+    type,
+    source: unescape(source ?? ''),
+    options: options.split(',').map(unescape),
+  };
 }
 
-/** The mounts of this mount namespace, a mount that lies over another behind it. */
-export function readMounts(): MountInfo[] {
-  const lines = readFileSync('/proc/self/mountinfo', 'latin1').split('\n');
+/**
+ * The mounts of a mount namespace, a mount that lies over another behind it.
+ *
+ * @param who `self`, or the id of a process in that namespace.
+ */
+export function readMounts(who = 'self'): MountInfo[] {
+  const lines = readFileSync(`/proc/${who}/mountinfo`, 'latin1').split('\n');
   return lines.map(parseLine).filter((mount) => mount !== undefined);
 }
 

@@ -74,7 +74,7 @@ export class Side {
       upper: 'upper',
       work: 'work',
       cwd: this.ground.directory,
-      ...(mounter.kind === 'lamina' ? this.#variant : {}),
+      ...(mounter.kind === this.mounter.kind ? this.#variant : {}),
     };
     this.#mounted = await mounter.mount(this.ground, layers, `${this.ground.directory}/merged`);
   }
