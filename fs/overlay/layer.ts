@@ -41,12 +41,16 @@ export class Layer {
   /** Of a data-only layer: its directories that were looked into, by path. */
   readonly dataDirectories = new Map<ByteString, RealDirectory>();
 
-  /** Opens the directory; throws `SystemError` where that fails. */
-  constructor(role: string, path: ByteString, writable: boolean, attr: Attr) {
+  /**
+   * Opens the directory; throws `SystemError` where that fails.
+   *
+   * @param opened its descriptor where it is open already, else negative.
+   */
+  constructor(role: string, path: ByteString, writable: boolean, attr: Attr, opened: number) {
     this.path = path;
     this.writable = writable;
     const attempt = `open ${role} ${toText(path)}`;
-    const fd = check(openat(AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC), attempt);
+    const fd = opened >= 0 ? opened : check(openat(AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC), attempt);
     check(fstat(fd, attr), attempt);
     this.dev = attr.dev;
     this.root = new RealDirectory(this, undefined, '');

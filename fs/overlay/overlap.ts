@@ -27,12 +27,13 @@ export function refuseOverlap({ lowers, upper, work }: OverlayOptions): void {
 }
 
 function isWithin(path: ByteString, directory: ByteString): boolean {
-  const [inner, outer] = [resolved(path), resolved(directory)];
+  const [inner, outer] = [resolvePath(path), resolvePath(directory)];
   if (inner === undefined || outer === undefined) return false;
   return inner === outer || inner.startsWith(outer.endsWith('/') ? outer : `${outer}/`);
 }
 
-function resolved(path: ByteString): ByteString | undefined {
+/** The path without symlinks; undefined where nothing can be reached by it. */
+export function resolvePath(path: ByteString): ByteString | undefined {
   try {
     return realpathSync(Buffer.from(path, 'latin1'), 'latin1');
   } catch {

@@ -4,6 +4,7 @@ import { Attr } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
 import { close, fstat } from '../sys/file.ts';
 import { SELF } from '../sys/xattr.ts';
+import { DetachedMounts, type UpperRoots } from './detached-mounts.ts';
 import { DirectoryFds } from './directory-fds.ts';
 import { HandleTable } from './handle.ts';
 import { Owners } from './id-map.ts';
@@ -31,6 +32,13 @@ const ATTRIBUTES_ONLY = -1;
 /** Whether root here is root: `trusted.*` xattrs are for the initial user namespace alone (user_namespaces(7)). */
 function isInitialUserNamespace(): boolean {
   return process.geteuid?.() === 0 && /^\s*0\s+0\s+4294967295\s*$/.test(readFileSync('/proc/self/uid_map', 'utf8'));
+}
+
+/** A directory is yet to be opened, by its path. */
+const NOT_OPEN = -1;
+
+function openUpperRoots(mounts: DetachedMounts, { upper, work }: OverlayOptions): UpperRoots | undefined {
+  return upper === undefined || work === undefined ? undefined : mounts.openUpper(upper, work);
 }
 
 /** The state that all operations of one mount share. It belongs to one thread. */
@@ -83,16 +91,21 @@ export class Union {
     this.makesRedirects = redirectDir === 'on';
     this.followsRedirects = redirectDir === 'on' || redirectDir === 'follow';
     this.indexes = new IndexCache(options.cacheEntries ?? DEFAULT_CACHE_ENTRIES, this.counters);
-    this.upper = options.upper === undefined ? undefined : new Layer('upperdir', options.upper, true, this.scratch);
+    const mounts = new DetachedMounts();
+    const roots = openUpperRoots(mounts, options);
+    this.upper =
+      options.upper === undefined
+        ? undefined
+        : new Layer('upperdir', options.upper, true, this.scratch, roots?.upper ?? NOT_OPEN);
     if (this.upper !== undefined) this.upper.keepsAccessTimes = options.atime === true;
-    this.lowers = options.lowers.map((path) => new Layer('lowerdir', path, false, this.scratch));
-    this.dataLayers = (options.dataOnly ?? []).map(
-      (path) => new Layer('data-only lowerdir', path, false, this.scratch),
-    );
+    const openLower = (role: string, path: ByteString): Layer =>
+      new Layer(role, path, false, this.scratch, mounts.open(path));
+    this.lowers = options.lowers.map((path) => openLower('lowerdir', path));
+    this.dataLayers = (options.dataOnly ?? []).map((path) => openLower('data-only lowerdir', path));
     [...this.lowers, ...this.dataLayers].forEach((layer, index) => (layer.index = index));
     this.expectsMetacopies = options.metacopy === true || this.dataLayers.length > 0;
     assignFilesystemIds(this.upper === undefined ? this.lowers : [this.upper, ...this.lowers]);
-    this.workdir = this.#openWorkdir();
+    this.workdir = this.#openWorkdir(roots?.work ?? NOT_OPEN);
     this.reservesDotNames = this.workdir !== undefined && !(this.workdir.makesDevices && options.dotWhiteouts !== true);
     const trusted = this.workdir?.keepsTrustedXattrs ?? isInitialUserNamespace();
     this.keepsTrustedXattrs = trusted && options.userXattr !== true;
@@ -145,11 +158,11 @@ export class Union {
     this.workdir?.close();
   }
 
-  #openWorkdir(): Workdir | undefined {
+  #openWorkdir(opened: number): Workdir | undefined {
     const { work } = this.options;
     if (this.upper === undefined) return undefined;
     if (work === undefined) throw new Error('cannot mount: upperdir needs a workdir on the same filesystem');
-    const workdir = new Workdir(work, this.upper.dev, this.scratch);
+    const workdir = new Workdir(work, this.upper.dev, this.scratch, opened);
     if (this.options.volatile === true) workdir.markVolatile();
     return workdir;
   }

@@ -28,9 +28,11 @@ export class Workdir {
   readonly #lock: number;
   #counter = 0;
 
-  constructor(path: ByteString, upperDev: number, attr: Attr) {
+  /** @param opened its descriptor where it is open already, else negative. */
+  constructor(path: ByteString, upperDev: number, attr: Attr, opened: number) {
     const text = toText(path);
-    const root = check(openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), `open workdir ${text}`);
+    const root =
+      opened >= 0 ? opened : check(openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), `open workdir ${text}`);
     this.#lock = root;
     try {
       check(fstat(root, attr), `stat workdir ${text}`);

@@ -1,5 +1,5 @@
 import { type ByteString, firstPath } from './bytes.ts';
-import { AT_EMPTY_PATH, AT_FDCWD, O_CLOEXEC } from './constants.ts';
+import { AT_EMPTY_PATH, AT_FDCWD, MS_PRIVATE, O_CLOEXEC } from './constants.ts';
 import { bind, result, syscallNumber } from './libc.ts';
 import { Memory } from './memory.ts';
 
@@ -14,6 +14,7 @@ const AT_RECURSIVE = 0x8000;
 const OPEN_TREE_CLONE = 1;
 
 // `struct mount_attr`: attr_set, attr_clr, propagation, userns_fd, each 64 bits wide.
+const PROPAGATION = 16;
 const MOUNT_ATTR_SIZE = 32;
 const mountAttr = new Memory(MOUNT_ATTR_SIZE);
 
@@ -24,6 +25,14 @@ export function mountSetattr(fd: number, attributes: number, recursive: boolean)
   const flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0);
   const number = syscallNumber('mount_setattr');
   return result(nativeMountSetattr(number, fd, firstPath(''), flags, mountAttr.address, MOUNT_ATTR_SIZE));
+}
+
+/** Takes the mount that `fd` is the root of out of its peer group: nothing is mounted or unmounted there with others. */
+export function makePrivate(fd: number): number {
+  mountAttr.bytes.fill(0);
+  mountAttr.view.setUint32(PROPAGATION, MS_PRIVATE, true);
+  const number = syscallNumber('mount_setattr');
+  return result(nativeMountSetattr(number, fd, firstPath(''), AT_EMPTY_PATH, mountAttr.address, MOUNT_ATTR_SIZE));
 }
 
 /** open_tree(2), Linux 5.2: a detached bind mount of `path`, which lives as long as it is used. */

@@ -254,6 +254,26 @@ with open('m/mapped', 'r+b') as file:
     },
   );
 
+  test('lets the filesystems of its layers be unmounted at any time, and goes on', () => {
+    const onTmpfs = (directory: string): void => {
+      mkdirSync(ground.at(directory), { recursive: true });
+      expect(ground.run(['mount', '-t', 'tmpfs', 'tmpfs', directory])).toMatchObject({ code: 0, stderr: '' });
+    };
+    onTmpfs('lower');
+    onTmpfs('changes');
+    for (const directory of ['lower/dir', 'changes/U', 'changes/W']) mkdirSync(ground.at(directory));
+    writeFileSync(ground.at('lower/dir/file'), 'lower');
+    const options = 'lowerdir=A:lower,upperdir=changes/U,workdir=changes/W';
+    expect(ground.fuseLamina('-o', options, 'm')).toMatchObject({ code: 0, stderr: '' });
+    for (const directory of ['lower', 'changes']) {
+      expect(ground.run(['umount', directory])).toMatchObject({ code: 0, stderr: '' });
+    }
+    ground.run(['sh', '-c', 'echo more >> m/dir/file && mv m/dir/file m/dir/moved && rm m/dir/upper']);
+    expect(readdirSync(ground.at('m/dir'))).toEqual(['moved']);
+    expect(readFileSync(ground.at('m/dir/moved'), 'utf8')).toBe('lowermore\n');
+    expect(ground.run(['umount', 'm'])).toMatchObject({ code: 0, stderr: '' });
+  });
+
   const noNamespaces = firstMissing(hasUserNamespaces());
   test.skipIf(noNamespaces !== undefined)(titled('made inside a user namespace works there', noNamespaces), () => {
     const script = [

@@ -1,0 +1,100 @@
+import { type ByteString } from '../sys/bytes.ts';
+import { AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY } from '../sys/constants.ts';
+import { EXDEV } from '../sys/errno.ts';
+import { close, fstat, openat, statat } from '../sys/file.ts';
+import { cloneTree, makePrivate } from '../sys/mount-attributes.ts';
+import { readMounts } from '../sys/mountinfo.ts';
+import { Attr } from '../sys/attr.ts';
+import { resolvePath } from './overlap.ts';
+
+// As overlayfs does (clone_private_mount in fs/overlayfs/super.c), a union reaches its layers through mounts of its own,
+// which hang nowhere: those that the layers were named by can be unmounted at any time, above all as soon as umount of
+// the union has returned, when this process may still have everything open. Where this cannot be had (no CAP_SYS_ADMIN,
+// Linux before 5.12), or would hide what is mounted inside a layer, the paths are opened as they are.
+
+const ROOT = O_PATH | O_DIRECTORY | O_CLOEXEC;
+
+/** The upper and its workdir, through one mount: files are renamed between them. */
+export interface UpperRoots {
+  readonly upper: number;
+  readonly work: number;
+}
+
+/** Where something is mounted, once for all layers of a union. */
+export class DetachedMounts {
+  readonly #mountpoints: readonly ByteString[] = mountpoints();
+
+  /** Descriptor of a directory in a mount of its own, or a negative errno. */
+  open(path: ByteString): number {
+    const real = resolvePath(path);
+    return real === undefined || this.#hasMountsIn(real) ? -EXDEV : cloneOf(real);
+  }
+
+  /** Descriptors of both in one mount, or undefined. */
+  openUpper(upper: ByteString, work: ByteString): UpperRoots | undefined {
+    const [realUpper, realWork] = [resolvePath(upper), resolvePath(work)];
+    if (realUpper === undefined || realWork === undefined) return undefined;
+    if (this.#hasMountsIn(realUpper) || this.#hasMountsIn(realWork)) return undefined;
+    const above = commonDirectory(realUpper, realWork);
+    const tree = cloneOf(above);
+    if (tree < 0) return undefined;
+    const roots = {
+      upper: openSame(tree, above, realUpper, ROOT),
+      work: openSame(tree, above, realWork, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+    };
+    close(tree);
+    if (roots.upper >= 0 && roots.work >= 0) return roots;
+    for (const fd of [roots.upper, roots.work]) if (fd >= 0) close(fd);
+    return undefined;
+  }
+
+  #hasMountsIn(real: ByteString): boolean {
+    const prefix = real.endsWith('/') ? real : `${real}/`;
+    return this.#mountpoints.some((mountpoint) => mountpoint.startsWith(prefix) && mountpoint !== prefix);
+  }
+}
+
+function mountpoints(): ByteString[] {
+  try {
+    return readMounts().map(({ mountpoint }) => mountpoint);
+  } catch {
+    // Without /proc anything may be mounted anywhere: below the root, in any case.
+    return [];
+  }
+}
+
+/** A private clone of the mount that `path` lies in, rooted at it. */
+function cloneOf(path: ByteString): number {
+  const tree = cloneTree(path);
+  if (tree < 0) return tree;
+  const separated = makePrivate(tree);
+  if (separated === 0) return tree;
+  close(tree);
+  return separated;
+}
+
+function commonDirectory(one: ByteString, other: ByteString): ByteString {
+  const [left, right] = [one.split('/'), other.split('/')];
+  const differs = left.findIndex((name, index) => name !== right[index]);
+  return left.slice(0, differs < 0 ? left.length : differs).join('/') || '/';
+}
+
+const there = new Attr();
+const here = new Attr();
+
+/** Opens what `path`, at or below `above`, stands for inside a clone of `above`; another mount may be on the way. */
+function openSame(tree: number, above: ByteString, path: ByteString, flags: number): number {
+  const inside = path.slice(above.length).replace(/^\/+/, '') || '.';
+  const fd = openat(tree, inside, flags | O_NOFOLLOW);
+  if (fd < 0) return fd;
+  if (
+    fstat(fd, here) === 0 &&
+    statat(AT_FDCWD, path, there) === 0 &&
+    here.dev === there.dev &&
+    here.ino === there.ino
+  ) {
+    return fd;
+  }
+  close(fd);
+  return -EXDEV;
+}
