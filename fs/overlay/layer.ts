@@ -9,6 +9,9 @@ import { RealDirectory } from './real-directory.ts';
 /** Inode numbers of a second, third ... filesystem get this much added, so that they stay unique (xino). */
 const XINO_STEP = 2 ** 40;
 
+/** In the place of a descriptor: the directory is to be opened by its path. */
+export const NOT_OPEN = -1;
+
 /** One directory of the union's stack. */
 export class Layer {
   readonly path: ByteString;
@@ -44,9 +47,9 @@ export class Layer {
   /**
    * Opens the directory; throws `SystemError` where that fails.
    *
-   * @param opened its descriptor where it is open already, else negative.
+   * @param opened its descriptor where it could be opened before.
    */
-  constructor(role: string, path: ByteString, writable: boolean, attr: Attr, opened: number) {
+  constructor(role: string, path: ByteString, writable: boolean, attr: Attr, opened = NOT_OPEN) {
     this.path = path;
     this.writable = writable;
     const attempt = `open ${role} ${toText(path)}`;

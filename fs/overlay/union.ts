@@ -34,9 +34,6 @@ function isInitialUserNamespace(): boolean {
   return process.geteuid?.() === 0 && /^\s*0\s+0\s+4294967295\s*$/.test(readFileSync('/proc/self/uid_map', 'utf8'));
 }
 
-/** A directory is yet to be opened, by its path. */
-const NOT_OPEN = -1;
-
 function openUpperRoots(mounts: DetachedMounts, { upper, work }: OverlayOptions): UpperRoots | undefined {
   return upper === undefined || work === undefined ? undefined : mounts.openUpper(upper, work);
 }
@@ -94,9 +91,7 @@ export class Union {
     const mounts = new DetachedMounts();
     const roots = openUpperRoots(mounts, options);
     this.upper =
-      options.upper === undefined
-        ? undefined
-        : new Layer('upperdir', options.upper, true, this.scratch, roots?.upper ?? NOT_OPEN);
+      options.upper === undefined ? undefined : new Layer('upperdir', options.upper, true, this.scratch, roots?.upper);
     if (this.upper !== undefined) this.upper.keepsAccessTimes = options.atime === true;
     const openLower = (role: string, path: ByteString): Layer =>
       new Layer(role, path, false, this.scratch, mounts.open(path));
@@ -105,7 +100,7 @@ export class Union {
     [...this.lowers, ...this.dataLayers].forEach((layer, index) => (layer.index = index));
     this.expectsMetacopies = options.metacopy === true || this.dataLayers.length > 0;
     assignFilesystemIds(this.upper === undefined ? this.lowers : [this.upper, ...this.lowers]);
-    this.workdir = this.#openWorkdir(roots?.work ?? NOT_OPEN);
+    this.workdir = this.#openWorkdir(roots?.work);
     this.reservesDotNames = this.workdir !== undefined && !(this.workdir.makesDevices && options.dotWhiteouts !== true);
     const trusted = this.workdir?.keepsTrustedXattrs ?? isInitialUserNamespace();
     this.keepsTrustedXattrs = trusted && options.userXattr !== true;
@@ -158,7 +153,7 @@ export class Union {
     this.workdir?.close();
   }
 
-  #openWorkdir(opened: number): Workdir | undefined {
+  #openWorkdir(opened: number | undefined): Workdir | undefined {
     const { work } = this.options;
     if (this.upper === undefined) return undefined;
     if (work === undefined) throw new Error('cannot mount: upperdir needs a workdir on the same filesystem');

@@ -5,6 +5,7 @@ import { EAGAIN, EEXIST, SystemError, check } from '../sys/errno.ts';
 import { LOCK_EX, LOCK_NB, close, flock, fstat, mkdirat, mknodat, openat, statat, unlinkat } from '../sys/file.ts';
 import { SELF, removexattr, setxattrText } from '../sys/xattr.ts';
 import { clear } from './discard.ts';
+import { NOT_OPEN } from './layer.ts';
 
 const OPEN_DIRECTORY = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
@@ -28,8 +29,8 @@ export class Workdir {
   readonly #lock: number;
   #counter = 0;
 
-  /** @param opened its descriptor where it is open already, else negative. */
-  constructor(path: ByteString, upperDev: number, attr: Attr, opened: number) {
+  /** @param opened its descriptor where it could be opened before. */
+  constructor(path: ByteString, upperDev: number, attr: Attr, opened = NOT_OPEN) {
     const text = toText(path);
     const root =
       opened >= 0 ? opened : check(openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), `open workdir ${text}`);
