@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, test } from 'vitest';
 import { type Identity, errnoOf } from '../support/agent.ts';
+import { type Filesystem, missingFilesystem, mountFilesystem } from '../support/filesystems.ts';
 import { Ground } from '../support/ground.ts';
 import { type Layers, type Mounted, type Mounter, MOUNTERS } from '../support/mounters.ts';
 import { type Missing, firstMissing, isRoot, titled } from '../support/requirements.ts';
@@ -33,9 +34,24 @@ export interface Setup {
   /** Default true; without an upper the union is read-only. */
   readonly upper?: boolean;
   readonly options?: Partial<Record<Mounter['kind'], readonly string[]>>;
+  /** New filesystems for the layers to be on; else they are where temporary directories are. */
+  readonly filesystems?: Filesystems;
   /** Variables of a daemon, `NAME=value`. */
   readonly environment?: readonly string[];
 }
+
+interface Filesystems {
+  /** One for all layers. */
+  readonly all?: Filesystem;
+  /** For upper and workdir. */
+  readonly upper?: Filesystem;
+  /** By lower layer, 0 the topmost. */
+  readonly lowers?: readonly (Filesystem | undefined)[];
+}
+
+/** Directories that new filesystems are mounted at, below the ground's. */
+const ALL = 'all';
+const UP = 'up';
 
 /** An ordinary user of the rows. */
 export const ALICE: Identity = { uid: 1000, gid: 1000, groups: [] };
@@ -181,7 +197,8 @@ async function prepare(bench: Bench, rows: readonly (readonly [name: string, row
   const system = await bench.ground.system();
   const { lowers, upper, work } = bench.layers;
   const base = bench.ground.directory;
-  for (const path of [...lowers, upper, work, 'merged']) if (path !== undefined) await system.mkdir(`${base}/${path}`);
+  for (const path of [...lowers, upper, work, 'merged'])
+    if (path !== undefined && !(await system.exists(`${base}/${path}`))) await system.mkdir(`${base}/${path}`);
   for (const [name, row] of rows) {
     const made = lowers.map((lower, index) => makeTree(system, `${base}/${lower}/${name}`, row.lowers?.[index] ?? {}));
     await Promise.all(made);
@@ -193,17 +210,24 @@ async function openBench(mounter: Mounter, rows: readonly (readonly [string, Row
   const ground = await Ground.open(mounter.ground);
   const count = setup.lowers ?? Math.max(1, ...rows.map(([, row]) => row.lowers?.length ?? 0));
   const base = ground.directory;
+  const { all, upper, lowers = [] } = setup.filesystems ?? {};
+  const below = all === undefined ? '' : `${ALL}/`;
+  const inUpper = upper === undefined ? below : `${UP}/`;
   const layers = {
     // Short and relative: 4,096 bytes of options must do for 500 layers, and callers use relative paths too.
     cwd: base,
-    lowers: Array.from({ length: count }, (_, index) => `l${index}`),
+    lowers: Array.from({ length: count }, (_, index) => `${below}l${index}`),
     ...(setup.dataOnly === undefined ? {} : { dataOnly: setup.dataOnly }),
-    ...(setup.upper === false ? {} : { upper: 'upper', work: 'work' }),
+    ...(setup.upper === false ? {} : { upper: `${inUpper}upper`, work: `${inUpper}work` }),
     options: setup.options?.[mounter.kind] ?? [],
     environment: setup.environment ?? [],
   };
   const bench = new Bench(mounter, ground, layers);
   try {
+    if (all !== undefined) await mountFilesystem(ground, ALL, all);
+    if (upper !== undefined) await mountFilesystem(ground, UP, upper);
+    for (const [index, lower] of lowers.entries())
+      if (lower !== undefined) await mountFilesystem(ground, `l${index}`, lower);
     await prepare(bench, rows);
     await bench.mount();
   } catch (error) {
@@ -215,8 +239,11 @@ async function openBench(mounter: Mounter, rows: readonly (readonly [string, Row
 
 /** Declares the rows as tests, over everything that mounts. */
 export function conformance(title: string, rows: readonly Row[], setup: Setup = {}): void {
+  const { all, upper, lowers = [] } = setup.filesystems ?? {};
+  const needed = [all, upper, ...lowers].filter((filesystem) => filesystem !== undefined);
   for (const mounter of MOUNTERS) {
-    describe.skipIf(mounter.missing !== undefined)(titled(`${title} on ${mounter.name}`, mounter.missing), () => {
+    const absent = firstMissing(mounter.missing, ...needed.map(missingFilesystem));
+    describe.skipIf(absent !== undefined)(titled(`${title} on ${mounter.name}`, absent), () => {
       const feasible = rows.filter((row) => missingFor(row, mounter) === undefined);
       const named = feasible.map((row, index) => [`row${index}`, row] as const);
       let bench: Bench | undefined;

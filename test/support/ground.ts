@@ -108,6 +108,18 @@ export class Ground {
     return stdout;
   }
 
+  /** Root's number outside. */
+  get rootId(): number {
+    return this.kind === 'root' || !isRoot ? (process.getuid?.() ?? 0) : FIRST_ID;
+  }
+
+  /** Runs a program that must succeed as the machine's root, in this ground's mount namespace. */
+  async asMachine(command: readonly string[]): Promise<void> {
+    const parameters = ['-t', String(this.#holder.pid), '--mount', '--', ...command];
+    const { code, stderr } = await ended(spawn('nsenter', parameters, { stdio: ['ignore', 'pipe', 'pipe'] }));
+    if (code !== 0) throw new Error(`${command.join(' ')} ended with ${code}: ${stderr}`);
+  }
+
   async close(): Promise<void> {
     await Promise.all([...this.#systems.values()].map((system) => system.agent.stop()));
     const gone = once(this.#holder, 'exit');
