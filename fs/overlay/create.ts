@@ -40,7 +40,7 @@ import { openInode } from './open.ts';
 import { isForeign, keepsRecords, makeReal, realMode } from './make-real.ts';
 import { inheritAcl, inheritedMode, loadDefaultAcl } from './recorded-acl.ts';
 import { makeStaging } from './staging.ts';
-import { giveRecorded, statLayer } from './stat-override.ts';
+import { giveRecorded, statLayer, statShown } from './stat-override.ts';
 import { type Union } from './union.ts';
 import { linkLowerName, markImpure, noteUpper } from './upper-names.ts';
 import { removeDotWhiteout, writeOpaque } from './upper-format.ts';
@@ -390,7 +390,7 @@ export function linkInode(union: Union, inode: Inode, parent: Inode, name: ByteS
   addAlias(inode, parent, name, upper);
   if (inode.hasOrigin) markImpure(union, upper);
   noteUpper(union, parent, name, inode.type, inode.ino);
-  const stated = statLayer(upper.layer, union.dirfdOf(inode), union.nameOf(inode), entry.attr);
+  const stated = statShown(upper.layer, union.dirfdOf(inode), union.nameOf(inode), entry.attr);
   if (stated < 0) return stated;
   registerLinks(inode, upper.layer, entry.attr.ino);
   present(union, inode, entry.attr);

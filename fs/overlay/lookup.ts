@@ -15,7 +15,7 @@ import { COUNTER } from './options.ts';
 import { isProtected } from './protection.ts';
 import { RealDirectory } from './real-directory.ts';
 import { stackLowers } from './stack.ts';
-import { applyOverride, statLayer } from './stat-override.ts';
+import { showOverride, statShown } from './stat-override.ts';
 import { type Union } from './union.ts';
 import { hasDotForm } from '../layer-format.ts';
 
@@ -50,7 +50,7 @@ export function resolve(union: Union, parent: Inode, name: ByteString, attr: Att
 
 /** Attributes of a file as users see them. */
 export function statInode(union: Union, inode: Inode, attr: Attr): number {
-  const done = statLayer(union.layerOf(inode), union.dirfdOf(inode), union.nameOf(inode), attr);
+  const done = statShown(union.layerOf(inode), union.dirfdOf(inode), union.nameOf(inode), attr);
   if (done < 0) return inode.unlinked ? -ESTALE : done;
   present(union, inode, attr);
   if (inode.metacopy) presentBlocks(union, inode, attr);
@@ -61,7 +61,7 @@ export function statInode(union: Union, inode: Inode, attr: Attr): number {
 export function statOpen(union: Union, inode: Inode, fd: number, attr: Attr): number {
   const done = fstat(fd, attr);
   if (done < 0) return done;
-  applyOverride(union.layerOf(inode), fd, SELF, attr);
+  showOverride(union.layerOf(inode), fd, SELF, attr);
   present(union, inode, attr);
   return 0;
 }
@@ -95,7 +95,7 @@ function presentDirectoryLinks(union: Union, inode: Inode, attr: Attr): void {
 function instantiate(union: Union, parent: Inode, name: ByteString, entry: IndexEntry, attr: Attr): Inode | number {
   const top = entry.inUpper ? parent.upper : parent.lowers[entry.lower - 1];
   if (top === undefined) return -EIO;
-  const done = statLayer(top.layer, union.fds.fd(top), name, attr);
+  const done = statShown(top.layer, union.fds.fd(top), name, attr);
   if (done < 0) return done;
   const type = attr.mode & S_IFMT;
   const inode =

@@ -13,6 +13,7 @@ import {
   S_ISUID,
 } from '../sys/constants.ts';
 import { EINVAL, EPERM } from '../sys/errno.ts';
+import { isMappedGid, isMappedUid } from '../sys/id-maps.ts';
 import { SELF, getxattrText, setxattrText } from '../sys/xattr.ts';
 import { type Layer } from './layer.ts';
 import { chmodReal, chownReal, statReal } from './real-file.ts';
@@ -108,7 +109,7 @@ function isRecorded(type: number): boolean {
  * Puts what a file's record says in the place of what stat said. One that is missing or malformed changes nothing: the
  * real owner and mode are what the host enforces, and give nothing away.
  */
-export function applyOverride(layer: Layer | undefined, dirfd: number, name: ByteString, attr: Attr): void {
+function applyOverride(layer: Layer | undefined, dirfd: number, name: ByteString, attr: Attr): void {
   if (layer === undefined || layer.override === NO_OVERRIDE) return;
   const { mode } = attr;
   const real = mode & S_IFMT;
@@ -122,6 +123,25 @@ export function applyOverride(layer: Layer | undefined, dirfd: number, name: Byt
   if (record.gid !== NO_ID) attr.gid = record.gid;
   attr.mode = type | record.mode;
   if (type === S_IFCHR || type === S_IFBLK) attr.setRdev(record.major, record.minor);
+}
+
+/**
+ * As `applyOverride`, for users of the mount: where our user namespace does not know an id, the real owner stands in. The
+ * kernel would show such a file as nobody's and let not even root change it.
+ */
+export function showOverride(layer: Layer | undefined, dirfd: number, name: ByteString, attr: Attr): void {
+  if (layer === undefined || layer.override === NO_OVERRIDE) return;
+  const { uid, gid } = attr;
+  applyOverride(layer, dirfd, name, attr);
+  if (!isMappedUid(attr.uid)) attr.uid = uid;
+  if (!isMappedGid(attr.gid)) attr.gid = gid;
+}
+
+/** Attributes of a layer's file as users see them; see `showOverride`. */
+export function statShown(layer: Layer | undefined, dirfd: number, name: ByteString, attr: Attr): number {
+  const done = statReal(dirfd, name, attr);
+  if (done === 0) showOverride(layer, dirfd, name, attr);
+  return done;
 }
 
 /** Attributes of a layer's file, by its record where it has one. */

@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs';
 import { type Notifier } from '../filesystem.ts';
 import { Attr } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
 import { close, fstat } from '../sys/file.ts';
+import { hasAllIds } from '../sys/id-maps.ts';
 import { SELF } from '../sys/xattr.ts';
 import { DetachedMounts, type UpperRoots } from './detached-mounts.ts';
 import { DirectoryFds } from './directory-fds.ts';
@@ -31,7 +31,7 @@ const ATTRIBUTES_ONLY = -1;
 
 /** Whether root here is root: `trusted.*` xattrs are for the initial user namespace alone (user_namespaces(7)). */
 function isInitialUserNamespace(): boolean {
-  return process.geteuid?.() === 0 && /^\s*0\s+0\s+4294967295\s*$/.test(readFileSync('/proc/self/uid_map', 'utf8'));
+  return process.geteuid?.() === 0 && hasAllIds();
 }
 
 function openUpperRoots(mounts: DetachedMounts, { upper, work }: OverlayOptions): UpperRoots | undefined {

@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Mount, mount, toBytes } from '../../fs/index.ts';
+import { hasSingleId } from '../../fs/sys/id-maps.ts';
 import { type Image } from '../image/image.ts';
 import { type Store, openStore } from '../image/store.ts';
 import { type Container, type ContainerState } from './container.ts';
@@ -110,7 +111,13 @@ class Run {
   #mount(container: Container): Promise<Mount> {
     return mount({
       mountpoint: toBytes(container.merged),
-      overlay: { lowers: container.lowers, upper: toBytes(container.upper), work: toBytes(container.work) },
+      overlay: {
+        lowers: container.lowers,
+        upper: toBytes(container.upper),
+        work: toBytes(container.work),
+        // Owners that one id cannot give are written down, for whoever has more.
+        ...(hasSingleId() ? { xattrPermissions: 2 } : {}),
+      },
       fuse: { fsname: 'lamina', dev: false },
     });
   }

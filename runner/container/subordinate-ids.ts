@@ -36,7 +36,7 @@ export function readSubordinateIds(): SubordinateIds {
   const groups = parseSubordinateIds(readTable('/etc/subgid'), owner);
   const reason = missingReason(owner.name, users, groups);
   if (reason === undefined) return { users, groups, missing: undefined };
-  const missing = `${reason}: running with a single id, so files of other owners and --user do not work`;
+  const missing = `${reason}: running with a single id, so all files show as root's, and --user does not work`;
   return { users: [], groups: [], missing };
 }
 

@@ -19,7 +19,10 @@ export type Xattrs = ReadonlyMap<ByteString, ByteString>;
 
 export const NO_XATTRS: Xattrs = new Map();
 
-/** Owner and mode of a file whose owner the kernel would not take: containers/storage's attribute, `uid:gid:mode`. */
+/**
+ * Owner and mode of a file whose owner the kernel would not take, and the type of one whose type it would not:
+ * containers/storage's attribute, `uid:gid:mode[:type]`. The union reads it in layers whose root has one.
+ */
 const OVERRIDE_STAT = 'user.containers.override_stat';
 
 const PAX_XATTR = 'SCHILY.xattr.';
@@ -65,37 +68,57 @@ export interface Target {
 /**
  * Sets all of `metadata`, in the one order that works: chown clears set-id bits and file capabilities, so mode and
  * attributes follow it; an ACL sets mode bits, so it follows the mode; and all of it changes times.
+ *
+ * Answers whether the owner is kept in an attribute.
  */
-export function applyMetadata(target: Target, metadata: Metadata, warnings: Warnings): void {
-  applyOwner(target, metadata, warnings);
+export function applyMetadata(target: Target, metadata: Metadata, warnings: Warnings): boolean {
+  const isKept = applyOwner(target, metadata, warnings);
   if (!target.isSymlink) {
     const { dirfd, name } = target;
     must(name === SELF ? fchmod(dirfd, metadata.mode) : chmodat(dirfd, name, metadata.mode), 'set the mode');
   }
   for (const [xattr, content] of metadata.xattrs) applyXattr(target, xattr, content, warnings);
   applyTimes(target, metadata.mtime);
+  return isKept;
+}
+
+/** Makes an empty regular file stand for a device node. False where the filesystem cannot keep that. */
+export function standForDevice(fd: number, device: string, metadata: Metadata): boolean {
+  const target = { dirfd: fd, name: SELF, isSymlink: false };
+  if (setxattrText(fd, SELF, OVERRIDE_STAT, `${recordOf(metadata)}:${device}`) < 0) return false;
+  applyTimes(target, metadata.mtime);
+  return true;
+}
+
+/** Tells the union that files of the layer whose root this is have such attributes. */
+export function markKeptOwners(root: number, metadata: Metadata): void {
+  if (readKeptOwner(root) === undefined) setxattrText(root, SELF, OVERRIDE_STAT, recordOf(metadata));
+}
+
+function recordOf({ uid, gid, mode }: Metadata): string {
+  return `${uid}:${gid}:${mode.toString(8).padStart(4, '0')}`;
 }
 
 function must(status: number, attempt: string): void {
   if (status < 0) throw new SystemError(attempt, status);
 }
 
-function applyOwner({ dirfd, name, isSymlink }: Target, { uid, gid, mode }: Metadata, warnings: Warnings): void {
+function applyOwner({ dirfd, name, isSymlink }: Target, metadata: Metadata, warnings: Warnings): boolean {
+  const { uid, gid } = metadata;
   const status = name === SELF ? fchown(dirfd, uid, gid) : chownat(dirfd, name, uid, gid);
   // EINVAL: an id that the user namespace does not map; EPERM: no right to give files away.
   if (status !== -EINVAL && status !== -EPERM) {
     must(status, `give it to ${uid}:${gid}`);
-    return;
+    return false;
   }
-  const kept = isSymlink
-    ? -EPERM
-    : setxattrText(dirfd, name, OVERRIDE_STAT, `${uid}:${gid}:${mode.toString(8).padStart(4, '0')}`);
+  const kept = isSymlink ? -EPERM : setxattrText(dirfd, name, OVERRIDE_STAT, recordOf(metadata));
   warnings.add(
     kept < 0
       ? 'owner could not be set, nor kept in an extended attribute'
       : `owner could not be set and is kept in ${OVERRIDE_STAT}`,
     `${uid}:${gid}`,
   );
+  return kept >= 0;
 }
 
 /** Owner that `applyMetadata` had to keep aside for the open file `fd`. */

@@ -15,11 +15,21 @@ import {
   S_IFMT,
 } from '../../fs/sys/constants.ts';
 import { check, ENOENT, EPERM, SystemError } from '../../fs/sys/errno.ts';
-import { close, linkat, mkdirat, mknodat, openat, statat, symlinkat } from '../../fs/sys/file.ts';
+import { close, linkat, mkdirat, mknodat, openat, statat, symlinkat, unlinkat } from '../../fs/sys/file.ts';
+import { hasAllIds } from '../../fs/sys/id-maps.ts';
 import { SELF } from '../../fs/sys/xattr.ts';
 import { type ByteSource } from './compression.ts';
 import { DirectoryWalker, ObstructedPathError, openDirectory } from './directory-walker.ts';
-import { applyMetadata, type Metadata, NO_XATTRS, type Xattrs, xattrsOf } from './entry-metadata.ts';
+import {
+  applyMetadata,
+  markKeptOwners,
+  type Metadata,
+  NO_XATTRS,
+  standForDevice,
+  type Target,
+  type Xattrs,
+  xattrsOf,
+} from './entry-metadata.ts';
 import { markerOf, parseEntryPath } from './entry-path.ts';
 import { type Limits, overLimit } from './limits.ts';
 import { LowerLayers } from './lower-layers.ts';
@@ -94,6 +104,7 @@ class LayerUnpacker {
   readonly #whiteouts = new Set<ByteString>();
   readonly #opaques = new Set<ByteString>();
   #retained = 0;
+  #keepsOwners = false;
   size = 0;
   entries = 0;
 
@@ -180,11 +191,14 @@ class LayerUnpacker {
     if (entry.type === 'symlink') check(symlinkat(linkTarget(entry), parent, name), 'make the symlink');
     else if (entry.type === 'fifo') check(mknodat(parent, name, S_IFIFO | 0o600, 0), 'make the fifo');
     else if (!this.#makeDevice(entry, parent, name)) {
-      this.#skipDevice(path);
+      if (!this.#makeStandIn(entry, path, parent, name)) this.#skipDevice(path);
       return;
     }
-    const target = { dirfd: parent, name, isSymlink: entry.type === 'symlink' };
-    applyMetadata(target, metadataOf(entry), this.#options.warnings);
+    this.#apply({ dirfd: parent, name, isSymlink: entry.type === 'symlink' }, metadataOf(entry));
+  }
+
+  #apply(target: Target, metadata: Metadata): void {
+    if (applyMetadata(target, metadata, this.#options.warnings)) this.#keepsOwners = true;
   }
 
   #addDirectory(entry: TarEntry, path: Path, name: ByteString | undefined): void {
@@ -217,7 +231,7 @@ class LayerUnpacker {
     const fd = check(openat(parent, name, CREATE, 0o600), 'make the file');
     try {
       for await (const chunk of entry.data) writeAll(fd, chunk);
-      applyMetadata({ dirfd: fd, name: SELF, isSymlink: false }, metadataOf(entry), this.#options.warnings);
+      this.#apply({ dirfd: fd, name: SELF, isSymlink: false }, metadataOf(entry));
     } finally {
       close(fd);
     }
@@ -250,8 +264,28 @@ class LayerUnpacker {
     return status !== -EPERM;
   }
 
-  // A user namespace makes no devices. As with podman the image is good without: /dev is made anew in a container. A
-  // lower layer's file of that name is not to show in its place.
+  /**
+   * A user namespace makes no devices: as in containers/storage, a regular file stands for one. As root, where the union
+   * does not believe an attribute that everybody could have written, there is none.
+   */
+  #makeStandIn(entry: TarEntry, path: Path, parent: number, name: ByteString): boolean {
+    if (hasAllIds()) return false;
+    const fd = check(openat(parent, name, CREATE, 0o600), 'make a file in the place of the device node');
+    const letters = entry.type === 'character-device' ? 'char' : 'block';
+    const isKept = standForDevice(fd, `${letters}-${entry.major}-${entry.minor}`, metadataOf(entry));
+    close(fd);
+    if (isKept) {
+      this.#keepsOwners = true;
+      this.#options.warnings.add(
+        'device node cannot be made without root and is kept in an extended attribute',
+        toText(keyOf(path)),
+      );
+    } else unlinkat(parent, name);
+    return isKept;
+  }
+
+  // The image is good without: /dev is made anew in a container. A lower layer's file of that name is not to show in its
+  // place.
   #skipDevice(path: Path): void {
     this.#options.warnings.add('device node cannot be made without root and is left out', toText(keyOf(path)));
     this.#retain(this.#whiteouts, keyOf(path));
@@ -286,8 +320,10 @@ class LayerUnpacker {
   }
 
   #finishDirectory(path: Path, metadata: Metadata): void {
-    const target = { dirfd: this.#walker.open(path), name: SELF, isSymlink: false };
-    applyMetadata(target, metadata, this.#options.warnings);
+    const dirfd = this.#walker.open(path);
+    this.#apply({ dirfd, name: SELF, isSymlink: false }, metadata);
+    // The root comes last.
+    if (path.length === 0 && this.#keepsOwners) markKeptOwners(dirfd, metadata);
   }
 }
 

@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ContainerState } from '../../runner/container/container.ts';
@@ -173,9 +173,12 @@ describe.skipIf(withRange)(titled('containers of an ordinary user with subordina
   });
 });
 
-describe.skipIf(missing)(titled('containers of an ordinary user with a single id', missing), () => {
+const RECORD = 'user.containers.override_stat';
+const withoutAttr = firstMissing(missing, has('setfattr'), has('getfattr'));
+
+describe.skipIf(withoutAttr)(titled('containers of an ordinary user with a single id', withoutAttr), () => {
   const NOTE =
-    'lamina: no subordinate ids for lamina-single in /etc/subuid: running with a single id, so files of other owners and --user do not work\n';
+    "lamina: no subordinate ids for lamina-single in /etc/subuid: running with a single id, so all files show as root's, and --user does not work\n";
   let user: User;
   let lamina: Lamina;
 
@@ -200,6 +203,50 @@ describe.skipIf(missing)(titled('containers of an ordinary user with a single id
   test('only the user is mapped, as root', async () => {
     const map = await lamina.output('tiny', 'cat', '/proc/self/uid_map');
     expect(map.trim().split(/\s+/).map(Number)).toEqual([0, user.uid, 1]);
+  });
+
+  test('owners, modes and devices that the image has are kept, also where the container changes the file', async () => {
+    const layers = join(lamina.root, 'layers');
+    const layer = readdirSync(layers)
+      .map((name) => join(layers, name))
+      .find((path) => existsSync(join(path, 'data')));
+    if (layer === undefined) throw new Error('no layer has the files');
+    // As a layer with such owners is unpacked here.
+    writeFileSync(join(layer, 'data/device'), '', { mode: 0o600 });
+    chownSync(join(layer, 'data/device'), user.uid, user.uid);
+    const record = (path: string, value: string) =>
+      execFileSync('setfattr', ['-n', RECORD, '-v', value, join(layer, path)]);
+    record('.', '0:0:0755');
+    record('data/a', '1000:50:2755');
+    record('data/device', '0:5:0620:char-1-3');
+    const script =
+      'chmod 640 /data/a; chown 0:0 /data/b; chmod 4711 /data/b; mv /data/device /data/d; mkfifo -m 600 /data/f; stat -c "%n %F %a %u:%g" /data/*';
+    const outcome = await lamina.call(['run', '--name', 'kept', 'tiny', 'sh', '-c', script]);
+    expect(outcome.stdout.split('\n').slice(0, -1)).toEqual([
+      '/data/a regular file 640 0:0',
+      '/data/b regular file 4711 0:0',
+      '/data/d character special file 620 0:0',
+      '/data/f fifo 600 0:0',
+    ]);
+    const [id = ''] = readdirSync(join(lamina.root, 'containers')).filter((name) => !name.startsWith('.'));
+    const kept = (name: string) =>
+      execFileSync(
+        'getfattr',
+        ['--only-values', '-n', RECORD, join(lamina.root, 'containers', id, 'upper/data', name)],
+        {
+          encoding: 'latin1',
+        },
+      );
+    expect(['a', 'b', 'd', 'f'].map(kept)).toEqual([
+      '1000:50:0640:file',
+      '0:0:4711:file',
+      '0:5:0620:char-1-3',
+      '0:0:0600:pipe',
+    ]);
+    expect((await lamina.call(['diff', 'kept'])).stdout).toBe(
+      'C /data\nC /data/a\nC /data/b\nA /data/d\nD /data/device\nA /data/f\n',
+    );
+    expect((await lamina.call(['rm', 'kept'])).code).toBe(0);
   });
 
   test('--user of another id is refused as what cannot be invoked', async () => {
