@@ -11,6 +11,8 @@ const { fuse_init_in: IN, fuse_init_out: OUT } = ABI;
 // - AUTO_INVAL_DATA: the mount is the only writer; EXPLICIT_INVAL_DATA leaves the page cache alone.
 // - HANDLE_KILLPRIV (the first): it does not tell whether the writer may keep setuid. Without it and without the second,
 //   the kernel clears the bits itself by SETATTR.
+// - ASYNC_DIO: after an asynchronous direct write, the kernel leaves in its page cache what readers have put there
+//   meanwhile (fuse_aio_complete does not invalidate it); one request is served after the other, anyway.
 // - NO_OPEN_SUPPORT, NO_OPENDIR_SUPPORT: the union needs its handles.
 // - WRITEBACK_CACHE: what is written must be in the upper when umount returns, and be counted against its space.
 // - SECURITY_CTX, CREATE_SUPP_GROUP: nothing is done with these extensions of a request.
@@ -22,7 +24,6 @@ const WANTED =
   INIT.HAS_IOCTL_DIR |
   INIT.DO_READDIRPLUS |
   INIT.READDIRPLUS_AUTO |
-  INIT.ASYNC_DIO |
   INIT.PARALLEL_DIROPS |
   INIT.ABORT_ERROR |
   INIT.MAX_PAGES |
@@ -61,12 +62,14 @@ function putFeatures(slot: Slot): void {
   const wanted =
     WANTED | (connection.fs.acl ? INIT.POSIX_ACL : 0) | (connection.fs.exportable ? INIT.EXPORT_SUPPORT : 0);
   const flags = offered & wanted;
+  // Else file handles would be given out that work for as long as the kernel remembers the file.
+  const wanted2 = connection.fs.exportable ? WANTED2 : WANTED2 | INIT2.NO_EXPORT_SUPPORT;
   // Before 7.36 the structure ends behind `flags`.
   const hasFlags2 = (flags & INIT.INIT_EXT) !== 0 && slot.length >= BODY + IN.unused;
   connection.setxattrExt = (flags & INIT.SETXATTR_EXT) !== 0;
   slot.setU32(OUT.max_readahead, slot.u32(IN.max_readahead));
   slot.setU32(OUT.flags, flags);
-  slot.setU32(OUT.flags2, hasFlags2 ? slot.u32(IN.flags2) & WANTED2 : 0);
+  slot.setU32(OUT.flags2, hasFlags2 ? slot.u32(IN.flags2) & wanted2 : 0);
   slot.setU32(OUT.max_background, (CONGESTION_THRESHOLD << 16) | MAX_BACKGROUND);
   slot.setU32(OUT.max_write, MAX_WRITE);
   slot.setU32(OUT.time_gran, 1);

@@ -118,10 +118,10 @@ export class OverlayFileSystem implements FileSystem {
     return statInode(this.#union, inode, attr);
   }
 
-  setattr(_caller: Caller, node: number, handle: number, change: AttrChange, attr: Attr): number {
+  setattr(caller: Caller, node: number, handle: number, change: AttrChange, attr: Attr): number {
     const inode = this.#inode(node);
     if (inode === undefined) return -ESTALE;
-    const changed = changeAttributes(this.#union, inode, this.#union.handles.get(handle), change);
+    const changed = changeAttributes(this.#union, inode, this.#union.handles.get(handle), change, caller);
     return changed < 0 ? changed : statInode(this.#union, inode, attr);
   }
 
@@ -210,7 +210,7 @@ export class OverlayFileSystem implements FileSystem {
     const written = writeData(this.#union, open, offset, size, address, flags);
     if ((flags & WRITE.killPrivileges) !== 0 && written >= 0) {
       const inode = this.#inode(node);
-      if (inode !== undefined) clearPrivileges(this.#union, inode);
+      if (inode !== undefined) clearPrivileges(this.#union, inode, undefined);
     }
     return written;
   }

@@ -1,4 +1,4 @@
-import { type AttrChange, CHANGE } from '../filesystem.ts';
+import { type AttrChange, type Caller, CHANGE } from '../filesystem.ts';
 import { Attr } from '../sys/attr.ts';
 import { O_ACCMODE, O_NONBLOCK, O_RDONLY, O_WRONLY, S_IFLNK, S_IFREG, S_ISGID, S_ISUID } from '../sys/constants.ts';
 import { EISDIR, ENODATA, EOPNOTSUPP, EROFS } from '../sys/errno.ts';
@@ -6,6 +6,7 @@ import { close, ftruncate } from '../sys/file.ts';
 import { type FileOffset } from '../sys/file-offset.ts';
 import { METADATA } from './copy-limit.ts';
 import { ensureUpper } from './copy-up.ts';
+import { isMember } from './membership.ts';
 import { ensureData } from './metacopy.ts';
 import { type Handle } from './handle.ts';
 import { type Inode } from './inode.ts';
@@ -26,7 +27,13 @@ const current = new Attr();
  * Changes attributes, in the order in which none undoes another: chown clears setuid and setgid, truncation sets the
  * times.
  */
-export function changeAttributes(union: Union, inode: Inode, handle: Handle | undefined, change: AttrChange): number {
+export function changeAttributes(
+  union: Union,
+  inode: Inode,
+  handle: Handle | undefined,
+  change: AttrChange,
+  caller: Caller,
+): number {
   if (union.upper === undefined) return -EROFS;
   const { valid } = change;
   const limit = (valid & CHANGE.size) === 0 ? METADATA : change.size;
@@ -37,7 +44,7 @@ export function changeAttributes(union: Union, inode: Inode, handle: Handle | un
     changeMode(union, inode, change) ||
     changeSize(union, inode, handle, change) ||
     changeTimes(union, inode, change) ||
-    ((valid & CHANGE.killPrivileges) === 0 ? 0 : clearPrivileges(union, inode))
+    ((valid & CHANGE.killPrivileges) === 0 ? 0 : clearPrivileges(union, inode, caller))
   );
 }
 
@@ -91,15 +98,18 @@ function changeTimes(union: Union, inode: Inode, change: AttrChange): number {
 }
 
 /**
- * What a change of content by an ordinary user takes away: setuid, setgid of a group-executable file, and file
- * capabilities (file_remove_privs in the kernel's fs/inode.c). The daemon's own writes, as root's, leave them.
+ * What a change of content by an ordinary user takes away: setuid, setgid of a group-executable file or of one whose
+ * group the caller is not in, and file capabilities (file_remove_privs in the kernel's fs/inode.c). The daemon's own
+ * writes, as root's, leave them.
+ *
+ * @param caller undefined for a write, where FUSE has the group execute bit decide (FUSE_WRITE_KILL_SUIDGID).
  */
-export function clearPrivileges(union: Union, inode: Inode): number {
+export function clearPrivileges(union: Union, inode: Inode, caller: Caller | undefined): number {
   const stated = statLayer(union.layerOf(inode), union.dirfdOf(inode), union.nameOf(inode), current);
   if (stated < 0) return stated;
   const { mode } = current;
   let kept = mode & ~S_ISUID;
-  if ((mode & S_IXGRP) !== 0) kept &= ~S_ISGID;
+  if ((mode & S_IXGRP) !== 0 || isOutsider(union, caller)) kept &= ~S_ISGID;
   if (kept !== mode) {
     const changed = setMode(union, inode, kept & 0o7777);
     if (changed < 0) return changed;
@@ -113,4 +123,10 @@ function forgetCapabilities(union: Union, inode: Inode): number {
   if (inode.type !== S_IFREG) return 0;
   const removed = removeLayerXattr(union.layerOf(inode), union.dirfdOf(inode), union.nameOf(inode), CAPABILITY);
   return removed === -ENODATA || removed === -EOPNOTSUPP ? 0 : removed;
+}
+
+/** Whether the setgid bit of the file in `current` gives a group to someone who is not in it. */
+function isOutsider(union: Union, caller: Caller | undefined): boolean {
+  if (caller === undefined || (current.mode & S_ISGID) === 0) return false;
+  return !isMember(caller, union.owners.gid.shown(current.gid));
 }

@@ -2,7 +2,7 @@ import { expect } from 'vitest';
 import { errnoOf } from '../support/agent.ts';
 import { type System } from '../support/system.ts';
 import { directory, file } from '../support/tree.ts';
-import { ALICE, type Row, conformance } from './suite.ts';
+import { ALICE, BOB, type Row, conformance } from './suite.ts';
 
 const arm = process.arch === 'arm64';
 const O_RDONLY = 0;
@@ -202,6 +202,17 @@ const kinds: readonly Row[] = [
         expect((await root.stat(at(name))).mode).toBe(0o100777);
         await alice.close(fd);
       }
+    },
+  },
+  {
+    name: 'fallocate by a user outside the file’s group clears setgid, by a member not',
+    needs: ['many ids'],
+    lowers: [{ foreign: file('x', { mode: 0o2666 }), own: file('x', { mode: 0o2666, gid: BOB.gid }) }],
+    async run({ root, at, as }) {
+      const member = await as({ ...ALICE, groups: [BOB.gid] });
+      for (const name of ['foreign', 'own']) await member.fallocate(await member.open(at(name), O_RDWR), 0, 0, PAGE);
+      expect((await root.stat(at('foreign'))).mode).toBe(0o100666);
+      expect((await root.stat(at('own'))).mode).toBe(0o102666);
     },
   },
   {

@@ -197,9 +197,10 @@ describe('INIT', () => {
       INIT.POSIX_ACL |
       INIT.NO_OPENDIR_SUPPORT |
       INIT.MAP_ALIGNMENT |
-      INIT.SUBMOUNTS;
+      INIT.SUBMOUNTS |
+      INIT.ASYNC_DIO;
     expect(flags).toBe(all & ~unwanted);
-    expect(flags2).toBe(INIT2.DIRECT_IO_ALLOW_MMAP);
+    expect(flags2).toBe(INIT2.DIRECT_IO_ALLOW_MMAP | INIT2.NO_EXPORT_SUPPORT);
     expect(rest).toEqual({
       error: 0,
       length: PAYLOAD + 64,
@@ -216,8 +217,9 @@ describe('INIT', () => {
   });
 
   test('takes EXPORT_SUPPORT where nodes stay good after they were forgotten', () => {
-    const { flags = 0 } = negotiate(initBody(45, all, 0), { exportable: true });
+    const { flags = 0, flags2 = 0 } = negotiate(initBody(45, all, 0xffffffff), { exportable: true });
     expect(flags & INIT.EXPORT_SUPPORT).toBe(INIT.EXPORT_SUPPORT);
+    expect(flags2 & INIT2.NO_EXPORT_SUPPORT).toBe(0);
   });
 
   test('has the kernel check POSIX ACLs where the filesystem keeps them', () => {
