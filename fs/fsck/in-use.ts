@@ -64,15 +64,13 @@ function isUpperOf({ options, mountpoint }: MountInfo, pid: string, wanted: File
   return isAt(`${root}${dirname(mountpoint)}/${path}`, wanted) || isAt(`/proc/${pid}/cwd/${path}`, wanted);
 }
 
+/** It keeps its layers open; how it was given their paths may say nothing any more. */
 function findDaemon(wanted: FileId): string | undefined {
   for (const pid of processes()) {
-    const words = attempt(() => readFileSync(`/proc/${pid}/cmdline`, 'latin1'))?.split('\0') ?? [];
-    if (!/(^|\/)fuse-overlayfs$/.test(words[0] ?? '')) continue;
-    const path = words.flatMap((word) => word.split(',')).find((option) => option.startsWith('upperdir='));
-    const upper = path?.slice('upperdir='.length);
-    if (upper === undefined) continue;
-    const base = upper.startsWith('/') ? `/proc/${pid}/root` : `/proc/${pid}/cwd/`;
-    if (isAt(base + upper, wanted)) return `fuse-overlayfs serves it, process ${pid}`;
+    const [program = ''] = attempt(() => readFileSync(`/proc/${pid}/cmdline`, 'latin1'))?.split('\0') ?? [];
+    if (!/(^|\/)fuse-overlayfs$/.test(program)) continue;
+    const open = attempt(() => readdirSync(`/proc/${pid}/fd`)) ?? [];
+    if (open.some((fd) => isAt(`/proc/${pid}/fd/${fd}`, wanted))) return `fuse-overlayfs serves it, process ${pid}`;
   }
   return undefined;
 }

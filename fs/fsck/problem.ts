@@ -51,7 +51,7 @@ const MEANINGS = {
     harmless: true,
     why: 'inode numbers change at copy-up, as nothing tells what they were',
   },
-  'origin-type': { held: true, why: 'kernel overlayfs answers EIO for the file' },
+  'origin-type': { held: true, harmless: true, why: 'its inode number may be that of another file' },
   'metacopy-value': { why: 'kernel overlayfs answers EIO for the file' },
   'metacopy-no-data': { why: 'the data of the file is lost' },
   'metacopy-size': { why: 'the lower file has changed: reads are cut short, or end in zeros' },
