@@ -200,5 +200,7 @@ describe.skipIf(missing !== undefined)(titled('lamina fsck', missing), () => {
       expect(killed).toBeGreaterThan(4);
       for (const tree of trees) expect(tree).toEqual(trees[0]);
     },
+    // Many runs, each with two mounts.
+    240_000,
   );
 });
