@@ -54,7 +54,7 @@ async function run(mountpoint: string, flags: Flags): Promise<void> {
 
 const HELP = `
 Mount options (-o): lowerdir=A:B::DATA, lowerdir+=A, datadir+=DATA, upperdir=, workdir=, redirect_dir=, index=, metacopy=,
-verity=, nfs_export=, userxattr, ro, timeout=SECS, volatile, fsync=0, noacl,
+verity=, uuid=, xino=, nfs_export=, userxattr, ro, timeout=SECS, volatile, fsync=0, noacl,
 noxattrs=1, static_nlink, squash_to_root, squash_to_uid=, squash_to_gid=, uidmapping=, gidmapping=,
 xattr_permissions=1|2, allow_other,
 [no]suid, [no]dev, [no]exec, [no]atime, relatime, private, slave, fsname=; those of overlayfs and fuse-overlayfs that ask for what

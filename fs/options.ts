@@ -123,7 +123,7 @@ const UNION: Readonly<Record<string, Apply>> = {
   userxattr: (draft, value, name) => void (draft.overlay.userXattr = parseBoolean(value, name)),
   xattr_permissions: (draft, value, name) => void (draft.overlay.xattrPermissions = parsePermissions(value, name)),
   verity: (draft, value, name) => void (draft.overlay.verity = oneOf(VERITY, value, name)),
-  uuid: (_draft, value, name) => void oneOf(UUID, value, name),
+  uuid: (draft, value, name) => void (draft.overlay.uuid = oneOf(UUID, value, name)),
   xino: (_draft, value, name) => void oneOf(XINO, value, name),
   nfs_export: (draft, value, name) => void (draft.overlay.nfsExport = parseBoolean(value, name)),
   nooverride_creds: only([], 'the layers are accessed with the rights of the daemon, not of the caller'),

@@ -2,6 +2,7 @@ import { type ByteString } from '../sys/bytes.ts';
 import { O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../sys/constants.ts';
 import { close, ioctl, openat } from '../sys/file.ts';
 import { type FileHandle, nameToHandle } from '../sys/handle.ts';
+import { inodeNumber } from '../sys/inode-number.ts';
 import { Memory } from '../sys/memory.ts';
 import { getxattrText } from '../sys/xattr.ts';
 import { type Layer } from './layer.ts';
@@ -28,7 +29,26 @@ const BTRFS = 0x4d;
 const FS_IOC_GETFSUUID = 0x80111500;
 const uuid = new Memory(17);
 
-/** UUID of a layer's filesystem (Linux 6.9), or zeros; the kernel then does not recognise what we write. */
+/**
+ * Finds out by which UUID origins are to name the filesystems of lower layers: their own (Linux 6.9), or zeros, by which
+ * the kernel does not recognise what we write. Of two filesystems with the same one, as a copied image has, neither can
+ * be named; `uuid=off` wants all to be zeros.
+ */
+export function readUuids(lowers: readonly Layer[], isOff: boolean): void {
+  for (const layer of lowers) {
+    layer.uuid = isOff ? NO_UUID : readUuid(layer);
+    const handle = nameToHandle(layer.root.fd, '');
+    if (typeof handle === 'object' && handle.type === BTRFS) layer.subvolume = subvolumeOf(handle.bytes);
+  }
+  const shared = lowers.filter((layer) => lowers.some((other) => isMistakable(layer, other)));
+  for (const layer of shared) layer.uuid = NO_UUID;
+}
+
+function isMistakable(layer: Layer, other: Layer): boolean {
+  return layer.dev !== other.dev && layer.uuid === other.uuid && layer.subvolume === other.subvolume;
+}
+
+/** UUID of the filesystem of a layer (Linux 6.9), or zeros. */
 export function readUuid(layer: Layer): ByteString {
   const fd = openat(layer.root.fd, '.', O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   const known = fd >= 0 && ioctl(fd, FS_IOC_GETFSUUID, uuid.address) === 0 && uuid.bytes[0] === UUID_SIZE;
@@ -36,10 +56,15 @@ export function readUuid(layer: Layer): ByteString {
   return known ? uuid.bytes.toString('latin1', 1, 1 + UUID_SIZE) : NO_UUID;
 }
 
+/** `struct btrfs_fid`: object, root, generation. */
+function subvolumeOf(handle: ByteString): ByteString {
+  return handle.slice(8, 16);
+}
+
 /** Identity of a lower file, or undefined where its filesystem has no handles. */
 export function encodeHandle(union: Union, layer: Layer, dirfd: number, name: ByteString): ByteString | undefined {
   // Handles of two filesystems could not be told apart.
-  if (layer.uuid === NO_UUID && union.lowers.some((other) => other.dev !== layer.dev)) return undefined;
+  if (layer.uuid === NO_UUID && union.lowers.some((other) => isMistakable(layer, other))) return undefined;
   const handle = nameToHandle(dirfd, name);
   if (typeof handle === 'number') return undefined;
   const header = String.fromCharCode(0, MAGIC, HANDLE + handle.bytes.length, 0, handle.type & 0xff);
@@ -79,8 +104,11 @@ export function readOrigin(union: Union, dirfd: number, name: ByteString): ByteS
  */
 export function originIno(union: Union, origin: ByteString): number {
   const id = origin.slice(UUID, HANDLE);
-  const layer = union.lowers.find((lower) => lower.uuid === id);
-  const ino = inoOfHandle(origin.charCodeAt(TYPE), Buffer.from(origin.slice(HANDLE), 'latin1'));
+  const type = origin.charCodeAt(TYPE);
+  const handle = origin.slice(HANDLE);
+  const subvolume = type === BTRFS ? subvolumeOf(handle) : '';
+  const layer = union.lowers.find((lower) => lower.uuid === id && lower.subvolume === subvolume);
+  const ino = inoOfHandle(type, Buffer.from(handle, 'latin1'));
   return layer === undefined || ino === 0 ? 0 : layer.uniqueIno(ino);
 }
 
@@ -89,11 +117,11 @@ function inoOfHandle(type: number, handle: Buffer): number {
     case INO32_GENERATION:
     case INO32_GENERATION_PARENT:
       // tmpfs (mm/shmem.c) has generation, then the number's low and high word under the same type.
-      if (handle.length === 12) return handle.readUInt32LE(8) * 0x100000000 + handle.readUInt32LE(4);
+      if (handle.length === 12) return inodeNumber(handle.readUInt32LE(4), handle.readUInt32LE(8));
       return handle.length >= 8 ? handle.readUInt32LE(0) : 0;
     case INO64_GENERATION:
     case BTRFS:
-      return handle.length >= 8 ? handle.readUInt32LE(4) * 0x100000000 + handle.readUInt32LE(0) : 0;
+      return handle.length >= 8 ? inodeNumber(handle.readUInt32LE(0), handle.readUInt32LE(4)) : 0;
     default:
       return 0;
   }

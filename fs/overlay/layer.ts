@@ -1,6 +1,7 @@
 import { type Attr } from '../sys/attr.ts';
 import { type ByteString, toText } from '../sys/bytes.ts';
 import { AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_PATH } from '../sys/constants.ts';
+import { scatteredNumber } from '../sys/inode-number.ts';
 import { check } from '../sys/errno.ts';
 import { close, fstat, openat } from '../sys/file.ts';
 import { type Inode } from './inode.ts';
@@ -8,6 +9,7 @@ import { RealDirectory } from './real-directory.ts';
 
 /** Inode numbers of a second, third ... filesystem get this much added, so that they stay unique (xino). */
 const XINO_STEP = 2 ** 40;
+const XINO_FILESYSTEMS = 2 ** 12;
 
 /** In the place of a descriptor: the directory is to be opened by its path. */
 export const NOT_OPEN = -1;
@@ -35,8 +37,10 @@ export class Layer {
   /** Xattr in which its files' owners, modes and types are kept, or empty: they are the real ones; see stat-override.ts. */
   override: ByteString = '';
 
-  /** UUID of its filesystem, or zeros where that is not known. */
+  /** UUID of its filesystem, or zeros where that is not known or does not tell it from another's. */
   uuid: ByteString = '';
+  /** On btrfs, which of the filesystem's subvolumes it is in, as file handles name it. */
+  subvolume: ByteString = '';
 
   /** Place among the lower layers, 0 the topmost; -1 for the upper; behind the others for data-only ones. */
   index = -1;
@@ -60,21 +64,18 @@ export class Layer {
     this.root.fd = fd;
   }
 
-  /** The devices of all layers, by `fsid`; those of filesystems mounted inside a layer join them. */
-  devices: number[] = [];
+  /** All layers are on one filesystem, whose inode numbers can show as they are. */
+  alone = false;
 
   /** st_ino for a file of this layer: unique over all layers, stable over mounts of the same stack. */
   uniqueIno(ino: number, dev = this.dev): number {
-    if (dev !== this.dev) return this.#inoElsewhere(ino, dev);
+    // Of a filesystem that is mounted inside the layer.
+    if (dev !== this.dev) return scatteredNumber(ino, dev);
     const kept = this.keptInos.size === 0 ? undefined : this.keptInos.get(ino);
     if (kept !== undefined) return kept;
-    return this.fsid === 0 || ino >= XINO_STEP ? ino : ino + this.fsid * XINO_STEP;
-  }
-
-  /** Of a filesystem that is mounted inside the layer. */
-  #inoElsewhere(ino: number, dev: number): number {
-    if (!this.devices.includes(dev)) this.devices.push(dev);
-    return ino >= XINO_STEP ? ino : ino + this.devices.indexOf(dev) * XINO_STEP;
+    if (this.alone) return ino;
+    const hasRoom = ino < XINO_STEP && this.fsid < XINO_FILESYSTEMS;
+    return hasRoom ? ino + this.fsid * XINO_STEP : scatteredNumber(ino, this.fsid);
   }
 
   close(): void {
@@ -88,6 +89,6 @@ export function assignFilesystemIds(layers: readonly Layer[]): void {
   for (const layer of layers) {
     if (!devices.includes(layer.dev)) devices.push(layer.dev);
     layer.fsid = devices.indexOf(layer.dev);
-    layer.devices = devices;
   }
+  for (const layer of layers) layer.alone = devices.length === 1;
 }

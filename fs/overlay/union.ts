@@ -15,8 +15,9 @@ import { Layer, assignFilesystemIds } from './layer.ts';
 import { COUNTERS, type OverlayOptions } from './options.ts';
 import { RealDirectory } from './real-directory.ts';
 import { type SlowLane } from './slow-lane.ts';
+import { giveUuid } from './upper-uuid.ts';
 import { Workdir } from './workdir.ts';
-import { readUuid } from './file-handle.ts';
+import { readUuids } from './file-handle.ts';
 import { settleOverrides } from './override-set-up.ts';
 import { refuseOverlap } from './overlap.ts';
 import { readMarks } from './marks.ts';
@@ -111,7 +112,8 @@ export class Union {
     this.impureXattr = `${prefix}impure`;
     this.metacopyXattr = `${prefix}metacopy`;
     this.index = this.#openIndex();
-    for (const layer of this.lowers) layer.uuid = readUuid(layer);
+    readUuids(this.lowers, options.uuid === 'off');
+    if (options.uuid === 'on' && this.upper !== undefined) giveUuid(this.upper, `${prefix}uuid`);
     settleOverrides(this, isInitialUserNamespace());
     this.#stackRoot();
   }

@@ -1,4 +1,5 @@
 import { type FileOffset, readFileOffset } from './file-offset.ts';
+import { inodeNumber } from './inode-number.ts';
 import { Memory } from './memory.ts';
 
 /** statx(2) mask: type to size, blocks and birth time. */
@@ -70,9 +71,9 @@ export class Attr {
     this.view.setUint16(STATX.mode, value, true);
   }
 
-  /** Exact below 2^53; `inoLow` and `inoHigh` are exact always. */
+  /** See `inodeNumber`. */
   get ino(): number {
-    return this.#u64(STATX.ino);
+    return inodeNumber(this.view.getUint32(STATX.ino, true), this.view.getUint32(STATX.ino + 4, true));
   }
   set ino(value: number) {
     this.#setU64(STATX.ino, value);

@@ -1,4 +1,5 @@
 import { type ByteString } from './bytes.ts';
+import { inodeNumber } from './inode-number.ts';
 import { bind, result } from './libc.ts';
 import { Memory } from './memory.ts';
 
@@ -37,7 +38,7 @@ function visitRecords(length: number, visit: EntryVisitor): void {
     const start = at + NAME;
     const name = bytes.toString('latin1', start, bytes.indexOf(0, start));
     if (name === '.' || name === '..') continue;
-    const ino = view.getUint32(at + INO + 4, true) * 0x100000000 + view.getUint32(at + INO, true);
+    const ino = inodeNumber(view.getUint32(at + INO, true), view.getUint32(at + INO + 4, true));
     visit(name, view.getUint8(at + TYPE), ino);
   }
 }

@@ -91,6 +91,7 @@ describe('parseOptions', () => {
     ['metacopy=on', { metacopy: true }],
     ['userxattr', { userXattr: true }],
     ['verity=require', { verity: 'require' }],
+    ['uuid=null', { uuid: 'null' }],
     ['nfs_export=on', { nfsExport: true }],
     ['fsync=volatile', { noSync: true }],
     ['fsync=strict', { noSync: false }],
