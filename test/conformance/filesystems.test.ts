@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
-import { LIMITS } from '../../fs/libfuse/limits.ts';
 import { errnoOf } from '../support/agent.ts';
 import { type Filesystem } from '../support/filesystems.ts';
+import { FEW_MOUNTERS } from '../support/mounters.ts';
 import { type System } from '../support/system.ts';
 import { directory, file, hardlink, snapshot, symlink } from '../support/tree.ts';
 import { type Row, conformance } from './suite.ts';
@@ -19,8 +19,7 @@ const O_WRONLY = 1;
 const O_RDWR = 2;
 const O_CREAT = 0o100;
 const MIB = 1024 * 1024;
-// Whole milliseconds: fuse-native passes no more on.
-const OLD = 1_000_000_000_123_000_000n;
+const OLD = 1_000_000_000_123_456_789n;
 
 const several: readonly Row[] = [
   {
@@ -105,7 +104,11 @@ const several: readonly Row[] = [
   },
 ];
 
-conformance('layers on tmpfs, xfs and ext4', several, { lowers: 3, filesystems: { lowers: [TMPFS, XFS, EXT4] } });
+conformance('layers on tmpfs, xfs and ext4', several, {
+  lowers: 3,
+  mounters: FEW_MOUNTERS,
+  filesystems: { lowers: [TMPFS, XFS, EXT4] },
+});
 
 /** What every filesystem of an upper must be good for. */
 const anyUpper: readonly Row[] = [
@@ -168,7 +171,10 @@ const anyUpper: readonly Row[] = [
 ];
 
 for (const filesystem of [TMPFS, EXT4, XFS, BTRFS]) {
-  conformance(`an upper on ${filesystem.kind}`, anyUpper, { filesystems: { upper: filesystem } });
+  conformance(`an upper on ${filesystem.kind}`, anyUpper, {
+    mounters: FEW_MOUNTERS,
+    filesystems: { upper: filesystem },
+  });
 }
 
 /** Bytes in use on the filesystem of a path. */
@@ -206,7 +212,6 @@ const reflinks: readonly Row[] = [
   },
   {
     name: 'copy_file_range in the mount shares blocks',
-    differs: { 'fuse-native': LIMITS.copyRange },
     lowers: [{ d: {} }],
     async run({ root, at, lower, unmounted, mountpoint }) {
       await unmounted(() => putLarge(root, lower(0, 'large')));
@@ -234,7 +239,8 @@ const reflinks: readonly Row[] = [
   },
 ];
 
-for (const all of [XFS, BTRFS]) conformance(`all layers on ${all.kind}`, reflinks, { filesystems: { all } });
+for (const all of [XFS, BTRFS])
+  conformance(`all layers on ${all.kind}`, reflinks, { mounters: FEW_MOUNTERS, filesystems: { all } });
 
 const SMALL: Filesystem = { kind: 'ext4', mebibytes: 12, make: ['-m', '0'] };
 
@@ -278,7 +284,7 @@ const full: readonly Row[] = [
   },
 ];
 
-conformance('a small upper', full, { filesystems: { upper: SMALL } });
+conformance('a small upper', full, { mounters: FEW_MOUNTERS, filesystems: { upper: SMALL } });
 
 const readOnly: readonly Row[] = [
   {
@@ -319,7 +325,7 @@ const readOnly: readonly Row[] = [
   },
 ];
 
-conformance('an upper that is remounted read-only', readOnly, { filesystems: { upper: EXT4 } });
+conformance('an upper that is remounted read-only', readOnly, { mounters: FEW_MOUNTERS, filesystems: { upper: EXT4 } });
 
 const FS_IOC_FSGETXATTR = 0x801c_581f;
 const FS_IOC_FSSETXATTR = 0x401c_5820;
@@ -347,7 +353,6 @@ const projects: readonly Row[] = [
   {
     name: 'project ids are set on lower and upper files and directories, inherited, and kept over a remount',
     differs: {
-      'fuse-native': LIMITS.ioctl,
       'user namespace': 'project ids belong to the machine: no user namespace sets them',
     },
     lowers: [{ low: 'x', d: directory({ old: '' }) }],
@@ -369,5 +374,6 @@ const projects: readonly Row[] = [
 ];
 
 conformance('project ids', projects, {
+  mounters: FEW_MOUNTERS,
   filesystems: { upper: { kind: 'ext4', mebibytes: 32, make: ['-m', '0', '-O', 'quota,project'] } },
 });

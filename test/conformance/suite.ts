@@ -34,6 +34,8 @@ export interface Setup {
   /** Default true; without an upper the union is read-only. */
   readonly upper?: boolean;
   readonly options?: Partial<Record<Mounter['kind'], readonly string[]>>;
+  /** What mounts it; default: everything. */
+  readonly mounters?: readonly Mounter[];
   /** New filesystems for the layers to be on; else they are where temporary directories are. */
   readonly filesystems?: Filesystems;
   /** Variables of a daemon, `NAME=value`. */
@@ -241,7 +243,7 @@ async function openBench(mounter: Mounter, rows: readonly (readonly [string, Row
 export function conformance(title: string, rows: readonly Row[], setup: Setup = {}): void {
   const { all, upper, lowers = [] } = setup.filesystems ?? {};
   const needed = [all, upper, ...lowers].filter((filesystem) => filesystem !== undefined);
-  for (const mounter of MOUNTERS) {
+  for (const mounter of setup.mounters ?? MOUNTERS) {
     const absent = firstMissing(mounter.missing, ...needed.map(missingFilesystem));
     describe.skipIf(absent !== undefined)(titled(`${title} on ${mounter.name}`, absent), () => {
       const feasible = rows.filter((row) => missingFor(row, mounter) === undefined);

@@ -201,6 +201,9 @@ export const FUSE_OVERLAYFS_ROOTLESS: Mounter = {
   missing: firstMissing(hasUserNamespaces(), hasFuseDevice(), has('fuse-overlayfs')),
 };
 
-const PEERS = process.env['LAMINA_PEERS'] ? [FUSE_OVERLAYFS] : [];
+const PEERS = process.env['LAMINA_PEERS'] ? [FUSE_OVERLAYFS, KERNEL_ROOTLESS] : [];
+
+/** For what is costly: the reference, and each set of rights that the union runs with. */
+export const FEW_MOUNTERS: readonly Mounter[] = [KERNEL, LAMINA, LAMINA_ROOTLESS];
 
 export const MOUNTERS: readonly Mounter[] = [KERNEL, LAMINA, LAMINA_ROOTLESS, LAMINA_RECORDS, LAMINA_NATIVE, ...PEERS];
