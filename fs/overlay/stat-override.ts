@@ -25,7 +25,7 @@ import { chmodReal, chownReal, statReal } from './real-file.ts';
 
 const PRIVILEGED = 'security.fuseoverlayfs.override_stat';
 const CONTAINERS = 'user.containers.override_stat';
-/** What fuse-overlayfs wrote before version 1.0. */
+/** What fuse-overlayfs wrote before version 1.14. */
 const OLDER = 'user.fuseoverlayfs.override_stat';
 
 /** No record in this layer: what stat says is what holds. */
@@ -118,7 +118,7 @@ function applyOverride(layer: Layer | undefined, dirfd: number, name: ByteString
   if (typeof text !== 'string' || !readRecord(text)) return;
   // A directory is one, and nothing else stands for one: what is below it is reached by it.
   const type = record.type === 0 || real === S_IFDIR || record.type === S_IFDIR ? real : record.type;
-  // -1 is what fuse-overlayfs before 1.11 writes for an id that a chown leaves as it is.
+  // -1 is what fuse-overlayfs 1.10 writes for an id that a chown leaves as it is.
   if (record.uid !== NO_ID) attr.uid = record.uid;
   if (record.gid !== NO_ID) attr.gid = record.gid;
   attr.mode = type | record.mode;
