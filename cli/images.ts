@@ -5,6 +5,7 @@ import { hexOf } from '../runner/image/digest.ts';
 import { type Image } from '../runner/image/image.ts';
 import { familiarParts } from '../runner/image/reference.ts';
 import { openStore, type Store } from '../runner/image/store.ts';
+import { humanSize } from './human-size.ts';
 import { print } from './print.ts';
 
 interface Options {
@@ -73,13 +74,6 @@ function align(rows: readonly (readonly string[])[]): string[] {
       .join('')
       .trimEnd(),
   );
-}
-
-/** As docker writes it: powers of 1,000, three digits. */
-function humanSize(bytes: number): string {
-  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
-  const power = Math.min(units.length - 1, bytes === 0 ? 0 : Math.floor(Math.log10(bytes) / 3));
-  return `${Number((bytes / 1000 ** power).toPrecision(3))}${units[power] ?? ''}`;
 }
 
 const STEPS: readonly (readonly [seconds: number, unit: string])[] = [

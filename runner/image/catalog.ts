@@ -65,11 +65,15 @@ export class Catalog {
   }
 
   /** Finds an image by name, by id or by the first digits of its id. */
+  find(reference: string): Image | undefined {
+    return this.#byDigest(reference) ?? this.#byName(reference) ?? this.#byPrefix(reference);
+  }
+
   resolve(reference: string): Image {
-    const image = this.#byDigest(reference) ?? this.#byName(reference) ?? this.#byPrefix(reference);
+    const image = this.find(reference);
     if (image !== undefined) return image;
     throw new Error(
-      `image ${JSON.stringify(reference)} is not in the store; "lamina images" lists what is there, "lamina load -i FILE" adds more`,
+      `image ${JSON.stringify(reference)} is not in the store; "lamina images" lists what is there, "lamina pull" and "lamina load" add more`,
     );
   }
 
@@ -118,7 +122,9 @@ function merge(one: Image, other: Image): Image {
 
 function isNamed({ descriptor }: IndexEntry, reference: Reference): boolean {
   const name = descriptor.annotations[REF_NAME];
-  if (name === undefined || !isManifestType(descriptor.mediaType)) return false;
+  if (!isManifestType(descriptor.mediaType)) return false;
   if (reference.digest === undefined) return name === fullName(reference);
-  return descriptor.digest === reference.digest && name.startsWith(`${repositoryOf(reference)}:`);
+  // One that was pulled by its digest has no name.
+  const isOfRepository = name === undefined || name.startsWith(`${repositoryOf(reference)}:`);
+  return descriptor.digest === reference.digest && isOfRepository;
 }

@@ -114,32 +114,37 @@ class LayerIngester {
     }
   }
 
-  async #ingestLayer({ file }: NewLayer, diffId: Digest, chainIds: readonly Digest[]): Promise<void> {
+  async #ingestLayer({ file, coming }: NewLayer, diffId: Digest, chainIds: readonly Digest[]): Promise<void> {
     const chainId = chainIds.at(-1) ?? diffId;
     const isThere = this.#store.layers.has(chainId);
     const key = `${file.digest} ${diffId}`;
-    if (isThere && this.#verified.has(key)) return;
+    if (isThere && (this.#verified.has(key) || this.#store.layers.isOf(chainId, file.digest))) {
+      await coming?.done;
+      return;
+    }
     const hash = createHash('sha256');
-    const archive = createReadStream(file.path, { highWaterMark: 1 << 18 });
+    const archive = coming?.read() ?? createReadStream(file.path, { highWaterMark: 1 << 18 });
     const content = hashed(decompressInProportion(archive, this.#options.limits, file.size), hash);
-    const finish = isThere ? await drain(content) : await this.#unpack(content, chainId, chainIds.slice(0, -1));
+    const finish = isThere ? await drain(content) : await this.#unpack(content, file.digest, chainIds);
     const digest = finishDigest(hash);
     if (digest !== diffId) throw new Error(`its content has another digest: ${digest}`);
+    await coming?.done;
     finish();
     this.#verified.add(key);
   }
 
   /** Unpacks aside; the function that it answers makes the layer visible. */
-  async #unpack(content: ByteSource, chainId: Digest, below: readonly Digest[]): Promise<() => void> {
+  async #unpack(content: ByteSource, blob: Digest, chainIds: readonly Digest[]): Promise<() => void> {
     const { layers } = this.#store;
+    const chainId = chainIds.at(-1) ?? blob;
     const path = this.#scratch.next();
     mkdirSync(path, { mode: 0o700 });
     const directory = check(openat(-1, toBytes(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC), `open directory ${path}`);
     try {
-      const lowers = layers.stack(below).map(toBytes);
+      const lowers = layers.stack(chainIds.slice(0, -1)).map(toBytes);
       const { size } = await unpackLayer(content, { directory, lowers, ...this.#options });
       return () => {
-        layers.adopt(path, chainId, size, this.#scratch);
+        layers.adopt(path, chainId, { size, blob }, this.#scratch);
       };
     } finally {
       close(directory);

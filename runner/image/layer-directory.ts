@@ -7,11 +7,19 @@ import { check } from '../../fs/sys/errno.ts';
 import { close, openat } from '../../fs/sys/file.ts';
 import { type Digest, hexOf, isDigest } from './digest.ts';
 import { syncDirectory, syncFilesystem, writeDurably } from './durable-file.ts';
-import { asObject, asSize, parseJson } from './json.ts';
+import { asObject, asSize, type JsonObject, parseJson } from './json.ts';
 import { type Scratch } from './scratch.ts';
 import { isOpaque } from '../../fs/layer-format.ts';
 
 const RECORD_SUFFIX = '.json';
+
+/** What is kept of a layer beside it. */
+interface LayerRecord {
+  /** Bytes of its files. */
+  readonly size: number;
+  /** Digest of the archive that it was unpacked from. */
+  readonly blob: Digest;
+}
 
 /**
  * Unpacked layers by chainID: `layers/HEX` is the layer's root directory, `layers/HEX.json` what is known of it. A
@@ -37,9 +45,9 @@ export class LayerDirectory {
   }
 
   /** Makes the tree at `path` the layer `chainId`, unless another process was first. */
-  adopt(path: string, chainId: Digest, size: number, scratch: Scratch): void {
+  adopt(path: string, chainId: Digest, record: LayerRecord, scratch: Scratch): void {
     const target = this.path(chainId);
-    writeDurably(target + RECORD_SUFFIX, JSON.stringify({ size }), scratch.next());
+    writeDurably(target + RECORD_SUFFIX, JSON.stringify(record), scratch.next());
     syncFilesystem(path);
     try {
       renameSync(path, target);
@@ -51,9 +59,18 @@ export class LayerDirectory {
 
   /** Bytes of the layer's files; 0 where the record is lost. */
   size(chainId: Digest): number {
-    const record = this.path(chainId) + RECORD_SUFFIX;
-    if (!existsSync(record)) return 0;
-    return asSize(asObject(parseJson(readFileSync(record), record), record)['size'], `${record}: size`);
+    const { record, where } = this.#record(chainId);
+    return record === undefined ? 0 : asSize(record['size'], `${where}: size`);
+  }
+
+  /** Whether the layer is there and was unpacked from this very archive, so that neither needs another look. */
+  isOf(chainId: Digest, blob: Digest): boolean {
+    return this.has(chainId) && this.#record(chainId).record?.['blob'] === blob;
+  }
+
+  #record(chainId: Digest): { readonly record: JsonObject | undefined; readonly where: string } {
+    const where = this.path(chainId) + RECORD_SUFFIX;
+    return { where, record: existsSync(where) ? asObject(parseJson(readFileSync(where), where), where) : undefined };
   }
 
   /**

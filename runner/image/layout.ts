@@ -58,6 +58,11 @@ export class ImageLayout {
     writeDurably(this.#index, JSON.stringify(index), scratch.next());
   }
 
+  /** Where the blob is, or would be. */
+  path(digest: Digest): string {
+    return this.#blob(digest);
+  }
+
   #blob(digest: Digest): string {
     return join(this.#blobs, hexOf(digest));
   }

@@ -1,10 +1,21 @@
+import { type ByteSource } from './compression.ts';
 import { type Digest } from './digest.ts';
 import { type SpooledFile } from './spool.ts';
+
+/** A file that is being fetched. */
+interface ComingFile {
+  /** The bytes as they come; an error follows them where they turn out to be others than those expected. */
+  read(): ByteSource;
+  /** Settled once the file is whole and checked. */
+  readonly done: Promise<unknown>;
+}
 
 /** A layer that waits to be unpacked: its archive as it came, perhaps compressed. */
 export interface NewLayer {
   readonly file: SpooledFile;
   readonly mediaType: string;
+  /** The archive is still on its way. */
+  readonly coming?: ComingFile | undefined;
 }
 
 /** An image read from an archive, nothing of it in the store yet. */

@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { Catalog, REF_NAME } from './catalog.ts';
-import { chainIdsOf, type Digest } from './digest.ts';
+import { chainIdsOf, type Digest, hexOf } from './digest.ts';
 import { Holds } from './holds.ts';
 import { type Image } from './image.ts';
 import { type JsonObject } from './json.ts';
@@ -11,7 +11,7 @@ import { ImageLayout, type IndexEntry } from './layout.ts';
 import { type Lock, lockShared, tryLock, withLock } from './lock.ts';
 import { isManifestType, parseConfiguration, parseManifest } from './manifest.ts';
 import { familiarName, fullName, parseReference } from './reference.ts';
-import { removeLeftovers, Scratch } from './scratch.ts';
+import { removeIn, removeLeftovers, Scratch } from './scratch.ts';
 import { prepareRoot, storeRoot } from './store-root.ts';
 
 /** A manifest for the index, with the names that it is to take. */
@@ -69,6 +69,18 @@ export class Store {
     return lockShared(this.#collectLock);
   }
 
+  /** The right to fetch a blob; undefined while another process has it. One who is quick may get it a second time. */
+  claimBlob(digest: Digest): Lock | undefined {
+    const name = `${hexOf(digest)}.lock`;
+    const lock = tryLock(join(this.#tmp, name));
+    if (lock === undefined) return undefined;
+    const release = (): void => {
+      removeIn(this.#tmp, name);
+      lock.release();
+    };
+    return { release };
+  }
+
   /** All images that can be run, named or not. */
   list(): Image[] {
     return this.#catalog.list();
@@ -77,6 +89,10 @@ export class Store {
   /** Finds an image by name, by id or by the first digits of its id. */
   resolve(reference: string): Image {
     return this.#catalog.resolve(reference);
+  }
+
+  find(reference: string): Image | undefined {
+    return this.#catalog.find(reference);
   }
 
   /** As `resolve`, with the names of all manifests that the image has: for those who show or remove it. */

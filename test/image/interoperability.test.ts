@@ -3,8 +3,10 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 
 import { type Store } from '../../runner/image/store.ts';
+import { DIST } from '../support/paths.ts';
 import { firstMissing, has, hasKernelOverlay, isRoot, titled } from '../support/requirements.ts';
 import { dockerArchive, sha256, tar } from './archives.ts';
+import { startDockerRegistry } from './docker-registry.ts';
 import { load, loadFile, newStore, run, snapshot, temporary } from './ground.ts';
 
 /** The image as the kernel's own union shows it. */
@@ -122,5 +124,30 @@ describe.skipIf(noDebian)(titled('loadArchive of Debian', noDebian), () => {
       const [image] = await loadFile(store, join(debian, `debian.${format}.tar`));
       expect(merged(store, image?.id ?? '')).toEqual(reference);
     }
+  });
+});
+
+const noRegistry = firstMissing(isRoot(), has('skopeo'), has('docker-registry'));
+
+describe.skipIf(noRegistry)(titled('lamina pull from docker-registry', noRegistry), () => {
+  const layers = [tar({ name: 'etc/', type: '5' }, { name: 'etc/f', data: 'x' }), tar({ name: 'etc/.wh.f' })];
+
+  test('takes what skopeo has pushed, and the same digest', async () => {
+    const host = await startDockerRegistry();
+    const archive = join(temporary(), 'image.tar');
+    writeFileSync(archive, dockerArchive({ layers, names: ['app:1'], config: { Cmd: ['sh'] } }));
+    const name = `${host}/team/app:1`;
+    run('skopeo', 'copy', '--dest-tls-verify=false', `docker-archive:${archive}`, `docker://${name}`);
+    const root = join(temporary(), 'store');
+    const lamina = (...parameters: readonly string[]): string =>
+      run('env', `LAMINA_ROOT=${root}`, process.execPath, join(DIST, 'cli/lamina.js'), ...parameters);
+    const shown = JSON.parse(run('skopeo', 'inspect', '--tls-verify=false', `docker://${name}`)) as { Digest: string };
+    expect(lamina('pull', name)).toBe(`${name} (${shown.Digest})\n`);
+    const [image] = JSON.parse(lamina('image', 'inspect', name)) as [
+      { RootFS: { Layers: string[] }; Config: { Cmd: string[] } },
+    ];
+    expect(image.RootFS.Layers).toEqual(layers.map((layer) => `sha256:${sha256(layer)}`));
+    expect(image.Config.Cmd).toEqual(['sh']);
+    expect(lamina('pull', '--quiet', `${host}/team/app@${shown.Digest}`)).toMatch(/^sha256:[0-9a-f]{64}\n$/);
   });
 });

@@ -1,0 +1,20 @@
+import { Command } from 'commander';
+import { familiarHost } from './registry-host.ts';
+import { ownAuthFile } from '../runner/image/registry/credentials.ts';
+import { removeCredentials } from '../runner/image/registry/login.ts';
+import { print } from './print.ts';
+
+/** `lamina logout`. */
+export function createCommand(): Command {
+  return new Command('logout')
+    .description('Forget the credentials for a registry.')
+    .argument('[registry]', 'host, with a port where it has one', 'docker.io')
+    .option('--authfile <file>', 'where they are (default: where login keeps them)')
+    .action(async (host: string, { authfile }: { readonly authfile?: string }) => {
+      const domain = familiarHost(host);
+      const file = authfile ?? ownAuthFile();
+      if (!(await removeCredentials(file, domain)))
+        throw new Error(`not logged in to ${domain}: ${file} has nothing for it`);
+      print(`Removed the credentials for ${domain}\n`);
+    });
+}

@@ -1,0 +1,87 @@
+import { Command } from 'commander';
+import { enterUserNamespace } from '../runner/container/userns.ts';
+import { type Image } from '../runner/image/image.ts';
+import { LIMIT_NAMES, parseLimits } from '../runner/image/limits.ts';
+import { hostPlatform, parsePlatform } from '../runner/image/platform.ts';
+import { pullImage } from '../runner/image/pull.ts';
+import { familiarName, fullName, parseReference, type Reference } from '../runner/image/reference.ts';
+import { findCredentials } from '../runner/image/registry/credentials.ts';
+import { Registry } from '../runner/image/registry/registry.ts';
+import { openStore, type Store } from '../runner/image/store.ts';
+import { Warnings } from '../runner/image/warnings.ts';
+import { print } from './print.ts';
+import { barProgress, jsonProgress, lineProgress, type PullProgress, quietProgress } from './pull-progress.ts';
+
+interface Flags {
+  readonly platform?: string;
+  readonly quiet?: boolean;
+  readonly json?: boolean;
+  readonly tlsVerify?: string;
+  readonly limit: readonly string[];
+}
+
+/** `lamina pull`. */
+export function createCommand(): Command {
+  return new Command('pull')
+    .description('Take images from a registry into the store. What the store has is not fetched again.')
+    .argument('<image...>', 'names, with a tag or a digest: debian:12, ghcr.io/a/b@sha256:...')
+    .option('--platform <os/arch>', "image to take of several (default: this machine's)")
+    .option('--tls-verify <bool>', 'false: do not check certificates, and speak http where there is no TLS')
+    .option('-q, --quiet', 'print image ids alone')
+    .option('--json', 'print an object a line')
+    .option('--limit <name=value>', `what an image may ask for (${LIMIT_NAMES}); can be repeated`, collect, [])
+    .action(pull);
+}
+
+function collect(value: string, before: readonly string[]): string[] {
+  return [...before, value];
+}
+
+async function pull(names: readonly string[], flags: Flags): Promise<void> {
+  const references = names.map(parseReference);
+  await enterUserNamespace();
+  const store = openStore();
+  for (const [at, reference] of references.entries()) {
+    const image = await pullOne(store, names[at] ?? '', reference, flags);
+    report(image, reference, flags);
+  }
+}
+
+async function pullOne(store: Store, name: string, reference: Reference, flags: Flags): Promise<Image> {
+  const warnings = new Warnings();
+  const progress = progressFor(flags);
+  const registry = new Registry(reference, {
+    credentials: await findCredentials(reference.domain, reference.path),
+    tlsVerify: flags.tlsVerify === undefined || flags.tlsVerify !== 'false',
+  });
+  try {
+    return await pullImage(store, registry, reference, {
+      platform: flags.platform === undefined ? hostPlatform() : parsePlatform(flags.platform),
+      limits: parseLimits(flags.limit),
+      warnings,
+      progress: (digest, size) => progress.layer(digest, size),
+    });
+  } catch (error) {
+    throw new Error(`cannot pull ${name}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  } finally {
+    progress.end();
+    await registry.close();
+    for (const line of warnings.lines()) process.stderr.write(`lamina: ${line}\n`);
+  }
+}
+
+function progressFor({ quiet, json }: Flags): PullProgress {
+  if (quiet === true) return quietProgress;
+  if (json === true) return jsonProgress(print);
+  return process.stderr.isTTY ? barProgress(writeError) : lineProgress(writeError);
+}
+
+function writeError(text: string): void {
+  process.stderr.write(text);
+}
+
+function report(image: Image, reference: Reference, { quiet, json }: Flags): void {
+  const name = reference.tag === '' ? `${reference.path}@${reference.digest ?? ''}` : familiarName(fullName(reference));
+  if (json === true) print(`${JSON.stringify({ id: image.id, name, manifest: image.manifests[0] })}\n`);
+  else print(quiet === true ? `${image.id}\n` : `${name} (${image.manifests[0] ?? ''})\n`);
+}

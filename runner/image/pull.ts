@@ -1,0 +1,176 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Digest } from './digest.ts';
+import { type Image } from './image.ts';
+import { ingest, type IngestOptions } from './ingest.ts';
+import { DOCUMENT_BYTES } from './limits.ts';
+import { type Lock } from './lock.ts';
+import {
+  type Descriptor,
+  isIndexType,
+  type Manifest,
+  parseConfiguration,
+  parseIndex,
+  parseManifest,
+} from './manifest.ts';
+import { type NewImage, type NewLayer } from './new-image.ts';
+import { platformError } from './oci-archive.ts';
+import { type Platform, platformMatches } from './platform.ts';
+import { fullName, type Reference } from './reference.ts';
+import { BlobDownload } from './registry/blob-download.ts';
+import { readBody } from './registry/body.ts';
+import { Limiter } from './registry/limiter.ts';
+import { type Registry, type RemoteDocument } from './registry/registry.ts';
+import { type Scratch } from './scratch.ts';
+import { type Store } from './store.ts';
+
+export interface PullOptions extends IngestOptions {
+  /** Is told of each layer: undefined for one that is there already. Answers what is to be told of its bytes. */
+  readonly progress: (digest: Digest, size: number | undefined) => (bytes: number) => void;
+}
+
+/** Indexes within indexes. */
+const INDEX_DEPTH = 3;
+/** Blobs that are fetched at once; docker's default. */
+const DOWNLOADS = 3;
+/** Milliseconds between two looks at a blob that another process is fetching. */
+const POLL = 200;
+
+/**
+ * Takes an image from a registry into the store. A layer is unpacked while it comes; what the store has, from whichever
+ * image or repository, is not fetched again.
+ */
+export async function pullImage(
+  store: Store,
+  registry: Registry,
+  reference: Reference,
+  options: PullOptions,
+): Promise<Image> {
+  const scratch = store.scratch();
+  // What is found in the store now must still be there when the image is entered.
+  const content = store.lockContent();
+  let isWhole = false;
+  const fetcher = new BlobFetcher(store, scratch, registry, options);
+  try {
+    const document = await findManifest(registry, reference, options.platform);
+    const manifest = parseManifest(document.bytes, `manifest ${document.digest}`);
+    const image = await fetcher.fetch(reference, document, manifest);
+    await ingest(store, scratch, [image], options);
+    isWhole = true;
+    return store.resolve(document.digest);
+  } finally {
+    await fetcher.end();
+    content.release();
+    scratch.remove();
+    // Layers that came before the one that failed are whole, but nobody's.
+    if (!isWhole) store.collect();
+  }
+}
+
+async function findManifest(registry: Registry, reference: Reference, platform: Platform): Promise<RemoteDocument> {
+  let target: string = reference.digest ?? reference.tag;
+  for (let depth = 0; depth <= INDEX_DEPTH; depth++) {
+    const document = await registry.document(target);
+    if (!isIndexType(document.mediaType)) return document;
+    target = choose(parseIndex(document.bytes, `index ${document.digest}`), reference, platform).digest;
+  }
+  throw new Error(`${fullName(reference)} is an index within more than ${INDEX_DEPTH} others`);
+}
+
+/** The entry for the platform; one that does not name any may be an index that does. */
+function choose(entries: readonly Descriptor[], reference: Reference, wanted: Platform): Descriptor {
+  const chosen =
+    entries.find(({ platform }) => platform !== undefined && platformMatches(wanted, platform)) ??
+    entries.find(({ platform }) => platform === undefined);
+  if (chosen !== undefined) return chosen;
+  // buildkit's records of how an image was built are for no machine.
+  const offered = entries.flatMap(({ platform }) => platform ?? []).filter(({ os }) => os !== 'unknown');
+  throw platformError(fullName(reference), offered, wanted);
+}
+
+/** Fetches what the store lacks of one image, each blob by one process alone. */
+class BlobFetcher {
+  readonly #store: Store;
+  readonly #scratch: Scratch;
+  readonly #registry: Registry;
+  readonly #options: PullOptions;
+  readonly #limiter = new Limiter(DOWNLOADS);
+  readonly #claims: Lock[] = [];
+  readonly #downloads: BlobDownload[] = [];
+
+  constructor(store: Store, scratch: Scratch, registry: Registry, options: PullOptions) {
+    this.#store = store;
+    this.#scratch = scratch;
+    this.#registry = registry;
+    this.#options = options;
+  }
+
+  async fetch(reference: Reference, document: RemoteDocument, manifest: Manifest): Promise<NewImage> {
+    const config = await this.#fetchConfig(manifest.config);
+    // Before gigabytes are fetched for nothing.
+    const { platform } = parseConfiguration(config, `configuration ${manifest.config.digest}`);
+    const name = fullName(reference);
+    if (!platformMatches(this.#options.platform, platform))
+      throw platformError(name, [platform], this.#options.platform);
+    const layers = await this.#fetchLayers(manifest.layers);
+    const names = reference.tag === '' ? [] : [name];
+    return { names, title: name, config, manifest: document, layers };
+  }
+
+  /** Ends what is still under way, so that nothing writes to a directory that goes. */
+  async end(): Promise<void> {
+    for (const download of this.#downloads) download.cancel();
+    await Promise.allSettled(this.#downloads.map(({ done }) => done));
+    for (const claim of this.#claims) claim.release();
+  }
+
+  async #fetchConfig(descriptor: Descriptor): Promise<Buffer> {
+    const { digest, size } = descriptor;
+    const { layout } = this.#store;
+    if (layout.has(digest)) return layout.readDocument(digest);
+    if (size > DOCUMENT_BYTES) {
+      throw new Error(`configuration ${digest} has ${size} bytes, over the limit of ${DOCUMENT_BYTES}`);
+    }
+    return readBody(this.#start(descriptor, () => undefined).read(), DOCUMENT_BYTES, `configuration ${digest}`);
+  }
+
+  async #fetchLayers(descriptors: readonly Descriptor[]): Promise<NewLayer[]> {
+    const digests = [...new Set(descriptors.map(({ digest }) => digest))];
+    // In an order that all processes share, so that no two of them wait for each other.
+    for (const digest of digests.sort()) if (!this.#store.layout.has(digest)) await this.#claim(digest);
+    const layers = new Map<Digest, NewLayer>();
+    return descriptors.map((descriptor) => {
+      const layer = layers.get(descriptor.digest) ?? this.#fetchLayer(descriptor);
+      layers.set(descriptor.digest, layer);
+      return layer;
+    });
+  }
+
+  #fetchLayer(descriptor: Descriptor): NewLayer {
+    const { digest, size, mediaType } = descriptor;
+    const { layout } = this.#store;
+    if (layout.has(digest)) {
+      this.#options.progress(digest, undefined);
+      return { file: { path: layout.path(digest), size, digest }, mediaType };
+    }
+    const download = this.#start(descriptor, this.#options.progress(digest, size));
+    return { file: { path: download.path, size, digest }, mediaType, coming: download };
+  }
+
+  #start(descriptor: Descriptor, progress: (bytes: number) => void): BlobDownload {
+    const download = new BlobDownload(this.#registry, descriptor, this.#scratch.next(), this.#limiter, progress);
+    this.#downloads.push(download);
+    return download;
+  }
+
+  /** Waits while another process fetches the blob, until it is there or ours to fetch. */
+  async #claim(digest: Digest): Promise<void> {
+    for (;;) {
+      const claim = this.#store.claimBlob(digest);
+      if (claim !== undefined) {
+        this.#claims.push(claim);
+        return;
+      }
+      await sleep(POLL);
+    }
+  }
+}

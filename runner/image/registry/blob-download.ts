@@ -1,0 +1,142 @@
+import { createHash } from 'node:crypto';
+import { closeSync, openSync, readSync, writeSync } from 'node:fs';
+import { type ByteSource } from '../compression.ts';
+import { finishDigest } from '../digest.ts';
+import { type Descriptor } from '../manifest.ts';
+import { type SpooledFile } from '../spool.ts';
+import { type Limiter } from './limiter.ts';
+import { type Registry } from './registry.ts';
+
+/** Attempts in a row that bring nothing. */
+const ATTEMPTS = 5;
+const CHUNK = 1 << 18;
+
+/**
+ * A blob on its way from a registry to a file. It can be read as it comes; what is read is to be believed once `done` is
+ * settled, which checks size and digest.
+ */
+export class BlobDownload {
+  readonly done: Promise<SpooledFile>;
+  readonly #registry: Registry;
+  readonly #descriptor: Descriptor;
+  readonly path: string;
+  readonly #hash = createHash('sha256');
+  readonly #progress: (bytes: number) => void;
+  readonly #fd: number;
+  readonly #end = new AbortController();
+  #written = 0;
+  #isSettled = false;
+  #wake: () => void = () => undefined;
+
+  /** @param limiter says when it is to begin. */
+  constructor(
+    registry: Registry,
+    descriptor: Descriptor,
+    path: string,
+    limiter: Limiter,
+    progress: (bytes: number) => void,
+  ) {
+    this.#registry = registry;
+    this.#descriptor = descriptor;
+    this.path = path;
+    this.#progress = progress;
+    this.#fd = openSync(path, 'wx', 0o600);
+    const download = limiter.run(() => this.#download());
+    this.done = download.finally(() => {
+      closeSync(this.#fd);
+      this.#isSettled = true;
+      this.#wake();
+    });
+    // Whoever reads or waits hears of it; nobody need.
+    this.done.catch(() => undefined);
+  }
+
+  /** Gives it up: whoever reads it gets an error. */
+  cancel(): void {
+    this.#end.abort();
+  }
+
+  /** The bytes, as they come. */
+  async *read(): AsyncGenerator<Uint8Array> {
+    const fd = openSync(this.path, 'r');
+    try {
+      for (let at = 0; ;) {
+        while (at === this.#written && !this.#isSettled) await new Promise<void>((resolve) => (this.#wake = resolve));
+        if (at === this.#written) break;
+        const chunk = Buffer.allocUnsafe(Math.min(CHUNK, this.#written - at));
+        const length = readSync(fd, chunk, 0, chunk.length, at);
+        if (length === 0) throw new Error(`${this.path} was cut`);
+        at += length;
+        yield chunk.subarray(0, length);
+      }
+    } finally {
+      closeSync(fd);
+    }
+    await this.done;
+  }
+
+  async #download(): Promise<SpooledFile> {
+    const { digest, size } = this.#descriptor;
+    for (let idle = 0; this.#written < size;) {
+      const before = this.#written;
+      const failure = await this.#attempt();
+      if (this.#end.signal.aborted) throw this.#cannot('it was given up');
+      if (this.#written >= size) break;
+      idle = this.#written > before ? 0 : idle + 1;
+      if (idle === ATTEMPTS) throw this.#cannot(failure ?? 'the registry sends no more');
+      await this.#registry.transport.wait(Math.max(idle, 1));
+    }
+    const found = finishDigest(this.#hash);
+    if (found !== digest) throw new Error(`blob ${digest} has another content: its digest is ${found}`);
+    return { path: this.path, size, digest };
+  }
+
+  /** Takes what comes, from where the last attempt ended. Answers why it came to an end, where that was a failure. */
+  async #attempt(): Promise<string | undefined> {
+    const { digest, size } = this.#descriptor;
+    if (this.#end.signal.aborted) return undefined;
+    const response = await this.#registry.blob(digest, this.#written);
+    // A registry without ranges begins anew.
+    let skipped = response.status === 206 ? this.#checkRange(response.headers['content-range']) : this.#written;
+    const destroy = (): void => void response.body.destroy();
+    this.#end.signal.addEventListener('abort', destroy);
+    try {
+      for await (const part of response.body as ByteSource) {
+        const chunk = part.subarray(Math.min(skipped, part.length));
+        skipped -= part.length - chunk.length;
+        if (this.#written + chunk.length > size) {
+          response.body.destroy();
+          throw new TooLong(`blob ${digest} is longer than the ${size} bytes that its manifest says`);
+        }
+        this.#take(chunk);
+      }
+      return undefined;
+    } catch (error) {
+      if (error instanceof TooLong) throw error;
+      return error instanceof Error ? error.message : String(error);
+    } finally {
+      this.#end.signal.removeEventListener('abort', destroy);
+    }
+  }
+
+  #checkRange(range: string | undefined): number {
+    const start = /^bytes (\d+)-/.exec(range ?? '')?.[1];
+    if (Number(start) !== this.#written) throw this.#cannot(`the registry sends bytes from ${start ?? 'nowhere'} on`);
+    return 0;
+  }
+
+  #take(chunk: Uint8Array): void {
+    for (let at = 0; at < chunk.length;) at += writeSync(this.#fd, chunk, at);
+    this.#hash.update(chunk);
+    this.#written += chunk.length;
+    this.#progress(this.#written);
+    this.#wake();
+  }
+
+  #cannot(why: string): Error {
+    const { digest, size } = this.#descriptor;
+    return new Error(`blob ${digest} ended after ${this.#written} of ${size} bytes: ${why}`);
+  }
+}
+
+class TooLong extends Error {}

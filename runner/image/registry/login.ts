@@ -1,0 +1,41 @@
+import { chmodSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { dirname } from 'node:path';
+import { writeDurably } from '../durable-file.ts';
+import { asObject, type JsonObject, optionalObject, parseJson } from '../json.ts';
+import { type Credentials, keysOf, readAuthFile, runHelper } from './credentials.ts';
+
+type Password = Extract<Credentials, { readonly username: string }>;
+
+/** Keeps credentials for a registry in a file as podman and docker do, or with the helper that the file names. */
+export async function saveCredentials(path: string, domain: string, { username, password }: Password): Promise<void> {
+  const known = readAuthFile(path);
+  const helper = known?.helpers[domain] ?? known?.store ?? '';
+  if (helper !== '') {
+    await runHelper(helper, 'store', JSON.stringify({ ServerURL: domain, Username: username, Secret: password }));
+    return;
+  }
+  const auth = Buffer.from(`${username}:${password}`).toString('base64');
+  rewrite(path, (auths) => ({ ...auths, [domain]: { auth } }));
+}
+
+/** Forgets the credentials for a registry; answers whether there were any. */
+export async function removeCredentials(path: string, domain: string): Promise<boolean> {
+  const known = readAuthFile(path);
+  if (known === undefined) return false;
+  const helper = known.helpers[domain] ?? known.store;
+  if (helper !== '') await runHelper(helper, 'erase', domain);
+  const keys = new Set(keysOf(domain, ''));
+  const found = Object.keys(known.auths).some((key) => keys.has(key));
+  if (found) rewrite(path, (auths) => Object.fromEntries(Object.entries(auths).filter(([key]) => !keys.has(key))));
+  return found || helper !== '';
+}
+
+/** Changes `auths`; all else that others keep in the file stays. The commit is one rename. */
+function rewrite(path: string, change: (auths: JsonObject) => JsonObject): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  const file = existsSync(path) ? asObject(parseJson(readFileSync(path), path), path) : {};
+  const auths = change(optionalObject(file['auths'], `${path}: auths`));
+  writeDurably(path, `${JSON.stringify({ ...file, auths }, null, 2)}\n`, `${path}.${randomBytes(6).toString('hex')}`);
+  chmodSync(path, 0o600);
+}

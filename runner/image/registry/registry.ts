@@ -1,0 +1,186 @@
+import { type Digest, digestOf, isDigest } from '../digest.ts';
+import { DOCUMENT_BYTES } from '../limits.ts';
+import { isIndexType, isManifestType } from '../manifest.ts';
+import { type Reference } from '../reference.ts';
+import { isObject, parseJson } from '../json.ts';
+import { isLoopback } from './address.ts';
+import { Authorizer } from './authorizer.ts';
+import { readBody } from './body.ts';
+import { type Credentials } from './credentials.ts';
+import { codeOf, type HttpRequest, type HttpResponse, Transport } from './transport.ts';
+
+/** Hub's API is not where its name says. */
+const HOSTS: Readonly<Record<string, string>> = { 'docker.io': 'registry-1.docker.io' };
+
+const ACCEPTED = [
+  'application/vnd.oci.image.index.v1+json',
+  'application/vnd.oci.image.manifest.v1+json',
+  'application/vnd.docker.distribution.manifest.list.v2+json',
+  'application/vnd.docker.distribution.manifest.v2+json',
+].join(', ');
+
+const TLS_FAILURES = /^(?:EPROTO|ERR_SSL_|ERR_TLS_|ECONNRESET|UND_ERR_SOCKET)/;
+/** Bytes of an error's body that are worth a look. */
+const LONGEST_COMPLAINT = 65_536;
+
+export interface RegistryOptions {
+  readonly credentials: Credentials | undefined;
+  /** False: certificates are not checked, and where there is no TLS, plain http is spoken. */
+  readonly tlsVerify: boolean;
+  /** Milliseconds before a first retry. */
+  readonly backOff?: number;
+}
+
+/** A manifest or an index as a registry has it. */
+export interface RemoteDocument {
+  readonly bytes: Buffer;
+  readonly mediaType: string;
+  readonly digest: Digest;
+}
+
+/** One repository of a registry that speaks the OCI distribution specification. */
+export class Registry {
+  readonly transport: Transport;
+  readonly #base: URL;
+  readonly #path: string;
+  readonly #mayBePlain: boolean;
+  readonly #authorizer: Authorizer;
+  #probed: Promise<void> | undefined;
+
+  constructor({ domain, path }: Pick<Reference, 'domain' | 'path'>, options: RegistryOptions) {
+    this.#base = new URL(`https://${HOSTS[domain] ?? domain}/`);
+    this.#path = path;
+    this.#mayBePlain = !options.tlsVerify || isLoopback(this.#base);
+    const { backOff } = options;
+    const tlsVerify = options.tlsVerify && !isLoopback(this.#base);
+    this.transport = new Transport({ tlsVerify, ...(backOff === undefined ? {} : { backOff }) });
+    this.#authorizer = new Authorizer(this.transport, this.#base, options.credentials);
+  }
+
+  get host(): string {
+    return this.#base.host;
+  }
+
+  /** Reads the manifest or index of a tag or digest. */
+  async document(target: string): Promise<RemoteDocument> {
+    const response = await this.request({ method: 'GET', path: `manifests/${target}`, headers: { accept: ACCEPTED } });
+    const what = `manifest ${target} of ${this.host}/${this.#path}`;
+    if (response.status !== 200) throw await this.failure(response, what);
+    const bytes = await readBody(response.body, DOCUMENT_BYTES, what);
+    const digest = digestOf(bytes);
+    const promised = isDigest(target) ? target : response.headers['docker-content-digest'];
+    if (promised !== undefined && isDigest(promised) && promised !== digest) {
+      throw new Error(`${what} has another content: its digest is ${digest}, where ${promised} is expected`);
+    }
+    return { bytes, digest, mediaType: mediaTypeOf(response, bytes, what) };
+  }
+
+  /** Opens a blob from an offset on; the status tells whether the registry took it (206) or not (200). */
+  async blob(digest: Digest, offset: number): Promise<HttpResponse> {
+    const headers: Record<string, string> = offset === 0 ? {} : { range: `bytes=${offset}-` };
+    const response = await this.request({ method: 'GET', path: `blobs/${digest}`, headers });
+    if (response.status !== 200 && response.status !== 206) throw await this.failure(response, `blob ${digest}`);
+    return response;
+  }
+
+  /** Makes sure that the registry is there, and that it takes the credentials. */
+  async ping(): Promise<void> {
+    const response = await this.#authorized({ method: 'GET', url: new URL('v2/', this.#base) }, '');
+    if (response.status !== 200) throw await this.failure(response, 'its API');
+    await response.body.dump();
+  }
+
+  async request(
+    asked: Pick<HttpRequest, 'method' | 'headers' | 'body'> & { readonly path: string },
+  ): Promise<HttpResponse> {
+    await (this.#probed ??= this.#probe());
+    const { path, ...rest } = asked;
+    const actions = asked.method === 'GET' || asked.method === 'HEAD' ? 'pull' : 'pull,push';
+    const url = new URL(`v2/${this.#path}/${path}`, this.#base);
+    return this.#authorized({ ...rest, url }, `repository:${this.#path}:${actions}`);
+  }
+
+  async #authorized(asked: HttpRequest, scope: string): Promise<HttpResponse> {
+    await (this.#probed ??= this.#probe());
+    const url = new URL(asked.url);
+    url.protocol = this.#base.protocol;
+    const known = this.#authorizer.known(scope);
+    const first = await this.transport.send({ ...asked, url, headers: withAuthorization(asked.headers, known) });
+    if (first.status !== 401) return first;
+    const answer = await this.#authorizer.answer(first.headers['www-authenticate'] ?? '', scope);
+    if (answer === undefined) return first;
+    await first.body.dump();
+    return this.transport.send({ ...asked, url, headers: withAuthorization(asked.headers, answer) });
+  }
+
+  /** Finds out whether a registry that need not speak TLS does. */
+  async #probe(): Promise<void> {
+    if (!this.#mayBePlain) return;
+    const url = new URL('v2/', this.#base);
+    const tls = await this.transport.once({ method: 'GET', url }).catch((error: unknown) => codeOf(error));
+    if (typeof tls === 'object') await tls.body.dump();
+    else if (TLS_FAILURES.test(tls)) this.#base.protocol = 'http:';
+  }
+
+  /** What a status that was not wanted means. */
+  async failure(response: HttpResponse, what: string): Promise<Error> {
+    const complaint = await readComplaint(response);
+    const where = `${this.host} has no ${what}`;
+    if (response.status === 404) return new Error(`${where}${complaint}`);
+    if (response.status === 401) {
+      return new Error(`${this.host} asks for a login before it gives ${what}: lamina login ${this.host}${complaint}`);
+    }
+    if (response.status === 403) return new Error(`${this.host} denies access to ${what}${complaint}`);
+    return new Error(`${this.host} answers HTTP status ${response.status} for ${what}${complaint}`);
+  }
+
+  async close(): Promise<void> {
+    await this.transport.close();
+  }
+}
+
+function withAuthorization(
+  headers: Readonly<Record<string, string>> = {},
+  value: string | undefined,
+): Readonly<Record<string, string>> {
+  return value === undefined ? headers : { ...headers, authorization: value };
+}
+
+/** Header and document must agree (CVE-2021-41190). */
+function mediaTypeOf(response: HttpResponse, bytes: Buffer, what: string): string {
+  const named = (response.headers['content-type'] ?? '').split(';')[0]?.trim() ?? '';
+  const document = parseJson(bytes, what);
+  const own = isObject(document) && typeof document['mediaType'] === 'string' ? document['mediaType'] : named;
+  if (own !== named) {
+    throw new Error(
+      `${what} is ${JSON.stringify(own)} by itself and ${JSON.stringify(named)} to its registry: refused`,
+    );
+  }
+  if (isIndexType(own) || isManifestType(own)) return own;
+  if (own.includes('manifest.v1')) {
+    throw new Error(`${what} is of docker's schema 1, which no registry should have any more; push the image anew`);
+  }
+  throw new Error(`${what} is no image: its type is ${JSON.stringify(own)}`);
+}
+
+/** The specification's `errors`, as far as they can be printed. */
+async function readComplaint(response: HttpResponse): Promise<string> {
+  try {
+    const document = parseJson(await readBody(response.body, LONGEST_COMPLAINT, 'the answer'), 'the answer');
+    const errors = isObject(document) && Array.isArray(document['errors']) ? (document['errors'] as unknown[]) : [];
+    const said = errors.filter(isObject).map(({ code, message }) => `${textOf(code)}: ${textOf(message)}`);
+    return said.length === 0
+      ? ''
+      : ` (${said
+          .join('; ')
+          .replace(/[^\x20-\x7e]/g, '?')
+          .slice(0, 300)})`;
+  } catch {
+    // No JSON: the status says enough.
+    return '';
+  }
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}

@@ -1,0 +1,166 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Dispatcher, EnvHttpProxyAgent, request } from 'undici';
+import { guardedLookup, refuseLinkLocal } from './address.ts';
+
+type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+
+export interface HttpRequest {
+  readonly method: Method;
+  readonly url: URL;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** A text or bytes: what can be sent again. */
+  readonly body?: string | Uint8Array;
+}
+
+export interface HttpResponse {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Dispatcher.ResponseData['body'];
+  /** Where the answer came from, after redirects. */
+  readonly url: URL;
+}
+
+export interface TransportOptions {
+  /** Whether certificates are checked. */
+  readonly tlsVerify: boolean;
+  /** Milliseconds before the first retry; doubled for each further one. */
+  readonly backOff?: number;
+}
+
+const ATTEMPTS = 5;
+const BACK_OFF = 500;
+const LONGEST_WAIT = 30_000;
+const REDIRECTS = 5;
+/** Milliseconds without a header, or a byte of a body. */
+const PATIENCE = 60_000;
+const REDIRECTED: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
+/** The server is not able to answer now. */
+const PASSING: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
+
+/** HTTP to registries: proxies of the environment, retries with back-off, redirects that give no credentials away. */
+export class Transport {
+  readonly #agent: Dispatcher;
+  readonly #backOff: number;
+
+  constructor({ tlsVerify, backOff = BACK_OFF }: TransportOptions) {
+    this.#backOff = backOff;
+    this.#agent = new EnvHttpProxyAgent({
+      connect: { rejectUnauthorized: tlsVerify, lookup: guardedLookup },
+      headersTimeout: PATIENCE,
+      bodyTimeout: PATIENCE,
+    });
+  }
+
+  /** Sends a request, again where the network or the server fails in passing; answers whatever status there is then. */
+  async send(sent: HttpRequest): Promise<HttpResponse> {
+    for (let attempt = 1; ; attempt++) {
+      const isLast = attempt === ATTEMPTS;
+      try {
+        const response = await this.#follow(sent);
+        if (isLast || !PASSING.has(response.status)) return response;
+        await response.body.dump();
+        await this.wait(attempt, response.headers['retry-after']);
+      } catch (error) {
+        if (isLast || !isPassing(error)) throw describe(sent, error);
+        await this.wait(attempt);
+      }
+    }
+  }
+
+  /** As `send`, with one attempt. */
+  once(sent: HttpRequest): Promise<HttpResponse> {
+    return this.#follow(sent);
+  }
+
+  /** Waits before another attempt, as long as the server asks for where it does. */
+  async wait(attempt: number, retryAfter?: string): Promise<void> {
+    const asked = Number(retryAfter) * 1000;
+    const backOff = this.#backOff * 2 ** (attempt - 1) * (0.75 + Math.random() / 2);
+    await sleep(Math.min(asked > 0 ? asked : backOff, LONGEST_WAIT));
+  }
+
+  async close(): Promise<void> {
+    await this.#agent.destroy();
+  }
+
+  async #follow(sent: HttpRequest): Promise<HttpResponse> {
+    let { url, headers = {} } = sent;
+    for (let hops = 0; ; hops++) {
+      refuseLinkLocal(url);
+      const {
+        statusCode,
+        headers: answered,
+        body,
+      } = await request(url, {
+        method: sent.method,
+        headers,
+        body: sent.body ?? null,
+        dispatcher: this.#agent,
+      });
+      const response = { status: statusCode, headers: flatten(answered), body, url };
+      const location = response.headers['location'];
+      // An upload's next step is for the caller to take.
+      const isRead = sent.method === 'GET' || sent.method === 'HEAD';
+      if (!isRead || !REDIRECTED.has(statusCode) || location === undefined) return response;
+      await body.dump();
+      if (hops === REDIRECTS) throw new Refusal(`it was redirected more than ${REDIRECTS} times`);
+      const next = resolveRedirect(url, location);
+      // Credentials are for the host that they were given for (CVE-2020-15157).
+      if (next.origin !== url.origin) headers = withoutCredentials(headers);
+      url = next;
+    }
+  }
+}
+
+/** What no further attempt would change. */
+class Refusal extends Error {
+  override readonly name = 'Refusal';
+}
+
+function resolveRedirect(from: URL, location: string): URL {
+  const next = new URL(location, from);
+  const isAllowed = next.protocol === 'https:' || (next.protocol === 'http:' && from.protocol === 'http:');
+  if (!isAllowed) throw new Refusal(`it was redirected to ${next.protocol}//${next.host}, which is refused`);
+  return next;
+}
+
+function withoutCredentials(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => name.toLowerCase() !== 'authorization'));
+}
+
+function flatten(headers: Dispatcher.ResponseData['headers']): Record<string, string> {
+  const single = Object.entries(headers).map(([name, value]) => [
+    name,
+    Array.isArray(value) ? value.join(', ') : value,
+  ]);
+  return Object.fromEntries(single.filter(([, value]) => value !== undefined)) as Record<string, string>;
+}
+
+const PASSING_CODES: ReadonlySet<string> = new Set([
+  'ECONNRESET',
+  'ECONNREFUSED',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EAI_AGAIN',
+  'UND_ERR_SOCKET',
+  'UND_ERR_CONNECT_TIMEOUT',
+  'UND_ERR_HEADERS_TIMEOUT',
+  'UND_ERR_BODY_TIMEOUT',
+]);
+
+/** Whether a failure of the network may be gone at the next attempt. */
+function isPassing(error: unknown): boolean {
+  return PASSING_CODES.has(codeOf(error));
+}
+
+/** The failure is TLS's: a server that speaks plain http, for one, or a certificate that nobody vouches for. */
+export function codeOf(error: unknown): string {
+  if (!(error instanceof Error)) return '';
+  if ('code' in error && typeof error.code === 'string') return error.code;
+  return codeOf(error.cause);
+}
+
+function describe({ method, url }: HttpRequest, error: unknown): Error {
+  const why = error instanceof Error ? error.message || codeOf(error) : String(error);
+  return new Error(`${method} ${url.origin}${url.pathname}: ${why}`, { cause: error });
+}
