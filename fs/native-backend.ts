@@ -35,6 +35,8 @@ const REQUESTS: Readonly<Record<OperationName, number>> = {
   read: OPCODE.READ,
   write: OPCODE.WRITE,
   fsync: OPCODE.FSYNC,
+  fallocate: OPCODE.FALLOCATE,
+  ioctl: OPCODE.IOCTL,
   release: OPCODE.RELEASE,
   opendir: OPCODE.OPENDIR,
   readdir: OPCODE.READDIR,

@@ -2,7 +2,6 @@ import { type DirectorySink, type Entry } from '../filesystem.ts';
 import { type ByteString, firstPath } from '../sys/bytes.ts';
 import { bindForeign } from '../sys/foreign-memory.ts';
 import { Memory } from '../sys/memory.ts';
-import { type Request } from './request.ts';
 import { STAT, STAT_SIZE } from './structures.ts';
 
 const fill = bindForeign('int fuse_fill_dir(uintptr_t buffer, uintptr_t name, uintptr_t stat, int64_t offset)');
@@ -23,9 +22,10 @@ export class FillerDirectory implements DirectorySink {
     this.entry = entry;
   }
 
-  begin(request: Request): void {
-    this.#filler = request.filler;
-    this.#buffer = request.data;
+  /** @param filler the function that takes the entries, with `buffer` before each. */
+  begin(filler: number, buffer: number): void {
+    this.#filler = filler;
+    this.#buffer = buffer;
     this.#isFull = false;
   }
 

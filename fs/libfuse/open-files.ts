@@ -25,6 +25,11 @@ export class OpenFiles {
     return this.#counts.has(node);
   }
 
+  /** Handles of a node. */
+  count(node: number): number {
+    return this.#counts.get(node) ?? 0;
+  }
+
   remove(handle: number): void {
     const node = this.#nodes[handle];
     if (node === undefined) return;

@@ -13,7 +13,6 @@ export type NativeHandler = (request: Buffer, operation: number, ...decoded: unk
 type Reply = (request: Buffer, result: number) => void;
 /** As `Reply`, and detaches the buffer through which fuse-native showed us the kernel's data. */
 type XattrReply = (request: Buffer, result: number, data: ArrayBufferLike) => void;
-type DataReply = (request: Buffer, result: number, unused: number, data: ArrayBufferLike) => void;
 
 /** The native part of fuse-native 2.2.6, as far as we use it. */
 export interface Binding extends Readonly<Record<`op_${string}`, number>> {
@@ -30,7 +29,6 @@ export interface Binding extends Readonly<Record<`op_${string}`, number>> {
   fuse_native_unmount(mountpoint: string, thread: Buffer): void;
   readonly fuse_native_signal_access: Reply;
   readonly fuse_native_signal_getxattr: XattrReply;
-  readonly fuse_native_signal_read: DataReply;
 }
 
 /** What we know the memory layout of. */

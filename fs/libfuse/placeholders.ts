@@ -7,12 +7,21 @@ import { split } from './path-cache.ts';
 // name lives here only, and stands for the node.
 
 /** hide_node of libfuse: its node number and a counter. */
-const PATTERN = /^\.fuse_hidden[0-9a-f]{16}$/;
+const PATTERN = /^\.fuse_hidden[0-9a-f]{8}([0-9a-f]{8})$/;
 const PREFIX = '.fuse_hidden';
 
-/** Whether libfuse makes up such names. */
-export function isPlaceholder(path: ByteString): boolean {
-  return PATTERN.test(split(path)[1]);
+/** Removals that other threads of libfuse may have begun since the one that is looked at. */
+const CONCURRENT = 64;
+
+/**
+ * Whether a rename is libfuse's removal of an open file, and not a user's to a name of that form.
+ * @param counter libfuse's own, which it counts up for each removal.
+ */
+export function isHiding(path: ByteString, destination: ByteString, counter: number): boolean {
+  const [directory, name] = split(destination);
+  const digits = PATTERN.exec(name)?.[1];
+  if (digits === undefined || directory !== split(path)[0]) return false;
+  return (counter - parseInt(digits, 16)) >>> 0 < CONCURRENT;
 }
 
 /** Nodes of open files without a name, by the last component of the path that libfuse has given them. */
@@ -32,6 +41,16 @@ export class Placeholders {
   find(path: ByteString): number | undefined {
     if (this.#nodes.size === 0 || !path.includes(PREFIX)) return undefined;
     return this.#nodes.get(split(path)[1]);
+  }
+
+  /** Whether there is one for a node. */
+  has(node: number): boolean {
+    return this.#nodes.size > 0 && [...this.#nodes.values()].includes(node);
+  }
+
+  /** Removes all of a node. */
+  removeOf(node: number): void {
+    for (const [name, hidden] of this.#nodes) if (hidden === node) this.remove(`/${name}`);
   }
 
   /** Answers whether there was one. */

@@ -1,6 +1,10 @@
 import { type ByteString } from '../sys/bytes.ts';
-import { readCString } from '../sys/foreign-memory.ts';
-import { copyBytes, Memory } from '../sys/memory.ts';
+import { type Caller } from '../filesystem.ts';
+import { type FileOffset, readFileOffset } from '../sys/file-offset.ts';
+import { getAddress, readCString } from '../sys/foreign-memory.ts';
+import { type Memory } from '../sys/memory.ts';
+import { openFlagsAt, setDirectIoAt, setHandleAt } from './file-info.ts';
+import { readContext } from './instance.ts';
 
 // fuse-native keeps the parameters of a request in a structure, one for each FUSE thread, whose memory it has us
 // allocate. They are read from there: bytes, not strings, and pointers to what is to be filled.
@@ -11,15 +15,12 @@ const AT = {
   destination: 32,
   linkname: 40,
   info: 48,
-  buffer: 56,
   offset: 64,
   length: 72,
   mode: 80,
   device: 88,
   uid: 96,
   gid: 100,
-  atime: 104,
-  mtime: 112,
   name: 128,
   value: 136,
   list: 144,
@@ -27,34 +28,45 @@ const AT = {
   flags: 164,
   stat: 168,
   statvfs: 176,
-  filler: 184,
   thread: 192,
+  // A `uv_async_t`: what it is for, the loop, its type.
+  loopHandle: 232,
+  loopHandleType: 248,
 } as const;
 
-/** Offsets in libfuse 2.9's `struct fuse_file_info`. */
-const INFO = { flags: 0, bits: 20, handle: 24 } as const;
-const DIRECT_IO = 1;
-
-const word = new Memory(8);
-
-function readU32(address: number): number {
-  copyBytes(word.address, address, 4);
-  return word.view.getUint32(0, true);
-}
-
-function writeU32(address: number, value: number): void {
-  word.view.setUint32(0, value, true);
-  copyBytes(address, word.address, 4);
-}
+/** Size of it all. */
+const SIZE = 360;
+const UV_ASYNC = 1;
 
 /** The request that a FUSE thread waits for. Which parameters are set depends on the operation. */
 export class Request {
   readonly #memory: Memory;
   readonly #view: DataView;
+  /** Address of libfuse's `struct fuse_context` for this thread, once it is known. */
+  context = 0;
+  /** Number of this thread, once it is known. */
+  threadId = 0;
 
   constructor(memory: Memory) {
     this.#memory = memory;
     this.#view = memory.view;
+  }
+
+  /** For another thread. */
+  begin(): void {
+    this.buffer.fill(0);
+    this.context = 0;
+    this.threadId = 0;
+  }
+
+  /** fuse-native's handle in Node's event loop for this thread; 0 where it is not where we know it to be. */
+  get loopHandle(): number {
+    if (this.#memory.size !== SIZE || this.#pointer(AT.loopHandle) !== this.address) return 0;
+    return this.#view.getUint32(AT.loopHandleType, true) === UV_ASYNC ? this.address + AT.loopHandle : 0;
+  }
+
+  get address(): number {
+    return this.#memory.address;
   }
 
   /** The key under which fuse-native hands it back. */
@@ -89,28 +101,14 @@ export class Request {
     return this.#view.getUint32(AT.gid, true);
   }
 
-  /** Milliseconds since 1970, signed. */
-  get atime(): number {
-    return this.#signed(AT.atime);
+  /** The new size of truncate. */
+  get offset(): FileOffset {
+    return readFileOffset(this.#view, AT.offset);
   }
 
-  get mtime(): number {
-    return this.#signed(AT.mtime);
-  }
-
-  /** Of reads, writes and directories; the new size of truncate. */
-  get offset(): number {
-    return this.#signed(AT.offset);
-  }
-
-  /** Bytes at `data`; of readlink, the room at `linkname`. */
+  /** The room at `linkname`. */
   get length(): number {
     return this.#pointer(AT.length);
-  }
-
-  /** Address of what is to be read or written; of readdir, what the filler wants back. */
-  get data(): number {
-    return this.#pointer(AT.buffer);
   }
 
   get linkname(): number {
@@ -149,11 +147,6 @@ export class Request {
     return this.#pointer(AT.statvfs);
   }
 
-  /** The function that takes a directory's entries. */
-  get filler(): number {
-    return this.#pointer(AT.filler);
-  }
-
   /** Address of fuse-native's own structure for the mount. */
   get thread(): number {
     return this.#pointer(AT.thread);
@@ -161,30 +154,23 @@ export class Request {
 
   /** open(2) flags. */
   get openFlags(): number {
-    return readU32(this.#pointer(AT.info) + INFO.flags);
-  }
-
-  get handle(): number {
-    return readU32(this.#pointer(AT.info) + INFO.handle);
+    return openFlagsAt(this.#pointer(AT.info));
   }
 
   set handle(value: number) {
-    const address = this.#pointer(AT.info) + INFO.handle;
-    writeU32(address, value);
-    writeU32(address + 4, 0);
+    setHandleAt(this.#pointer(AT.info), value);
   }
 
   setDirectIo(): void {
-    const address = this.#pointer(AT.info) + INFO.bits;
-    writeU32(address, readU32(address) | DIRECT_IO);
+    setDirectIoAt(this.#pointer(AT.info));
+  }
+
+  readCaller(caller: Caller): void {
+    readContext(this.context, caller);
   }
 
   /** User-space addresses and lengths are below 2^53. */
   #pointer(at: number): number {
-    return this.#view.getUint32(at + 4, true) * 0x100000000 + this.#view.getUint32(at, true);
-  }
-
-  #signed(at: number): number {
-    return this.#view.getInt32(at + 4, true) * 0x100000000 + this.#view.getUint32(at, true);
+    return getAddress(this.#view, at);
   }
 }

@@ -9,10 +9,11 @@ import { mount, umount } from '../sys/mount.ts';
 import { CLOSE_RANGE_CLOEXEC, closeRange } from '../sys/process.ts';
 import { captureStandardError } from '../sys/standard-error.ts';
 import { joinThread } from '../sys/thread.ts';
-import { allocate, Dispatcher, type OperationName } from './dispatcher.ts';
+import { Dispatcher, type OperationName } from './dispatcher.ts';
+import { FuseInstance } from './instance.ts';
 import { type LibfuseOptions, libfuseArguments, libfuseMountpoint, PROPAGATION } from './mount-options.ts';
-import { Operations } from './operations.ts';
 import { type Binding } from './package.ts';
+import { allocate } from './request-pool.ts';
 
 export interface LibfuseSessionOptions {
   readonly mount: LibfuseOptions;
@@ -43,8 +44,9 @@ export class LibfuseSession {
     let begin: (known: boolean) => void = () => undefined;
     this.#begun = new Promise((resolve) => (begin = resolve));
     const { count, log } = options;
-    this.#dispatcher = new Dispatcher(binding, new Operations(fs), {
-      thread: this.#thread.address,
+    this.#dispatcher = new Dispatcher(binding, fs, {
+      thread: this.#thread,
+      find: (thread, implemented) => FuseInstance.find(thread, implemented),
       begin: (known) => begin(known),
       count,
       log,
@@ -63,7 +65,9 @@ export class LibfuseSession {
     if (begun === undefined) throw new Error(`the mount on ${path} ended at once`);
     umount(mountpoint, MNT_DETACH);
     await ended;
-    throw new Error('this build of fuse-native lays requests out in a way that lamina does not know');
+    throw new Error(
+      'this build of fuse-native, of libfuse or of the C library keeps its data in a way that lamina does not know (use the default backend)',
+    );
   }
 
   /** Answers the mount point as fuse-native has it. */
@@ -103,6 +107,7 @@ export class LibfuseSession {
     const high = this.#thread.view.getUint32(THREAD + 4, true);
     await joinThread(high * 0x100000000 + low);
     this.#binding.fuse_native_unmount(path, this.#thread.bytes);
+    this.#dispatcher.end();
     this.#fs.destroy();
   }
 }

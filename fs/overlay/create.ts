@@ -24,7 +24,7 @@ import {
 } from '../sys/constants.ts';
 import { EEXIST, EINVAL, EIO, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, EROFS } from '../sys/errno.ts';
 import { close, fstat, openat, renameat2, statat, unlinkat } from '../sys/file.ts';
-import { fchmod, fchown, umask } from '../sys/metadata.ts';
+import { fchmod, fchown, keepUmask } from '../sys/metadata.ts';
 import { Attr as AttrBuffer } from '../sys/attr.ts';
 import { SELF } from '../sys/xattr.ts';
 import { METADATA } from './copy-limit.ts';
@@ -73,18 +73,13 @@ function prepare(union: Union, parent: Inode, name: ByteString, type: number): n
   return place.whiteout ? 0 : checkDotFree(place.dirfd, name);
 }
 
-let currentMask = -1;
-
 /**
  * Lets the upper's filesystem apply the caller's umask itself, as it alone knows whether a default ACL takes its place.
  * The session's thread has a umask of its own.
  */
 function setUmask(union: Union, caller: Caller): void {
   // Where modes are kept aside, the real one is ours alone, and it is we who apply the mask.
-  const mask = keepsRecords(union) ? 0 : caller.umask;
-  if (mask === currentMask) return;
-  umask(mask);
-  currentMask = mask;
+  keepUmask(keepsRecords(union) ? 0 : caller.umask);
 }
 
 /** Makes a file, directory, device, fifo, socket or symlink. */

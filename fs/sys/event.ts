@@ -1,4 +1,4 @@
-import { bind, result } from './libc.ts';
+import { bind, bindAsync, result } from './libc.ts';
 import { Memory } from './memory.ts';
 
 const nativeEventfd = bind('int eventfd(uint32_t initial, int flags)');
@@ -29,6 +29,28 @@ export function waitReadable(first: number, second: number): number {
   fds.view.setInt16(12, POLLIN, true);
   const ready = result(nativePoll(fds.address, 2, -1));
   return ready < 0 ? ready : 0;
+}
+
+const pollOnPool = bindAsync('int poll(uintptr_t fds, unsigned long count, int timeout)');
+
+function pollFor(fd: number): Memory {
+  const one = new Memory(8);
+  one.view.setInt32(0, fd, true);
+  one.view.setInt16(4, POLLIN, true);
+  return one;
+}
+
+/** Resolves, by a thread of libuv's pool, when a descriptor has something to read. */
+export async function untilReadable(fd: number): Promise<void> {
+  const waited = pollFor(fd);
+  await pollOnPool(waited.address, 1, -1);
+  // Here, so that it outlives the call.
+  waited.view.setInt32(0, -1, true);
+}
+
+/** Waits until a descriptor has something to read. */
+export function waitUntilReadable(fd: number): void {
+  nativePoll(pollFor(fd).address, 1, -1);
 }
 
 /** Whether nobody has the other end of the pipe whose writing end this is. */

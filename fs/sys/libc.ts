@@ -58,6 +58,7 @@ interface SyscallNumbers {
   readonly setresgid: number;
   readonly setgroups: number;
   readonly keyctl: number;
+  readonly get_robust_list: number;
 }
 
 const NUMBERS: Readonly<Record<string, SyscallNumbers>> = {
@@ -74,6 +75,7 @@ const NUMBERS: Readonly<Record<string, SyscallNumbers>> = {
     setresgid: 119,
     setgroups: 116,
     keyctl: 250,
+    get_robust_list: 274,
   },
   arm64: {
     pivot_root: 41,
@@ -88,6 +90,7 @@ const NUMBERS: Readonly<Record<string, SyscallNumbers>> = {
     setresgid: 149,
     setgroups: 159,
     keyctl: 219,
+    get_robust_list: 100,
   },
 };
 

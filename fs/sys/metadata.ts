@@ -90,7 +90,15 @@ export function futimens(fd: number, times: Times): number {
   return result(nativeUtimensat(fd, firstPath(''), times.memory.address, AT_EMPTY_PATH));
 }
 
+let currentMask = -1;
+
 /** umask(2) of the process, or of this thread once it has left the shared one by unshare(CLONE_FS). */
 export function umask(mask: number): number {
+  currentMask = mask;
   return nativeUmask(mask);
+}
+
+/** As `umask`, without a system call where this thread has set the same one last. */
+export function keepUmask(mask: number): void {
+  if (mask !== currentMask) umask(mask);
 }

@@ -1,5 +1,8 @@
+import { readdirSync } from 'node:fs';
 import { type ByteString, firstPath } from './bytes.ts';
-import { bind, bindAsync, result } from './libc.ts';
+import { getAddress } from './foreign-memory.ts';
+import { bind, bindAsync, result, syscallNumber } from './libc.ts';
+import { Memory } from './memory.ts';
 
 const nativeUnshare = bind('int unshare(int flags)');
 const nativeChdir = bind('int chdir(uintptr_t path)');
@@ -26,4 +29,25 @@ export async function joinThread(thread: number): Promise<void> {
 
 export function pageSize(): number {
   return nativePageSize();
+}
+
+/** Thread ids of this process. */
+export function threadIds(): number[] {
+  return readdirSync('/proc/self/task').map(Number);
+}
+
+const nativeRobustList = bind('long syscall(long number, int thread, uintptr_t head, uintptr_t length)');
+const nativeKill = bind('int tgkill(int process, int thread, int signal)');
+const SYS_ROBUST_LIST = syscallNumber('get_robust_list');
+const answer = new Memory(16);
+
+/** get_robust_list(2): an address in what the C library keeps for a thread of this process; a negative errno. */
+export function robustList(thread: number): number {
+  const status = result(nativeRobustList(SYS_ROBUST_LIST, thread, answer.address, answer.address + 8));
+  return status < 0 ? status : getAddress(answer.view, 0);
+}
+
+/** Whether a thread of this process has not ended. */
+export function isThreadAlive(thread: number): boolean {
+  return nativeKill(process.pid, thread, 0) === 0;
 }

@@ -1,5 +1,4 @@
 import { expect } from 'vitest';
-import { LIMITS } from '../../fs/libfuse/limits.ts';
 import { errnoOf } from '../support/agent.ts';
 import { type Path, type System } from '../support/system.ts';
 import { file } from '../support/tree.ts';
@@ -68,16 +67,13 @@ async function freely(root: System, paths: readonly Path[], action: () => Promis
   }
 }
 
-const NATIVE = { 'fuse-native': LIMITS.ioctl } as const;
 const UNPRIVILEGED = {
-  ...NATIVE,
   'user namespace': 'to set immutable and append-only takes CAP_LINUX_IMMUTABLE on the machine',
 } as const;
 
 const flags: readonly Row[] = [
   {
     name: 'flags are set on upper, lower and new files and directories, and stay over a remount',
-    differs: NATIVE,
     lowers: [{ low: 'x', dir: {} }],
     upper: { up: 'y' },
     async run({ root, at, lower }) {
@@ -97,7 +93,6 @@ const flags: readonly Row[] = [
   },
   {
     name: 'flags by FS_IOC_FSSETXATTR, as xfs_io sets them, are those that lsattr shows',
-    differs: NATIVE,
     lowers: [{ low: 'x', dir: {} }],
     async run({ root, at }) {
       for (const name of ['low', 'dir']) {
@@ -109,7 +104,6 @@ const flags: readonly Row[] = [
   },
   {
     name: 'lsattr and chattr say and do what the calls do',
-    differs: NATIVE,
     lowers: [{ low: 'x', dir: {} }],
     async run({ root, at, ground }) {
       await ground.must(['chattr', '+dA', at('low'), at('dir')]);
@@ -119,7 +113,6 @@ const flags: readonly Row[] = [
   },
   {
     name: 'flags are set on a file of which only metadata was copied up, and not on the lower one',
-    differs: NATIVE,
     lowers: [{ a: 'x' }],
     async run({ root, at, lower }) {
       await root.chmod(at('a'), 0o600);
@@ -134,7 +127,6 @@ const flags: readonly Row[] = [
   },
   {
     name: 'flags of a lower file are told, and kept by its copy-up as far as overlayfs keeps them',
-    differs: NATIVE,
     lowers: [{ a: 'x' }],
     async run({ root, at, lower, unmounted }) {
       await unmounted(() => setFlags(root, lower(0, 'a'), FS_NOATIME));
@@ -148,7 +140,6 @@ const flags: readonly Row[] = [
   },
   {
     name: 'a change of flags shows in the ctime at once',
-    differs: NATIVE,
     lowers: [{ low: 'x' }],
     async run({ root, at }) {
       await root.put(at('new'), 'x');

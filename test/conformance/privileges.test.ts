@@ -96,7 +96,6 @@ const acls: readonly Row[] = [
   },
   {
     name: 'default ACLs are inherited by directories, fifos and temporary names alike, not by symlinks',
-    differs: { 'fuse-native': LIMITS.umask },
     lowers: [{ d: directory({}, { xattrs: { [DEFAULT]: INHERITED } }) }],
     async run({ root, at }) {
       await root.mkdir(at('d/sub'), 0o777);
@@ -141,7 +140,6 @@ const CONTENTS: readonly Content[] = [
   {
     name: 'fallocate',
     change: (user, path) => through(user, path, (fd) => user.fallocate(fd, 0, 0, 2 * PAGE)),
-    differs: { 'fuse-native': LIMITS.allocate },
   },
   {
     name: 'copy_file_range',

@@ -33,7 +33,9 @@ describe.skipIf(missing !== undefined)(titled('a mount through fuse-native', mis
     expect(readdirSync(ground.at('m')).sort()).toEqual(['bottom', 'dir', 'top']);
     expect(ground.registered()[0]).toMatchObject({ alive: true, readOnly: false });
     const stats = JSON.parse(ground.lamina('stats', '--json', 'm').stdout) as { requests: Record<string, number> };
-    expect(stats.requests).toMatchObject({ OPENDIR: 1, RELEASEDIR: 1 });
+    // Others on this machine may look at it, too.
+    expect(stats.requests['OPENDIR']).toBeGreaterThanOrEqual(1);
+    expect(stats.requests['GETATTR']).toBeGreaterThanOrEqual(1);
   });
 
   test('holds no descriptor that a program started by it would inherit', () => {
@@ -62,6 +64,25 @@ describe.skipIf(missing !== undefined)(titled('a mount through fuse-native', mis
     expect(code).toBe(0);
     expect(stdout).not.toContain('fuse_hidden');
     expect(stdout).toContain('5 bytes, 0 links');
+  });
+
+  test('serves more clients at once than libfuse keeps threads for, again and again, and ends cleanly', async () => {
+    const pid = mount();
+    const each = 'for i; do echo $i >m/f$i; cat m/f$i; mv m/f$i m/g$i; rm m/g$i; done';
+    const shell = `for round in 1 2 3; do seq 1 200 | xargs -P 24 -n 5 sh -c '${each}' sh; done`;
+    const { code, stdout, stderr } = ground.run(['sh', '-c', shell]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    const numbers = Array.from({ length: 600 }, (_, index) => (index % 200) + 1);
+    expect(
+      stdout
+        .trim()
+        .split('\n')
+        .map(Number)
+        .sort((a, b) => a - b),
+    ).toEqual(numbers.sort((a, b) => a - b));
+    expect(readdirSync(ground.at('m')).sort()).toEqual(['bottom', 'dir', 'top']);
+    expect(ground.lamina('umount', 'm')).toMatchObject({ code: 0 });
+    await expectNothingLeft(pid);
   });
 
   describe('ends cleanly, with all that was written in the upper, by', () => {

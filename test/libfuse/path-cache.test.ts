@@ -3,7 +3,7 @@ import { ROOT_NODE } from '../../fs/filesystem.ts';
 import { NodeReferences } from '../../fs/libfuse/node-references.ts';
 import { OpenFiles } from '../../fs/libfuse/open-files.ts';
 import { PathCache } from '../../fs/libfuse/path-cache.ts';
-import { isPlaceholder, Placeholders } from '../../fs/libfuse/placeholders.ts';
+import { isHiding, Placeholders } from '../../fs/libfuse/placeholders.ts';
 import { EINVAL, ENOENT, ENOTDIR } from '../../fs/sys/errno.ts';
 import { CountingTree, newEntry } from './fake.ts';
 
@@ -157,11 +157,35 @@ describe('OpenFiles', () => {
 describe('Placeholders', () => {
   const NAME = '.fuse_hidden0000000a00000001';
 
-  test('isPlaceholder takes the names that libfuse makes up, and no others', () => {
-    expect(isPlaceholder(`/d/${NAME}`)).toBe(true);
-    expect(isPlaceholder(`/${NAME}x`)).toBe(false);
-    expect(isPlaceholder('/.fuse_hidden')).toBe(false);
-    expect(isPlaceholder(`/${NAME}/below`)).toBe(false);
+  test('isHiding takes the names that libfuse has just made up, and no others', () => {
+    expect(isHiding('/d/a', `/d/${NAME}`, 1)).toBe(true);
+    // Another thread has counted on.
+    expect(isHiding('/d/a', `/d/${NAME}`, 2)).toBe(true);
+    expect(isHiding('/d/a', `/d/${NAME}`, 0)).toBe(false);
+    expect(isHiding('/d/a', `/d/${NAME}`, 1000)).toBe(false);
+    expect(isHiding('/d/a', `/e/${NAME}`, 1)).toBe(false);
+    expect(isHiding('/d/a', `/d/${NAME}x`, 1)).toBe(false);
+    expect(isHiding('/d/a', '/d/.fuse_hidden', 1)).toBe(false);
+    expect(isHiding('/d/a', `/d/${NAME}/below`, 1)).toBe(false);
+    expect(isHiding('/a', '/.fuse_hidden00000001ffffffff', 0xffffffff)).toBe(true);
+  });
+
+  test('all placeholders of a node go with its last handle', () => {
+    const { tree, references, cache } = setUp();
+    const placeholders = new Placeholders(references);
+    const node = tree.make('/d/a');
+    const other = tree.make('/d/b');
+    cache.resolve('/d/a');
+    cache.resolve('/d/b');
+    placeholders.add(`/d/${NAME}`, node);
+    placeholders.add('/d/.fuse_hidden0000000a00000002', node);
+    placeholders.add('/d/.fuse_hidden0000000b00000003', other);
+    cache.clear();
+    expect(placeholders.has(node)).toBe(true);
+    placeholders.removeOf(node);
+    expect(placeholders.has(node)).toBe(false);
+    expect(tree.held(node)).toBe(0);
+    expect(placeholders.has(other)).toBe(true);
   });
 
   test('a placeholder holds its node, and is found where its directory has moved to', () => {
