@@ -48,6 +48,7 @@ export class Workdir {
       if (made !== -EEXIST) check(made, `create ${text}/work`);
       clear(root, 'work');
       this.fd = check(openat(root, 'work', OPEN_DIRECTORY), `open ${text}/work`);
+      removeAcls(this.fd);
       this.makesDevices = this.#tryDevice();
       this.keepsTrustedXattrs = tryTrustedXattr(this.fd);
     } catch (error) {
@@ -66,7 +67,9 @@ export class Workdir {
   openIndex(): number {
     const made = mkdirat(this.#lock, 'index', 0o700);
     if (made !== -EEXIST) check(made, 'create the index of hard links in workdir');
-    return check(openat(this.#lock, 'index', OPEN_DIRECTORY), 'open the index of hard links in workdir');
+    const fd = check(openat(this.#lock, 'index', OPEN_DIRECTORY), 'open the index of hard links in workdir');
+    removeAcls(fd);
+    return fd;
   }
 
   /** Leaves overlayfs's marker: an upper whose last mount did not sync must not be mounted again unawares. */
@@ -88,6 +91,12 @@ export class Workdir {
     if (made === 0) unlinkat(this.fd, name);
     return made === 0;
   }
+}
+
+/** A default ACL of the workdir is none of the files' that are made in it (ovl_workdir_create). */
+function removeAcls(fd: number): void {
+  removexattr(fd, SELF, 'system.posix_acl_default');
+  removexattr(fd, SELF, 'system.posix_acl_access');
 }
 
 function tryTrustedXattr(fd: number): boolean {

@@ -230,6 +230,20 @@ describe.skipIf(!isRoot)('union of two lower layers and an upper (needs root)', 
     expect(acl).toContain('user:42:rwx');
   });
 
+  test('an ACL of the workdir is not inherited by what is made in it', () => {
+    put(low, 'f', '');
+    put(low, 'g', '');
+    execFileSync('setfacl', ['-d', '-m', 'u:42:rwx', ground.work]);
+    mount();
+    union.write('f', 'copied up');
+    union.unlink('g');
+    union.create('g', '');
+    const acls = execFileSync('getfacl', ['-n', join(ground.upper, 'f'), join(ground.upper, 'g')], {
+      encoding: 'utf8',
+    });
+    expect(acls).not.toContain('user:42');
+  });
+
   test('users can make no whiteout and see or set no overlay xattr', () => {
     put(low, 'f', '');
     mount();
