@@ -6,6 +6,7 @@ const counter = new Memory(8);
 
 /** Where requests come from and replies go: /dev/fuse, or a test. */
 export interface Device {
+  readonly fd: number;
   /** Fills the memory with one request; answers its length or a negative errno. */
   read(address: number, capacity: number): number;
   /** Takes one reply or notification whole. */
@@ -19,26 +20,26 @@ export interface Device {
 }
 
 export class FuseDevice implements Device {
-  readonly #fd: number;
+  readonly fd: number;
 
   constructor(fd: number) {
-    this.#fd = fd;
+    this.fd = fd;
   }
 
   read(address: number, capacity: number): number {
-    return read(this.#fd, address, capacity);
+    return read(this.fd, address, capacity);
   }
 
   write(address: number, length: number): number {
-    return write(this.#fd, address, length);
+    return write(this.fd, address, length);
   }
 
   waitFor(event: number): boolean {
-    waitReadable(this.#fd, event);
+    waitReadable(this.fd, event);
     return read(event, counter.address, 8) > 0;
   }
 
   setNonBlocking(on: boolean): void {
-    setNonBlocking(this.#fd, on);
+    setNonBlocking(this.fd, on);
   }
 }

@@ -250,7 +250,8 @@ export class OverlayFileSystem implements FileSystem {
 
   ioctl(node: number, handle: number, request: number, address: number): number {
     const inode = this.#inode(node);
-    return inode === undefined ? -ESTALE : controlInode(this.#union, inode, this.#fd(handle), request, address);
+    if (inode === undefined) return -ESTALE;
+    return controlInode(this.#union, inode, this.#union.handles.get(handle), request, address);
   }
 
   opendir(node: number, opened: Opened): number {

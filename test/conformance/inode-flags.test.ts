@@ -18,6 +18,11 @@ const SETTABLE = FS_IMMUTABLE | FS_APPEND | FS_NODUMP | FS_NOATIME;
 const FS_XFLAG_APPEND = 0x10;
 const FS_XFLAG_NODUMP = 0x80;
 
+const PAGE = 4096;
+const PROT_READ = 1;
+const PROT_WRITE = 2;
+const MAP_SHARED = 1;
+
 const O_RDONLY = 0;
 const O_WRONLY = 1;
 const O_RDWR = 2;
@@ -196,6 +201,28 @@ const protection: readonly Row[] = [
         }
       });
       expect(await errnoOf(root.put(at('low'), 'free again'))).toBe(NO_ERROR);
+    },
+  },
+  {
+    name: 'what was written through a mapping is kept when the file is made immutable or append-only',
+    differs: UNPRIVILEGED,
+    lowers: [{ immutable: 'xxxx', append: 'xxxx' }],
+    async run({ root, at, remount, upper }) {
+      const protections = { immutable: FS_IMMUTABLE, append: FS_APPEND };
+      const paths = Object.keys(protections).flatMap((name) => [at(name), upper(name)]);
+      await freely(root, paths, async () => {
+        for (const [name, protection] of Object.entries(protections)) {
+          const fd = await root.open(at(name), O_RDWR);
+          const address = await root.mmap(fd, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+          await root.poke(address, 'done');
+          await setFlags(root, at(name), protection);
+          await root.msync(address, PAGE);
+          await root.munmap(address, PAGE);
+          await root.close(fd);
+        }
+        await remount();
+        for (const name of Object.keys(protections)) expect(await root.text(at(name))).toBe('done');
+      });
     },
   },
   {

@@ -25,6 +25,7 @@ export function store(address: number, bytes: Buffer): void {
 export class FakeDevice implements Device {
   /** A number is a negative errno that the read answers. */
   readonly requests: (Buffer | number)[];
+  readonly fd = -1;
   readonly replies: Buffer[] = [];
   readonly nonBlocking: boolean[] = [];
   /** What writes answer, where they fail. */
