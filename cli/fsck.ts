@@ -56,6 +56,11 @@ function overlayOf(upper: string | undefined, flags: Flags): OverlayOptions {
   return { lowers: [], ...parsed, ...known, upper: path, ...(work === undefined ? {} : { work }) };
 }
 
+function isInStore(upper: string | undefined, flags: Flags): boolean {
+  const isAlone = flags.options.length === 0 && flags.lower.length === 0 && workdirOf(flags) === undefined;
+  return upper !== undefined && isAlone && layersOf(argumentBytes(upper)) !== undefined;
+}
+
 function workdirOf({ workdir, work }: Flags): string | undefined {
   return workdir ?? work;
 }
@@ -115,7 +120,8 @@ function warn(line: string): void {
 }
 
 async function check(upper: string | undefined, flags: Flags): Promise<number> {
-  if (flags.container !== undefined) await enterUserNamespace(true);
+  // Layers of an ordinary user's store belong to the subordinate ids.
+  if (flags.container !== undefined || isInStore(upper, flags)) await enterUserNamespace(true);
   const overlay = overlayOf(upper, flags);
   const asked = flags.repair === true || flags.preen === true || flags.yes === true || flags.clearVolatile === true;
   const repair = asked && flags.dryRun !== true;
