@@ -40,7 +40,9 @@ export function copyMetadata(
       copyTimes(attr, toDirfd, toName)
     );
   }
-  const owned = chownReal(toDirfd, toName, attr.uid, attr.gid);
+  // Most layers are root's, and so is what root makes.
+  const isOurs = attr.uid === union.ownUid && attr.gid === union.ownGid;
+  const owned = isOurs ? 0 : chownReal(toDirfd, toName, attr.uid, attr.gid);
   const foreign = isForeign(owned);
   if (owned < 0 && !foreign) return owned;
   const copied = copyXattrs(layer, dirfd, name, union.upper, toDirfd, toName, foreign);

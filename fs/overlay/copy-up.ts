@@ -54,6 +54,9 @@ const parentAttr = new Attr();
  * The copy is made whole in the workdir and then renamed into place, the commit point: a crash or ENOSPC before it
  * leaves the lower file visible and nothing else.
  *
+ * The copy has a time of change and blocks of its own. Most requests that copy up have the kernel ask for attributes
+ * anyway, or answer them; those that do not are to say `attributesChanged`.
+ *
  * @param limit how much of the data; see copy-limit.ts.
  */
 export function ensureUpper(union: Union, inode: Inode, limit: FileOffset = ALL): number {
@@ -67,9 +70,6 @@ export function ensureUpper(union: Union, inode: Inode, limit: FileOffset = ALL)
   const copied = copyTo(union, workdir, inode, temporary, limit);
   if (copied === DEFERRED) return DEFERRED;
   const placed = copied < 0 ? copied : place(union, workdir, inode, inode.parent, temporary);
-  // Times of change, link counts of the copy and of the directory are new, which a later listing would show.
-  union.attributesChanged(inode);
-  union.attributesChanged(inode.parent);
   if (placed < 0) unlinkat(workdir.fd, temporary, inode.isDirectory ? AT_REMOVEDIR : 0);
   else if (isAppendOnly(source)) keepAppendOnly(union, inode);
   return placed;

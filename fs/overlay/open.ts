@@ -18,8 +18,10 @@ export function openInode(union: Union, inode: Inode, flags: number, opened: Ope
   if (access !== O_RDONLY || truncates) {
     if (union.upper === undefined) return -EROFS;
     const limit = truncates ? 0 : (flags & O_APPEND) === 0 ? ALL : APPENDING;
+    const { isUpper } = inode;
     const raised = ensureUpper(union, inode, limit) || ensureData(union, inode, limit);
     if (raised < 0) return raised;
+    if (!isUpper) union.attributesChanged(inode);
   }
   let kept = access | (flags & O_DIRECT);
   let fd = openData(union, inode, kept | (truncates ? O_TRUNC : 0) | O_NONBLOCK);

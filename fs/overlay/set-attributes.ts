@@ -44,8 +44,15 @@ export function changeAttributes(
     changeMode(union, inode, change) ||
     changeSize(union, inode, handle, change) ||
     changeTimes(union, inode, change) ||
-    ((valid & CHANGE.killPrivileges) === 0 ? 0 : clearPrivileges(union, inode, caller))
+    ((valid & CHANGE.killPrivileges) === 0 || hasCleared(union, caller, valid)
+      ? 0
+      : clearPrivileges(union, inode, caller))
   );
+}
+
+/** A real chown(2) clears what has to be cleared, but for a setgid bit that root may keep and another not. */
+function hasCleared(union: Union, caller: Caller, valid: number): boolean {
+  return (valid & (CHANGE.uid | CHANGE.gid)) !== 0 && caller.uid === 0 && !keepsRecords(union);
 }
 
 function changeOwner(union: Union, inode: Inode, change: AttrChange): number {

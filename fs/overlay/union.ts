@@ -55,6 +55,9 @@ export class Union {
   readonly indexes: IndexCache;
   readonly inodes: InodeTable;
   readonly handles = new HandleTable();
+  /** Whom files belong to that this process makes. */
+  readonly ownUid = process.geteuid?.() ?? 0;
+  readonly ownGid = process.getegid?.() ?? 0;
   /** Whether changes are to survive a power cut. */
   readonly sync: boolean;
   /** Whether directories are renamed by redirects, and redirects that are found are followed (`redirect_dir`). */
