@@ -87,6 +87,7 @@ export class CheckedWorkdir {
   #volatileRemedy(clearVolatile: boolean): Repair | string {
     if (!clearVolatile) return '--clear-volatile removes the mark, once what was written last has been looked at';
     const act = (): number => {
+      unlinkat(this.work, `${INCOMPATIBLE}/${VOLATILE}/dirty`);
       const removed = unlinkat(this.work, `${INCOMPATIBLE}/${VOLATILE}`, AT_REMOVEDIR);
       if (removed === 0) unlinkat(this.work, INCOMPATIBLE, AT_REMOVEDIR);
       return removed;

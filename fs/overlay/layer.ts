@@ -1,8 +1,8 @@
 import { type Attr } from '../sys/attr.ts';
 import { type ByteString, toText } from '../sys/bytes.ts';
-import { AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_PATH } from '../sys/constants.ts';
+import { AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_PATH, S_IFDIR, S_IFMT } from '../sys/constants.ts';
 import { scatteredNumber } from '../sys/inode-number.ts';
-import { check } from '../sys/errno.ts';
+import { ENOTDIR, SystemError, check } from '../sys/errno.ts';
 import { close, fstat, openat } from '../sys/file.ts';
 import { type Inode } from './inode.ts';
 import { RealDirectory } from './real-directory.ts';
@@ -59,6 +59,8 @@ export class Layer {
     const attempt = `open ${role} ${toText(path)}`;
     const fd = opened >= 0 ? opened : check(openat(AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC), attempt);
     check(fstat(fd, attr), attempt);
+    // A descriptor that was opened before may be of anything.
+    if ((attr.mode & S_IFMT) !== S_IFDIR) throw new SystemError(attempt, -ENOTDIR);
     this.dev = attr.dev;
     this.root = new RealDirectory(this, undefined, '');
     this.root.fd = fd;

@@ -3,27 +3,58 @@ import { type ByteString, toText } from '../sys/bytes.ts';
 import { type OverlayOptions } from './options.ts';
 
 /**
- * Refuses layers that lie in each other so that a change would show in a place where none may: overlayfs calls it
- * overlapping (fs/overlayfs/super.c, ovl_workdir_ok, ovl_check_layer). An upper inside a lower, as with `lowerdir=/`, is
- * nobody's harm.
+ * Refuses layers that lie in each other so that a change would show in a place where none may, or a file have two places:
+ * overlayfs calls it overlapping (fs/overlayfs/super.c, ovl_workdir_ok, ovl_check_layer). An upper inside a lower, as
+ * with `lowerdir=/`, is nobody's harm.
  *
  * @throws Error in one line. Paths that do not exist are left to whoever opens them.
  */
-export function refuseOverlap({ lowers, upper, work }: OverlayOptions): void {
-  if (upper === undefined || work === undefined) return;
-  if (isWithin(work, upper) || isWithin(upper, work)) {
-    throw new Error(
-      `cannot use workdir ${toText(work)} with upperdir ${toText(upper)}: neither may lie in the other; give a directory beside it`,
-    );
+export function refuseOverlap({ lowers, dataOnly = [], upper, work }: OverlayOptions): void {
+  const layers = new Map<ByteString, string>();
+  if (upper !== undefined && work !== undefined) {
+    refuseNestedWorkdir(upper, work);
+    note(layers, upper, `upperdir ${toText(upper)}`);
+    note(layers, work, `workdir ${toText(work)}`);
   }
-  for (const lower of lowers) {
-    for (const [name, path] of Object.entries({ upperdir: upper, workdir: work })) {
-      if (!isWithin(lower, path)) continue;
-      throw new Error(
-        `cannot use ${name} ${toText(path)}: lowerdir ${toText(lower)} lies in it, and would change with it`,
-      );
-    }
+  const all = [...lowers, ...dataOnly];
+  for (const lower of all) {
+    const other = note(layers, lower, `lowerdir ${toText(lower)}`);
+    if (other !== undefined) throw overlap(lower, other);
   }
+  for (const lower of all) {
+    const other = layerAround(layers, resolvePath(lower));
+    if (other !== undefined) throw overlap(lower, other);
+  }
+}
+
+function overlap(lower: ByteString, other: string): Error {
+  return new Error(`cannot use lowerdir ${toText(lower)}: it is or lies in ${other}; give layers that are apart`);
+}
+
+function refuseNestedWorkdir(upper: ByteString, work: ByteString): void {
+  if (!isWithin(work, upper) && !isWithin(upper, work)) return;
+  throw new Error(
+    `cannot use workdir ${toText(work)} with upperdir ${toText(upper)}: neither may lie in the other; give a directory beside it`,
+  );
+}
+
+/** Answers which layer has the path already. */
+function note(layers: Map<ByteString, string>, path: ByteString, description: string): string | undefined {
+  const real = resolvePath(path);
+  if (real === undefined) return undefined;
+  const other = layers.get(real);
+  layers.set(real, other ?? description);
+  return other;
+}
+
+/** The layer in which a path lies, if any. */
+function layerAround(layers: ReadonlyMap<ByteString, string>, path: ByteString | undefined): string | undefined {
+  for (let at = path ?? '/'; at !== '/';) {
+    at = at.slice(0, Math.max(1, at.lastIndexOf('/')));
+    const layer = layers.get(at);
+    if (layer !== undefined) return layer;
+  }
+  return undefined;
 }
 
 function isWithin(path: ByteString, directory: ByteString): boolean {

@@ -16,7 +16,7 @@ import { COUNTERS, type OverlayOptions } from './options.ts';
 import { RealDirectory } from './real-directory.ts';
 import { type SlowLane } from './slow-lane.ts';
 import { giveUuid } from './upper-uuid.ts';
-import { Workdir } from './workdir.ts';
+import { Workdir, lockUpper } from './workdir.ts';
 import { readUuids } from './file-handle.ts';
 import { settleOverrides } from './override-set-up.ts';
 import { refuseOverlap } from './overlap.ts';
@@ -49,6 +49,8 @@ export class Union {
   /** Any lower file may be a metacopy, which is asked for each. */
   readonly expectsMetacopies: boolean;
   readonly workdir: Workdir | undefined;
+  /** Descriptor of the upper, locked, or -1. */
+  #upperLock = -1;
   readonly owners: Owners;
   readonly counters: Float64Array;
   readonly fds = new DirectoryFds(DIRECTORY_FDS);
@@ -156,6 +158,7 @@ export class Union {
     for (const layer of [...this.layers, ...this.dataLayers]) layer.close();
     if (this.index !== undefined) close(this.index.fd);
     this.workdir?.close();
+    if (this.#upperLock >= 0) close(this.#upperLock);
   }
 
   #openWorkdir(opened: number | undefined): Workdir | undefined {
@@ -163,6 +166,12 @@ export class Union {
     if (this.upper === undefined) return undefined;
     if (work === undefined) throw new Error('cannot mount: upperdir needs a workdir on the same filesystem');
     const workdir = new Workdir(work, this.upper.dev, this.scratch, opened);
+    try {
+      this.#upperLock = lockUpper(this.upper);
+    } catch (error) {
+      workdir.close();
+      throw error;
+    }
     if (this.options.volatile === true) workdir.markVolatile();
     return workdir;
   }

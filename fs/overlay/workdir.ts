@@ -1,10 +1,12 @@
 import { type Attr } from '../sys/attr.ts';
 import { type ByteString, toText } from '../sys/bytes.ts';
-import { AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY, S_IFCHR } from '../sys/constants.ts';
-import { EAGAIN, EEXIST, SystemError, check } from '../sys/errno.ts';
-import { LOCK_EX, LOCK_NB, close, flock, fstat, mkdirat, mknodat, openat, statat, unlinkat } from '../sys/file.ts';
+import { AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY, S_IFCHR, S_IFREG } from '../sys/constants.ts';
+import { readDirectory } from '../sys/directory.ts';
+import { EAGAIN, EEXIST, ENOENT, SystemError, check } from '../sys/errno.ts';
+import { LOCK_EX, LOCK_NB, close, flock, fstat, mkdirat, mknodat, openat, unlinkat } from '../sys/file.ts';
 import { SELF, removexattr, setxattrText } from '../sys/xattr.ts';
 import { clear } from './discard.ts';
+import { type Layer } from './layer.ts';
 import { NOT_OPEN } from './layer.ts';
 
 const OPEN_DIRECTORY = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
@@ -42,8 +44,8 @@ export class Workdir {
           `cannot use workdir ${text}: it is on another filesystem than upperdir; put both on the same one, files are renamed between them`,
         );
       }
-      lock(root, text);
-      refuseVolatile(root, text, attr);
+      lock(root, 'workdir', text);
+      refuseIncompatible(root, text);
       const made = mkdirat(root, 'work', 0o700);
       if (made !== -EEXIST) check(made, `create ${text}/work`);
       clear(root, 'work');
@@ -78,6 +80,8 @@ export class Workdir {
     if (made !== -EEXIST) check(made, 'create work/incompat');
     const marked = mkdirat(this.fd, 'incompat/volatile', 0o700);
     if (marked !== -EEXIST) check(marked, 'create work/incompat/volatile');
+    const dirty = mknodat(this.fd, 'incompat/volatile/dirty', S_IFREG | 0o600, 0);
+    if (dirty !== -EEXIST) check(dirty, 'create work/incompat/volatile/dirty');
   }
 
   close(): void {
@@ -105,23 +109,51 @@ function tryTrustedXattr(fd: number): boolean {
   return kept;
 }
 
+/** Locks an upper against a mount with another workdir; answers the descriptor that holds the lock. */
+export function lockUpper(upper: Layer): number {
+  const text = toText(upper.path);
+  const fd = check(openat(upper.root.fd, '.', O_RDONLY | O_DIRECTORY | O_CLOEXEC), `open upperdir ${text}`);
+  try {
+    lock(fd, 'upperdir', text);
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
+  return fd;
+}
+
 /** A second mount of the same upper would not see what this one remembers, and the other way round. */
-function lock(fd: number, path: string): void {
+function lock(fd: number, role: string, path: string): void {
   const sleeper = new Int32Array(new SharedArrayBuffer(4));
   for (let waited = 0; ; waited += LOCK_RETRY) {
     const locked = flock(fd, LOCK_EX | LOCK_NB);
     if (locked === 0) return;
-    if (locked !== -EAGAIN) throw new SystemError(`lock workdir ${path}`, locked);
+    if (locked !== -EAGAIN) throw new SystemError(`lock ${role} ${path}`, locked);
     if (waited >= LOCK_PATIENCE) {
-      throw new Error(`cannot use workdir ${path}: another mount is using it; unmount that one first (lamina mounts)`);
+      throw new Error(`cannot use ${role} ${path}: another mount is using it; unmount that one first (lamina mounts)`);
     }
     Atomics.wait(sleeper, 0, 0, LOCK_RETRY);
   }
 }
 
-function refuseVolatile(root: number, path: string, attr: Attr): void {
-  if (statat(root, 'work/incompat/volatile', attr) !== 0) return;
+/** `work/incompat` names what a mount has to know of the upper (Documentation/filesystems/overlayfs.rst). */
+function refuseIncompatible(root: number, path: string): void {
+  const fd = openat(root, 'work/incompat', O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd === -ENOENT) return;
+  const attempt = `read ${path}/work/incompat`;
+  const features: ByteString[] = [];
+  check(fd, attempt);
+  const read = readDirectory(fd, (name) => features.push(name));
+  close(fd);
+  check(read, attempt);
+  if (features.includes('volatile')) {
+    throw new Error(
+      `cannot use workdir ${path}: its last mount was volatile and may have lost data; start with a fresh upper, or remove ${path}/work/incompat/volatile to go on`,
+    );
+  }
+  const [unknown] = features;
+  if (unknown === undefined) return;
   throw new Error(
-    `cannot use workdir ${path}: its last mount was volatile and may have lost data; start with a fresh upper, or remove ${path}/work/incompat/volatile to go on`,
+    `cannot use workdir ${path}: its last mount had the feature ${toText(unknown)} (${path}/work/incompat), which is not known here; mount it with what made it`,
   );
 }

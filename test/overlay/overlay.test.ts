@@ -6,6 +6,7 @@ import {
   mkdirSync,
   readFileSync,
   readdirSync,
+  rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
@@ -327,6 +328,25 @@ describe.skipIf(!isRoot)('union of two lower layers and an upper (needs root)', 
     expect(() => ground.overlay([low])).toThrow(/another mount is using it/);
   });
 
+  test('createOverlay refuses an upper in use with another workdir', { timeout: 20_000 }, () => {
+    mount();
+    const work = ground.directory('w2');
+    expect(() => ground.overlay([low], { work })).toThrow(/cannot use upperdir .*: another mount is using it/);
+    union.close();
+    use(ground.overlay([low], { work }));
+    expect(union.list('')).toEqual([]);
+  });
+
+  test('createOverlay refuses an upper with a feature that it does not know', () => {
+    mount();
+    union.close();
+    ground.directory('work/work/incompat/future');
+    expect(() => mount()).toThrow(/had the feature future .*not known here/);
+    rmSync(join(ground.work, 'work/incompat/future'), { recursive: true });
+    mount();
+    expect(readdirSync(join(ground.work, 'work'))).toEqual([]);
+  });
+
   test('createOverlay refuses an upper whose last mount was volatile', () => {
     mount({ volatile: true });
     union.close();
@@ -342,8 +362,19 @@ describe.skipIf(!isRoot)('union of two lower layers and an upper (needs root)', 
     expect(() => ground.overlay([low], { upper, work: upper })).toThrow(/neither may lie in the other/);
     expect(() => ground.overlay([low], { work: inside })).toThrow(/neither may lie in the other/);
     expect(() => ground.overlay([low], { upper: ground.directory('w3/u'), work })).toThrow(/neither may lie/);
-    expect(() => ground.overlay([low, upper], { upper, work })).toThrow(/lowerdir .* lies in it/);
-    expect(() => ground.overlay([inside], { work })).toThrow(/lowerdir .* lies in it/);
+    expect(() => ground.overlay([low, upper], { upper, work })).toThrow(/lowerdir .* is or lies in upperdir/);
+    expect(() => ground.overlay([inside], { work })).toThrow(/lowerdir .* is or lies in upperdir/);
+    expect(() => ground.overlay([low, deep, low], { upper, work })).toThrow(/lowerdir .* is or lies in lowerdir/);
+    const within = ground.directory('low/within');
+    for (const lowers of [
+      [low, within],
+      [within, deep, low],
+    ]) {
+      expect(() => ground.overlay(lowers, { upper, work })).toThrow(
+        /lowerdir .*within: it is or lies in lowerdir .*low;/,
+      );
+    }
+    expect(() => ground.overlay([low], { dataOnly: [within], upper, work })).toThrow(/is or lies in lowerdir/);
     expect(readdirSync(upper)).toEqual([]);
   });
 
