@@ -4,19 +4,16 @@ import { type Inode } from '../overlay/inode.ts';
 import { type RealDirectory } from '../overlay/real-directory.ts';
 import { redirectFault, redirectPath } from '../overlay/redirect.ts';
 import { OPAQUE_XATTRS } from '../layer-format.ts';
-import { Attr } from '../sys/attr.ts';
 import { type ByteString, toText } from '../sys/bytes.ts';
 import { DT_DIR, S_IFDIR } from '../sys/constants.ts';
 import { nameToHandle } from '../sys/handle.ts';
 import { SELF } from '../sys/xattr.ts';
 import { type CheckedLayer } from './checked-layer.ts';
-import { readOwnXattrs } from './marks.ts';
+import { checkRecord, readOwnXattrs } from './marks.ts';
 import { typeBelow } from './below.ts';
 import { checkOrigin } from './origin.ts';
 import { type CheckedEntry } from './entry.ts';
 import { type Place, type Repair } from './problem.ts';
-
-const attr = new Attr();
 
 /**
  * Checks what a directory says of the layers below; answers whether it was copied up.
@@ -34,14 +31,14 @@ export function checkDirectory(
   if (own.size === 0) return false;
   for (const xattr of OPAQUE_XATTRS) checkOpaque(layer, place, xattr, own.get(xattr));
   checkMisplaced(layer, place, own);
+  checkRecord(layer, place, own);
   const redirect = own.get(layer.union.redirectXattr);
   // The root is where it is; what it was copied from is held against the lower layers as a whole.
   if (entry === undefined) return false;
   if (redirect !== undefined) checkRedirect(layer, inode, upper, redirect, entry);
   const origin = own.get(layer.union.originXattr);
   if (origin === undefined) return false;
-  attr.mode = S_IFDIR;
-  if (checkOrigin(layer, place, origin, attr)) checkMerged(layer, inode, upper, origin);
+  if (checkOrigin(layer, place, origin, S_IFDIR)) checkMerged(layer, inode, upper, origin);
   return true;
 }
 

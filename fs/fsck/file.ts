@@ -3,7 +3,7 @@ import { type Attr } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
 import { S_IFMT, S_IFREG } from '../sys/constants.ts';
 import { type CheckedLayer } from './checked-layer.ts';
-import { readOwnXattrs } from './marks.ts';
+import { checkRecord, readOwnXattrs } from './marks.ts';
 import { checkMetacopy } from './metacopy.ts';
 import { checkOrigin } from './origin.ts';
 import { type CheckedEntry } from './entry.ts';
@@ -23,7 +23,8 @@ export function checkFile(layer: CheckedLayer, entry: CheckedEntry, attr: Attr):
   const metacopy = own.get(layer.union.metacopyXattr);
   if (metacopy !== undefined && isRegular) checkMetacopy(layer, entry, own, metacopy, attr);
   const origin = own.get(layer.union.originXattr);
-  if (origin !== undefined) checkOrigin(layer, place, origin, attr);
+  const isRecorded = checkRecord(layer, place, own);
+  if (origin !== undefined) checkOrigin(layer, place, origin, isRecorded ? undefined : attr.mode);
   return origin !== undefined || (metacopy !== undefined && isRegular);
 }
 

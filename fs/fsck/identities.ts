@@ -1,4 +1,4 @@
-import { type Identity } from '../overlay/file-handle.ts';
+import { type Identity, readUuid } from '../overlay/file-handle.ts';
 import { type Layer } from '../overlay/layer.ts';
 import { type ByteString } from '../sys/bytes.ts';
 import { O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../sys/constants.ts';
@@ -16,9 +16,10 @@ export class Identities {
   readonly #mounts: readonly { readonly uuid: ByteString; readonly fd: number }[];
 
   constructor(layers: readonly Layer[]) {
-    this.#mounts = layers.map(({ uuid, root }) => ({
-      uuid,
-      fd: openat(root.fd, '.', O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+    this.#mounts = layers.map((layer) => ({
+      // Not the one that a mount would write: what is there may be of another mount.
+      uuid: readUuid(layer),
+      fd: openat(layer.root.fd, '.', O_RDONLY | O_DIRECTORY | O_CLOEXEC),
     }));
   }
 

@@ -1,10 +1,22 @@
 import { PLAIN_XATTRS, isOwnXattr } from '../layer-format.ts';
-import { type ByteString } from '../sys/bytes.ts';
+import { ALL_RECORDS, isRecord } from '../overlay/stat-override.ts';
+import { type ByteString, toText } from '../sys/bytes.ts';
 import { xattrNames, getxattrText } from '../sys/xattr.ts';
 import { type CheckedLayer } from './checked-layer.ts';
 import { type Place } from './problem.ts';
 
 const NONE: ReadonlyMap<ByteString, ByteString> = new Map();
+
+/** Owner and mode as fuse-overlayfs keeps them in an xattr (`xattr_permissions`): answers whether there is a record. */
+export function checkRecord(layer: CheckedLayer, place: Place, own: ReadonlyMap<ByteString, ByteString>): boolean {
+  const [xattr] = ALL_RECORDS.filter((name) => own.has(name));
+  if (xattr === undefined) return false;
+  if (!isRecord(own.get(xattr) ?? '')) {
+    const problem = `${xattr} is ${JSON.stringify(toText(own.get(xattr) ?? ''))}, no owner and mode`;
+    layer.report('owner-record', place, problem, 'set it to UID:GID:MODE, the mode in octal');
+  }
+  return true;
+}
 
 /** The union's own xattrs on a file, by name. */
 export function readOwnXattrs(layer: CheckedLayer, { directory, name }: Place): ReadonlyMap<ByteString, ByteString> {

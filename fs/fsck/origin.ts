@@ -10,9 +10,9 @@ const lower = new Attr();
 /**
  * Checks which lower file a copied-up one says that it was; answers whether that one is there.
  *
- * @param attr of the copy.
+ * @param mode of the copy; undefined where its type is kept elsewhere.
  */
-export function checkOrigin(layer: CheckedLayer, place: Place, origin: ByteString, attr: Attr): boolean {
+export function checkOrigin(layer: CheckedLayer, place: Place, origin: ByteString, mode?: number): boolean {
   const { originXattr } = layer.union;
   // Copied up from a filesystem that has no file handles (ovl_set_origin).
   if (origin === '') return false;
@@ -29,7 +29,7 @@ export function checkOrigin(layer: CheckedLayer, place: Place, origin: ByteStrin
   switch (sought) {
     case 'found':
       layer.originsFound++;
-      if ((lower.mode & S_IFMT) === (attr.mode & S_IFMT)) return true;
+      if (mode === undefined || (lower.mode & S_IFMT) === (mode & S_IFMT)) return true;
       layer.report('origin-type', place, `${originXattr} is a file of another type`, removal);
       return false;
     case 'stale':

@@ -39,6 +39,7 @@ const MEANINGS = {
   'opaque-value': { harmless: true, why: 'every union ignores it' },
   'mark-misplaced': { harmless: true, why: 'such a mark means nothing on this kind of file' },
   'mark-foreign': { why: 'a mount reads one of trusted.overlay.* and user.overlay.*, and so part of the marks' },
+  'owner-record': { why: 'the owner, mode and type show that the file has on the host' },
   'impure-missing': { why: 'inode numbers differ between readdir and stat, and copied-up metadata is taken for data' },
   'origin-malformed': { harmless: true, why: 'every union ignores it' },
   'origin-stale': {

@@ -80,6 +80,11 @@ const NO_ID = 0xffffffff;
 const MAX_MAJOR = 0xfff;
 const MAX_MINOR = 0xfffff;
 
+/** Whether the value of such an xattr says an owner and a mode. */
+export function isRecord(text: ByteString): boolean {
+  return readRecord(text);
+}
+
 /** Fills `record`; false where the text is none. */
 function readRecord(text: ByteString): boolean {
   const match = RECORD.exec(text);

@@ -40,6 +40,8 @@ const WRITERS: readonly Writer[] = [
     mounter: LAMINA,
     variant: { environment: ['FUSE_OVERLAYFS_DISABLE_OVL_WHITEOUT=1'] },
   },
+  { name: 'lamina with xattr_permissions=2', mounter: LAMINA, variant: { options: ['xattr_permissions=2'] } },
+  { name: 'lamina with uuid=off', mounter: LAMINA, variant: { options: ['uuid=off'] } },
   { name: 'fuse-overlayfs', mounter: FUSE_OVERLAYFS, leaves: ['whiteout-orphan', 'temporary'] },
 ];
 

@@ -141,6 +141,15 @@ const MARKS: readonly Damage[] = [
     mended: ['origin-malformed upper /f'],
   },
   {
+    name: 'a record of an owner that is none',
+    upper: {
+      f: file('f', { xattrs: { 'security.fuseoverlayfs.override_stat': 'root' } }),
+      g: file('g', { xattrs: { 'user.containers.override_stat': '0:0:100644:file' } }),
+      d: directory({}, { xattrs: { 'user.containers.override_stat': '0:0:9' } }),
+    },
+    left: ['owner-record upper /d', 'owner-record upper /f'],
+  },
+  {
     name: 'marks in both namespaces',
     upper: {
       a: directory({}, { xattrs: { [OPAQUE]: 'y' } }),
