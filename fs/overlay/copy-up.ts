@@ -98,8 +98,16 @@ function copyTo(union: Union, workdir: Workdir, inode: Inode, temporary: ByteStr
   if (made < 0) return made;
   let copied = copyMetadata(union, union.layerOf(inode), dirfd, name, source, workdir.fd, temporary);
   if (copied === 0 && needsPlainMark(inode.name, inode.type)) copied = markPlain(workdir.fd, temporary);
-  if (copied === 0 && !inode.isDirectory) writeOrigin(union, workdir, inode, dirfd, name, temporary);
+  if (copied === 0 && keepsNumber(union, inode)) writeOrigin(union, workdir, inode, dirfd, name, temporary);
   return copied;
+}
+
+/**
+ * Whether the copy will go on showing its lower file's inode number after a remount. Without an index, the lower's other
+ * names will then be another file, and show it, too (ovl_do_copy_up).
+ */
+function keepsNumber(union: Union, inode: Inode): boolean {
+  return !inode.isDirectory && (union.index !== undefined || !hasLinks(inode));
 }
 
 /** Tells where the copy came from, for its inode number; where that cannot be kept, the copy is right all the same. */

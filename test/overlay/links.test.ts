@@ -24,6 +24,17 @@ describe.skipIf(!isRoot)('hard links and inode numbers of a union (needs root)',
     expect(union.list('')).toEqual(['a']);
   });
 
+  test('without an index, a copy and the lower file of its other name have numbers of their own after a remount', () => {
+    put(low, 'a', 'one');
+    linkSync(join(low, 'a'), join(low, 'b'));
+    mount({ index: false });
+    union.write('b', 'two', 0o1001);
+    union.close();
+    mount({ index: false });
+    expect([union.read('a'), union.read('b')]).toEqual(['one', 'two']);
+    expect(union.stat('a').ino).not.toBe(union.stat('b').ino);
+  });
+
   test('st_ino stays over copy-up and equals d_ino', () => {
     put(low, 'd/f', 'x');
     mount();
