@@ -107,6 +107,7 @@ const UNION: Readonly<Record<string, Apply>> = {
   upperdir: (draft, value, name) => void (draft.overlay.upper = parsePath(value, name)),
   workdir: (draft, value, name) => void (draft.overlay.work = parsePath(value, name)),
   timeout: (draft, value) => void (draft.overlay.timeout = parseTimeout(value)),
+  ino32_t: (draft, value, name) => void (draft.overlay.ino32 = parseBoolean(value, name)),
   static_nlink: (draft, value, name) => void (draft.overlay.staticNlink = parseBoolean(value, name)),
   noacl: (draft, value, name) => void (draft.overlay.noAcl = parseBoolean(value, name)),
   noxattrs: (draft, value, name) => void (draft.overlay.noXattrs = parseBoolean(value, name)),
@@ -132,8 +133,8 @@ const UNION: Readonly<Record<string, Apply>> = {
 // What the union does anyway, or what has no effect on what a user sees.
 const ACCEPTED = [
   'override_creds',
-  ...['threaded', 'writeback', 'fast_ino', 'ino32_t', 'context', 'fscontext', 'defcontext', 'rootcontext'],
-  ...['allow_root', 'default_permissions', 'kernel_cache', 'auto_cache', 'max_write', 'max_read', 'max_background'],
+  ...['threaded', 'writeback', 'fast_ino', 'context', 'fscontext', 'defcontext', 'rootcontext'],
+  ...['default_permissions', 'kernel_cache', 'auto_cache', 'max_write', 'max_read', 'max_background'],
   ...['splice_read', 'splice_write', 'splice_move', 'no_splice_read', 'no_splice_write', 'no_splice_move'],
   ...['big_writes', 'subtype', 'nonempty', 'async', 'sync', 'dirsync', 'rw'],
   ...[
@@ -193,6 +194,8 @@ const FUSE: Readonly<Record<string, Apply>> = {
   diratime: setDirectoryAtime(true),
   nodiratime: setDirectoryAtime(false),
   allow_other: setFuse((fuse) => (fuse.allowOther = true)),
+  // Where we may mount by ourselves we are root: nobody but the owner is the owner and root.
+  allow_root: setFuse((fuse) => (fuse.allowOther = false)),
   private: setFuse((fuse) => (fuse.propagation = 'private')),
   rprivate: setFuse((fuse) => (fuse.propagation = 'rprivate')),
   slave: setFuse((fuse) => (fuse.propagation = 'slave')),

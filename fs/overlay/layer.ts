@@ -69,8 +69,16 @@ export class Layer {
   /** All layers are on one filesystem, whose inode numbers can show as they are. */
   alone = false;
 
+  /** Inode numbers are to fit 32 bits, for programs whose `ino_t` has no more; two files may then have the same. */
+  narrow = false;
+
   /** st_ino for a file of this layer: unique over all layers, stable over mounts of the same stack. */
   uniqueIno(ino: number, dev = this.dev): number {
+    const unique = this.#uniqueIno(ino, dev);
+    return this.narrow ? fold(unique) : unique;
+  }
+
+  #uniqueIno(ino: number, dev: number): number {
     // Of a filesystem that is mounted inside the layer.
     if (dev !== this.dev) return scatteredNumber(ino, dev);
     const kept = this.keptInos.size === 0 ? undefined : this.keptInos.get(ino);
@@ -83,6 +91,13 @@ export class Layer {
   close(): void {
     close(this.root.fd);
   }
+}
+
+/** Numbers of up to 32 bits stay as they are. */
+function fold(ino: number): number {
+  const high = Math.floor(ino / 2 ** 32);
+  // The golden ratio, which spreads neighbours.
+  return (ino ^ Math.imul(high, 0x9e3779b1)) >>> 0 || 1;
 }
 
 /** Numbers the layers' filesystems: the same device, the same number. */

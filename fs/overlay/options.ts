@@ -12,6 +12,8 @@ export interface OverlayOptions {
   readonly work?: ByteString;
   /** Lifetime of entries and attributes in the kernel, seconds. Default 1e9. */
   readonly timeout?: number;
+  /** Inode numbers fit 32 bits (fuse-overlayfs's `ino32_t`). */
+  readonly ino32?: boolean;
   /** Directories have a link count of 1. */
   readonly staticNlink?: boolean;
   /** Reading changes the atime of a file in the upper, as often as the upper's own mount has it. Default false. */

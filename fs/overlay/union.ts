@@ -106,6 +106,7 @@ export class Union {
     [...this.lowers, ...this.dataLayers].forEach((layer, index) => (layer.index = index));
     this.expectsMetacopies = options.metacopy === true || this.dataLayers.length > 0;
     assignFilesystemIds(this.upper === undefined ? this.lowers : [this.upper, ...this.lowers]);
+    for (const layer of this.layers) layer.narrow = options.ino32 === true;
     this.workdir = this.#openWorkdir(roots?.work);
     this.reservesDotNames = this.workdir !== undefined && !(this.workdir.makesDevices && options.dotWhiteouts !== true);
     const trusted = this.workdir?.keepsTrustedXattrs ?? isInitialUserNamespace();

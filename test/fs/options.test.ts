@@ -129,7 +129,7 @@ describe('parseOptions', () => {
 
   const ACCEPTED =
     'xino=on,xino=auto,xino=off,override_creds,context=x,threaded=1,' +
-    'writeback=1,fast_ino=1,ino32_t,allow_root,default_permissions,kernel_cache,max_write=65536,splice_read,' +
+    'writeback=1,fast_ino=1,default_permissions,kernel_cache,max_write=65536,splice_read,' +
     'no_splice_move,subtype=x,nonempty,rw,shared,defaults,_netdev';
   test.each(ACCEPTED.split(','))('%s is accepted', (text) => {
     expect(parseOptions([`lowerdir=A,${text}`], false)).toEqual({ overlay: { lowers: ['A'] }, fuse: {}, unknown: [] });

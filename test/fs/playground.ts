@@ -70,6 +70,15 @@ export class Playground {
     return this.run([process.execPath, join(DIST, 'cli/fuse-lamina.js'), ...parameters]);
   }
 
+  /** With variables of the environment. */
+  fuseLaminaIn(environment: NodeJS.ProcessEnv, ...parameters: readonly string[]): Ended {
+    return this.run([process.execPath, join(DIST, 'cli/fuse-lamina.js'), ...parameters], environment);
+  }
+
+  startFuseLamina(...parameters: readonly string[]): ReturnType<Playground['start']> {
+    return this.start([process.execPath, join(DIST, 'cli/fuse-lamina.js'), ...parameters]);
+  }
+
   lamina(...parameters: readonly string[]): Ended {
     return this.run([process.execPath, join(DIST, 'cli/lamina.js'), ...parameters]);
   }
