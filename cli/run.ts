@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander';
 import { writeSync } from 'node:fs';
-import { exitNow } from '../fs/index.ts';
+import { type Backend, BACKENDS, exitNow } from '../fs/index.ts';
 import { type RunOptions, checkHostname, parseVolume } from '../runner/container/options.ts';
 import { run } from '../runner/container/run.ts';
 import { EXIT, RunError } from '../runner/container/spec.ts';
@@ -14,6 +14,7 @@ interface Flags {
   readonly envFile?: readonly string[];
   readonly volume?: readonly string[];
   readonly network: 'host' | 'none';
+  readonly backend?: Backend;
   readonly workdir?: string;
   readonly user?: string;
   readonly name?: string;
@@ -37,7 +38,7 @@ function say(message: string): void {
 }
 
 function optionsOf(image: string, command: readonly string[], flags: Flags): RunOptions {
-  const { workdir, user, name, hostname, entrypoint } = flags;
+  const { workdir, user, name, hostname, entrypoint, backend } = flags;
   if (workdir !== undefined && !workdir.startsWith('/')) {
     throw new Error(`working directory ${JSON.stringify(workdir)} is not an absolute path`);
   }
@@ -51,7 +52,7 @@ function optionsOf(image: string, command: readonly string[], flags: Flags): Run
     envFiles: flags.envFile ?? [],
     volumes: (flags.volume ?? []).map(parseVolume),
     isolatedNetwork: flags.network === 'none',
-    ...{ workdir, user, name, entrypoint },
+    ...{ workdir, user, name, entrypoint, backend },
     hostname: hostname === undefined ? undefined : checkHostname(hostname),
   };
 }
@@ -90,6 +91,12 @@ export function createCommand(): Command {
       new Option('--network <network>', "host: the host's; none: the loopback interface alone")
         .choices(['host', 'none'])
         .default('host'),
+    )
+    .addOption(
+      new Option(
+        '--backend <name>',
+        'who serves the root filesystem: device, lamina itself; fuse-native, libfuse 2.9 in the npm package of that name',
+      ).choices(BACKENDS),
     )
     .addHelpText('after', LIFETIME)
     .helpOption('--help', 'display help for command')

@@ -13,7 +13,7 @@ export type { Branch } from './branches.ts';
 export type { FsckReport } from './fsck/index.ts';
 export type { FsckOptions } from './fsck/options.ts';
 export type { Finding, ProblemKind } from './fsck/problem.ts';
-export type { FuseOptions } from './fuse/options.ts';
+export { type Backend, BACKENDS, type FuseOptions } from './fuse/options.ts';
 export type { Mount, MountOptions } from './mount.ts';
 export { OptionError } from './option-error.ts';
 export { type ParsedOptions, parseOptions } from './options.ts';

@@ -1,5 +1,6 @@
 import { readFileSync, realpathSync, statSync } from 'node:fs';
 import { isAbsolute, normalize } from 'node:path';
+import { type Backend } from '../../fs/index.ts';
 import { type Image } from '../image/image.ts';
 import { type Volume } from './spec.ts';
 
@@ -15,6 +16,8 @@ export interface RunOptions {
   readonly envFiles: readonly string[];
   readonly volumes: readonly Volume[];
   readonly isolatedNetwork: boolean;
+  /** Who serves the container's filesystem; without it, LAMINA_BACKEND says so. */
+  readonly backend?: Backend | undefined;
   readonly workdir?: string | undefined;
   readonly user?: string | undefined;
   readonly name?: string | undefined;

@@ -109,6 +109,7 @@ class Run {
   }
 
   #mount(container: Container): Promise<Mount> {
+    const { backend } = this.#options;
     return mount({
       mountpoint: toBytes(container.merged),
       overlay: {
@@ -118,7 +119,7 @@ class Run {
         // Owners that one id cannot give are written down, for whoever has more.
         ...(hasSingleId() ? { xattrPermissions: 2 } : {}),
       },
-      fuse: { fsname: 'lamina', dev: false },
+      fuse: { fsname: 'lamina', dev: false, ...(backend === undefined ? {} : { backend }) },
     });
   }
 
