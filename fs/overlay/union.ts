@@ -2,6 +2,7 @@ import { type Notifier } from '../filesystem.ts';
 import { Attr } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
 import { close, fstat } from '../sys/file.ts';
+import { openFilesLimit } from '../sys/resource-limits.ts';
 import { hasAllIds } from '../sys/id-maps.ts';
 import { SELF } from '../sys/xattr.ts';
 import { DetachedMounts, type UpperRoots } from './detached-mounts.ts';
@@ -24,8 +25,15 @@ import { readMarks } from './marks.ts';
 
 const DEFAULT_CACHE_ENTRIES = 262_144;
 
-/** Descriptors kept for directories: half of what a modest RLIMIT_NOFILE allows, the rest is for open files. */
+/** Descriptors kept for directories at most, and those that are there anyway beside the layers'. */
 const DIRECTORY_FDS = 512;
+const OTHER_FDS = 64;
+
+/** Half of what the limit of open files leaves for directories and open files. */
+function directoryFds({ lowers, dataOnly = [] }: OverlayOptions): number {
+  const left = openFilesLimit() - lowers.length - dataOnly.length - OTHER_FDS;
+  return Math.min(DIRECTORY_FDS, Math.floor(left / 2));
+}
 
 /** Offset of an invalidation that leaves the page cache alone, and so takes no lock that a request may hold. */
 const ATTRIBUTES_ONLY = -1;
@@ -53,7 +61,7 @@ export class Union {
   #upperLock = -1;
   readonly owners: Owners;
   readonly counters: Float64Array;
-  readonly fds = new DirectoryFds(DIRECTORY_FDS);
+  readonly fds: DirectoryFds;
   readonly indexes: IndexCache;
   readonly inodes: InodeTable;
   readonly handles = new HandleTable();
@@ -86,6 +94,7 @@ export class Union {
   constructor(options: OverlayOptions) {
     refuseOverlap(options);
     this.options = options;
+    this.fds = new DirectoryFds(directoryFds(options));
     this.inodes = new InodeTable(this.fds, options.nfsExport === true);
     this.counters = options.counters ?? new Float64Array(COUNTERS);
     this.owners = new Owners(options);

@@ -24,6 +24,9 @@ export function setSoftLimit(resource: number, soft: number): number {
 // What the kernel allows any process by default (fs.nr_open).
 const MOST_OPEN_FILES = 1_048_576n;
 
+// What a shell commonly has.
+const POSIX_OPEN_FILES = 1024;
+
 /**
  * Lets this process have as many files open as it may: with CAP_SYS_RESOURCE more than its hard limit says, else as
  * many as that. Where neither can be had, the limit stays.
@@ -33,6 +36,12 @@ export function raiseOpenFiles(): void {
   const hard = limit.view.getBigUint64(HARD, true);
   if (hard < MOST_OPEN_FILES && setOpenFiles(MOST_OPEN_FILES) === 0) return;
   setOpenFiles(hard);
+}
+
+/** How many files this process may have open. */
+export function openFilesLimit(): number {
+  const read = result(nativeGetrlimit(RLIMIT_NOFILE, limit.address));
+  return read < 0 ? POSIX_OPEN_FILES : Number(limit.view.getBigUint64(SOFT, true));
 }
 
 function setOpenFiles(most: bigint): number {
