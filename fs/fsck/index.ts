@@ -6,7 +6,7 @@ import { Check } from './check.ts';
 import { findUser } from './in-use.ts';
 import { type FsckOptions } from './options.ts';
 import { type Finding, type Problem, createProblem } from './problem.ts';
-import { WorkdirLock } from './workdir-lock.ts';
+import { LayerLock } from './layer-lock.ts';
 
 /** What a check has come to. */
 export interface FsckReport {
@@ -39,14 +39,18 @@ export function fsck(options: FsckOptions, usedBy?: string): FsckReport {
       'cannot repair an upper without its workdir, by which a mount tells that it is in use: --workdir DIR',
     );
   }
-  const lock = work === undefined ? undefined : new WorkdirLock(work, repair);
+  const locks: LayerLock[] = [];
   try {
-    const user = usedBy ?? lock?.heldBy ?? (upper === undefined ? undefined : findUser(upper));
-    if (repair && user !== undefined)
+    if (upper !== undefined) locks.push(new LayerLock('upperdir', upper, repair));
+    if (work !== undefined) locks.push(new LayerLock('workdir', work, repair));
+    const holder = locks.find(({ heldBy }) => heldBy !== undefined)?.heldBy;
+    const user = usedBy ?? holder ?? (upper === undefined ? undefined : findUser(upper));
+    if (repair && user !== undefined) {
       throw new Error(`cannot repair ${toText(upper ?? '')} while it is in use: ${user}`);
+    }
     return checkInRounds(options, user);
   } finally {
-    lock?.release();
+    for (const lock of locks) lock.release();
   }
 }
 
