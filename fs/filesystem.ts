@@ -195,7 +195,8 @@ export interface FileSystem {
 
   /** With `size` 0, answers the length of the value. */
   getxattr(node: number, name: ByteString, address: number, size: number): number;
-  listxattr(node: number, address: number, size: number): number;
+  /** @param trusted with the names in `trusted.*`, which only root sees. */
+  listxattr(node: number, address: number, size: number, trusted: boolean): number;
   /** @param flags XATTR_CREATE (1), XATTR_REPLACE (2). */
   setxattr(node: number, name: ByteString, address: number, size: number, flags: number): number;
   removexattr(node: number, name: ByteString): number;

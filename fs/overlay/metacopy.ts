@@ -45,9 +45,10 @@ export function openData(union: Union, inode: Inode, flags: number): number {
 
 /** Whether a regular file may be a metacopy, by what is known of it: only then its xattrs are asked. */
 export function mayBeMetacopy(union: Union, real: RealDirectory, file: Attr): boolean {
-  if (real.impure) return true;
-  // The upper's is where it was copied up. A lower one may come from anywhere; its data, if any, is a hole.
-  return !real.layer.writable && (union.expectsMetacopies || file.blocks * 512 < file.size);
+  // Overlayfs without an index keeps no origin of a file with several names, and then does not mark the directory either.
+  if (real.impure || real.layer.writable) return true;
+  // A lower one may come from anywhere; its data, if any, is a hole.
+  return union.expectsMetacopies || file.blocks * 512 < file.size;
 }
 
 /** Finds out whether a file that was just looked up is a metacopy, and where its data is. */
@@ -184,8 +185,14 @@ function copyInto(union: Union, inode: Inode, dirfd: number, name: ByteString, l
 export function redirectData(union: Union, inode: Inode): number {
   if (!inode.metacopy || inode.dataRedirected) return 0;
   if (inode.parent === undefined) return -EIO;
-  const path = `${lowerPathOf(inode.parent)}/${inode.name}`;
-  const written = setxattrText(union.dirfdOf(inode), union.nameOf(inode), union.redirectXattr, path);
+  const dirfd = union.dirfdOf(inode);
+  const name = union.nameOf(inode);
+  // Overlayfs tells a name where one stays in its directory: the data is under that, whatever the file is called by now.
+  const known = redirectOf(union, dirfd, name);
+  inode.dataRedirected = known?.startsWith('/') === true;
+  if (inode.dataRedirected) return 0;
+  const path = `${lowerPathOf(inode.parent)}/${known ?? inode.name}`;
+  const written = setxattrText(dirfd, name, union.redirectXattr, path);
   if (written === 0) inode.dataRedirected = true;
   // Where that cannot be written, the data comes along instead.
   return written === 0 ? 0 : ensureData(union, inode, ALL);

@@ -292,9 +292,9 @@ export class OverlayFileSystem implements FileSystem {
     return inode === undefined ? -ESTALE : getInodeXattr(this.#union, inode, name, address, size);
   }
 
-  listxattr(node: number, address: number, size: number): number {
+  listxattr(node: number, address: number, size: number, trusted: boolean): number {
     const inode = this.#inode(node);
-    return inode === undefined ? -ESTALE : listInodeXattrs(this.#union, inode, address, size);
+    return inode === undefined ? -ESTALE : listInodeXattrs(this.#union, inode, address, size, trusted);
   }
 
   setxattr(node: number, name: ByteString, address: number, size: number, flags: number): number {

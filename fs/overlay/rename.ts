@@ -110,6 +110,7 @@ function move(union: Union, from: End, to: End, flags: number): number {
   if (moved === target) return 0;
   if (target !== undefined) {
     if ((flags & RENAME_NOREPLACE) !== 0) return -EEXIST;
+    if (staysWithLower(union, moved)) return -EXDEV;
     const replaceable = checkReplace(union, moved, target);
     if (replaceable < 0) return replaceable;
     const indexed = indexBeforeHiding(union, target);
@@ -144,12 +145,16 @@ function checkReplace(union: Union, moved: Inode, target: Inode): number {
   return target.isDirectory ? checkEmpty(union, target) : 0;
 }
 
+/** Without a redirect, a directory with parts in lower layers cannot take them along. */
+function staysWithLower(union: Union, inode: Inode): boolean {
+  return inode.isDirectory && inode.lowers.length > 0 && !union.makesRedirects;
+}
+
 /** Brings the moved file into the upper, under the name that it is moved from. */
 function raise(union: Union, end: End): number {
   const { inode } = end;
   if (inode === undefined) return -ENOENT;
-  // Without a redirect, a directory with parts in lower layers cannot take them along.
-  if (inode.isDirectory && inode.lowers.length > 0 && !union.makesRedirects) return -EXDEV;
+  if (staysWithLower(union, inode)) return -EXDEV;
   const raised = ensureUpper(union, inode, METADATA) || redirectData(union, inode) || raiseParent(union, end);
   if (raised < 0) return raised;
   if (end.inUpper || inode.isDirectory) return 0;

@@ -28,15 +28,20 @@ export function getInodeXattr(union: Union, inode: Inode, name: ByteString, addr
   return getLayerXattr(layer, union.dirfdOf(inode), union.nameOf(inode), name, address, size);
 }
 
-/** Names without the union's own, written at `address`; with `size` 0, the length needed. */
-export function listInodeXattrs(union: Union, inode: Inode, address: number, size: number): number {
+/**
+ * Names without the union's own, written at `address`; with `size` 0, the length needed.
+ *
+ * @param trusted with those in `trusted.*`, which only root sees (xattr(7)).
+ */
+export function listInodeXattrs(union: Union, inode: Inode, address: number, size: number, trusted: boolean): number {
   if (union.options.noXattrs === true) return -EOPNOTSUPP;
   const layer = union.layerOf(inode);
   const all = layerXattrNames(layer, union.dirfdOf(inode), union.nameOf(inode));
   if (typeof all === 'number') return all;
   let names = '';
   for (const name of all) {
-    if (refusal(union, layer, name, -ENODATA) === 0) names += `${name}\0`;
+    const isShown = trusted || !name.startsWith('trusted.');
+    if (isShown && refusal(union, layer, name, -ENODATA) === 0) names += `${name}\0`;
   }
   if (size === 0) return names.length;
   if (names.length > size) return -ERANGE;

@@ -1,86 +1,115 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { join } from 'node:path';
 import { Ground } from '../support/ground.ts';
 import { type Layers, type Mounted, type Mounter } from '../support/mounters.ts';
-import { type System } from '../support/system.ts';
-import {
-  type SnapshotOptions,
-  type Tree,
-  directory,
-  file,
-  hardlink,
-  makeTree,
-  snapshot,
-  symlink,
-  whiteout,
-} from '../support/tree.ts';
-import { type World } from './operations.ts';
+import { type Order, type Place, type Program, type Report } from './protocol.ts';
+import { type Seen } from './snapshot.ts';
+import { type Variant } from './variant.ts';
 
-const TOP: Tree = {
-  a: { a: 'top a', b: { c: 'c', d: file('d', { mode: 0o600, xattrs: { 'user.one': 'below' } }) } },
-  c: directory({ a: 'only here' }, { mode: 0o1777, xattrs: { 'trusted.overlay.opaque': 'y' } }),
-  d: 'file over directory',
-  e: symlink('a'),
-};
-const BOTTOM: Tree = {
-  a: { a: 'bottom a', b: { e: 'e', a: {} }, c: 'bottom c', e: hardlink('c') },
-  b: file('b', { mode: 0o4777, uid: 1000, gid: 1000 }),
-  f: hardlink('b'),
-  c: { b: 'hidden' },
-  d: { a: 'hidden' },
-};
+// For a mount that hangs.
+const PATIENCE = 180_000;
 
-/** How lamina is mounted. */
-export interface Variant {
-  readonly options?: readonly string[];
-  readonly environment?: readonly string[];
+/** A process that does steps. */
+class Executor {
+  readonly #child: ChildProcess;
+  #stderr = '';
+
+  private constructor(prefix: readonly string[]) {
+    const loader = join(import.meta.dirname, '../support/typescript.js');
+    const command = [...prefix, process.execPath, '--import', loader, join(import.meta.dirname, 'executor.ts')];
+    const [file = '', ...parameters] = command;
+    this.#child = spawn(file, parameters, { stdio: ['ignore', 'inherit', 'pipe', 'ipc'] });
+    this.#child.stderr?.on('data', (chunk: Buffer) => (this.#stderr += chunk.toString()));
+  }
+
+  static async start(prefix: readonly string[]): Promise<Executor> {
+    const executor = new Executor(prefix);
+    await executor.#report('its start');
+    return executor;
+  }
+
+  /** Has it do something, and waits for its answer. */
+  order(order: Order): Promise<unknown> {
+    const reported = this.#report(order.do);
+    this.#child.send(order);
+    return reported;
+  }
+
+  async stop(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const ended = new Promise((resolve) => this.#child.once('exit', resolve));
+    this.#child.kill('SIGKILL');
+    await ended;
+  }
+
+  #report(what: string): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const fail = (why: string) => reject(new Error(`the executor did not answer ${what}: ${why} ${this.#stderr}`));
+      const ended = (code: number | null, signal: string | null) => fail(`it ended with ${signal ?? code}`);
+      const patience = setTimeout(() => fail('it hangs'), PATIENCE);
+      this.#child.once('exit', ended);
+      this.#child.once('message', (report: Report) => {
+        clearTimeout(patience);
+        this.#child.off('exit', ended);
+        if (report.failure === undefined) resolve(report.answer);
+        else fail(report.failure);
+      });
+    });
+  }
 }
 
-/** A union in a ground of its own, with many directories of the same content to act in. */
+/** One of the two unions that are compared: an upper and a workdir, mounted now by one mounter, now by another. */
 export class Side {
   readonly mounter: Mounter;
   readonly ground: Ground;
-  readonly system: System;
-  readonly #variant: Variant;
+  readonly #executors: Executor[];
   #mounted: Mounted | undefined;
+  #base = '';
+  #marks = '';
+  #isReference = false;
 
-  private constructor(mounter: Mounter, ground: Ground, system: System, variant: Variant) {
+  private constructor(mounter: Mounter, ground: Ground, executors: Executor[]) {
     this.mounter = mounter;
-    this.#variant = variant;
     this.ground = ground;
-    this.system = system;
+    this.#executors = executors;
   }
 
-  static async open(mounter: Mounter, sites: number, variant: Variant = {}): Promise<Side> {
+  /** @param executors how many processes act at once. */
+  static async open(mounter: Mounter, executors = 1): Promise<Side> {
     const ground = await Ground.open('root');
-    const side = new Side(mounter, ground, await ground.system(), variant);
-    await side.#prepare(sites);
-    await side.mount(mounter);
-    return side;
+    const started = Array.from({ length: executors }, () => Executor.start(ground.prefix));
+    return new Side(mounter, ground, await Promise.all(started));
   }
 
-  async #prepare(sites: number): Promise<void> {
-    const { directory: base } = this.ground;
-    for (const name of ['l0', 'l1', 'upper', 'work', 'merged']) await this.system.mkdir(`${base}/${name}`);
-    await makeTree(this.system, `${base}/l0/0`, { ...TOP, gone: whiteout });
-    await makeTree(this.system, `${base}/l1/0`, { ...BOTTOM, gone: 'hidden' });
-    for (const path of ['l0/0', 'l1/0', 'l0/0/a']) await this.system.chmod(`${base}/${path}`, 0o777);
-    const copy = 'for site in $(seq 1 "$0"); do cp -a l0/0 "l0/$site" && cp -a l1/0 "l1/$site" || exit 1; done';
-    await this.ground.must(['sh', '-c', copy, String(sites - 1)]);
+  /** Where the union is mounted. */
+  get place(): Place {
+    return { root: `${this.#base}/merged`, marks: this.#marks, isReference: this.#isReference };
   }
 
-  /** Mounts the layers by this union's own mounter or by the other's. */
-  async mount(mounter: Mounter): Promise<void> {
+  /** A directory for one batch, with an empty upper. */
+  async begin(name: string): Promise<void> {
+    this.#base = `${this.ground.directory}/${name}`;
+    await this.ground.must(['mkdir', '-p', ...['upper', 'work', 'merged'].map((entry) => `${this.#base}/${entry}`)]);
+  }
+
+  /** @param lowers absolute, the topmost first. */
+  async mount(mounter: Mounter, lowers: readonly string[], variant: Variant): Promise<void> {
     const layers: Layers = {
-      lowers: ['l0', 'l1'],
+      lowers,
       upper: 'upper',
       work: 'work',
-      cwd: this.ground.directory,
-      ...(mounter.kind === this.mounter.kind ? this.#variant : {}),
+      cwd: this.#base,
+      options: variant[mounter.kind],
+      ...(mounter.kind === 'lamina' && variant.environment !== undefined ? { environment: variant.environment } : {}),
     };
-    this.#mounted = await mounter.mount(this.ground, layers, `${this.ground.directory}/merged`);
+    this.#marks = variant.marks;
+    this.#isReference = mounter.kind === 'kernel';
+    this.#mounted = await mounter.mount(this.ground, layers, this.place.root);
   }
 
   async unmount(): Promise<void> {
     const mounted = this.#mounted;
+    await this.#all({ do: 'release' });
     this.#mounted = undefined;
     await mounted?.unmount();
   }
@@ -89,39 +118,57 @@ export class Side {
   async kill(): Promise<void> {
     this.#mounted?.daemon?.kill('SIGKILL');
     this.#mounted = undefined;
-    await this.ground.must(['umount', '--lazy', `${this.ground.directory}/merged`]);
+    await this.ground.must(['umount', '--lazy', this.place.root]);
   }
 
-  /** @param system whose calls act there. */
-  world(site: number, system = this.system): World {
-    const base = `${this.ground.directory}/merged/${site}`;
-    return { system, at: (path) => (path === '' ? base : `${base}/${path}`), held: new Map() };
+  /** @param who which of the processes. */
+  async run(programs: readonly Program[], place = this.place, who = 0): Promise<string[][]> {
+    return (await this.#executor(who).order({ do: 'run', place, programs })) as string[][];
   }
 
-  /** The tree of a site, without the times that two runs cannot share. */
-  tree(site: number, options: SnapshotOptions = {}): Promise<string[]> {
-    return snapshot(this.system, `${this.ground.directory}/merged/${site}`, { times: false, ...options });
+  /** Makes the sites' directories, and fills them. */
+  async make(programs: readonly Program[], place: Place): Promise<void> {
+    await this.#executor(0).order({ do: 'make', place, programs });
+    await this.run(programs, place);
+    await this.release();
+  }
+
+  async trees(sites: readonly string[]): Promise<Seen[][]> {
+    return (await this.#executor(0).order({ do: 'snapshot', place: this.place, sites })) as Seen[][];
+  }
+
+  async dropCaches(): Promise<void> {
+    await this.#executor(0).order({ do: 'drop caches' });
+  }
+
+  release(): Promise<unknown> {
+    return this.#all({ do: 'release' });
+  }
+
+  /** Takes a batch's directory away. */
+  async end(): Promise<void> {
+    if (this.#mounted !== undefined) await this.unmount();
+    await this.ground.must(['rm', '-rf', this.#base]);
   }
 
   async close(): Promise<void> {
     const daemon = this.#mounted?.daemon;
     try {
-      await this.ground.release();
-      await this.unmount();
+      await Promise.all(this.#executors.map((executor) => executor.stop()));
+      await this.#mounted?.unmount();
     } finally {
       daemon?.kill('SIGKILL');
       await this.ground.close();
     }
   }
-}
 
-/**
- * The trees of sites, or why one cannot be read. Without link counts: how many names of an unchanged lower file are
- * hidden is not kept over a remount.
- */
-export async function trees(side: Side, sites: readonly number[]): Promise<string[][]> {
-  const all: string[][] = [];
-  for (const site of sites)
-    all.push(await side.tree(site, { links: false }).catch((error: unknown) => [String(error)]));
-  return all;
+  #all(order: Order): Promise<unknown> {
+    return Promise.all(this.#executors.map((executor) => executor.order(order)));
+  }
+
+  #executor(who: number): Executor {
+    const executor = this.#executors[who];
+    if (executor === undefined) throw new Error(`there is no executor ${who}`);
+    return executor;
+  }
 }

@@ -417,8 +417,8 @@ describe.skipIf(!isRoot)('union of two lower layers and an upper (needs root)', 
     memory.bytes.write('value');
     expect(filesystem.setxattr(union.node('f'), 'user.a', memory.address, 5, 0)).toBe(0);
     expect(xattr(join(ground.upper, 'f'), 'user.a')).toBe('value');
-    expect(filesystem.listxattr(union.node('f'), memory.address, 100)).toBe(7);
+    expect(filesystem.listxattr(union.node('f'), memory.address, 100, true)).toBe(7);
     expect(filesystem.removexattr(union.node('f'), 'user.a')).toBe(0);
-    expect(filesystem.listxattr(union.node('f'), memory.address, 100)).toBe(0);
+    expect(filesystem.listxattr(union.node('f'), memory.address, 100, true)).toBe(0);
   });
 });

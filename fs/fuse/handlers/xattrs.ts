@@ -26,7 +26,8 @@ export function getxattr(slot: Slot): number {
 
 export function listxattr(slot: Slot): number {
   const size = Math.min(slot.u32(GETXATTR_IN.size), slot.payloadCapacity);
-  return replyValue(slot, size, slot.connection.fs.listxattr(slot.node, slot.payloadAddress, size));
+  const trusted = slot.caller.uid === 0;
+  return replyValue(slot, size, slot.connection.fs.listxattr(slot.node, slot.payloadAddress, size, trusted));
 }
 
 export function setxattr(slot: Slot): number {
