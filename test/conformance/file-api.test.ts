@@ -1,5 +1,6 @@
 import { expect } from 'vitest';
 import { errnoOf } from '../support/agent.ts';
+import { recordLock } from '../support/structures.ts';
 import { type System } from '../support/system.ts';
 import { directory, file } from '../support/tree.ts';
 import { ALICE, BOB, type Row, conformance } from './suite.ts';
@@ -33,15 +34,6 @@ const F_WRLCK = 1;
 const F_UNLCK = 2;
 const FS_IOC_GETFLAGS = 0x8008_6601;
 const PAGE = 4096;
-
-/** `struct flock`. */
-function lock(type: number, start: number, length: number): Buffer {
-  const raw = Buffer.alloc(32);
-  raw.writeInt16LE(type, 0);
-  raw.writeBigInt64LE(BigInt(start), 8);
-  raw.writeBigInt64LE(BigInt(length), 16);
-  return raw;
-}
 
 const PWRITE = 'int64_t pwrite64(int fd, uintptr_t buffer, size_t count, int64_t offset)';
 const PREAD = 'int64_t pread64(int fd, uintptr_t buffer, size_t count, int64_t offset)';
@@ -384,13 +376,13 @@ const locks: readonly Row[] = [
       const other = await another();
       const mine = await root.open(at('a'), O_RDWR);
       const theirs = await other.open(at('a'), O_RDWR);
-      await root.fcntlBuffer(mine, F_SETLK, lock(F_WRLCK, 0, 10));
-      expect(await errnoOf(other.fcntlBuffer(theirs, F_SETLK, lock(F_WRLCK, 5, 10)))).toBe('EAGAIN');
-      expect(await errnoOf(other.fcntlBuffer(theirs, F_SETLK, lock(F_WRLCK, 10, 10)))).toBe('none');
-      const seen = await other.fcntlBuffer(theirs, F_GETLK, lock(F_WRLCK, 0, 1));
+      await root.fcntlBuffer(mine, F_SETLK, recordLock(F_WRLCK, 0, 10));
+      expect(await errnoOf(other.fcntlBuffer(theirs, F_SETLK, recordLock(F_WRLCK, 5, 10)))).toBe('EAGAIN');
+      expect(await errnoOf(other.fcntlBuffer(theirs, F_SETLK, recordLock(F_WRLCK, 10, 10)))).toBe('none');
+      const seen = await other.fcntlBuffer(theirs, F_GETLK, recordLock(F_WRLCK, 0, 1));
       expect(seen.readInt16LE(0)).toBe(F_WRLCK);
       await root.close(mine);
-      const gone = await other.fcntlBuffer(theirs, F_GETLK, lock(F_WRLCK, 0, 1));
+      const gone = await other.fcntlBuffer(theirs, F_GETLK, recordLock(F_WRLCK, 0, 1));
       expect(gone.readInt16LE(0)).toBe(F_UNLCK);
     },
   },

@@ -1,6 +1,7 @@
 import { expect } from 'vitest';
 import { LIMITS } from '../../fs/libfuse/limits.ts';
 import { errnoOf } from '../support/agent.ts';
+import { recordLock } from '../support/structures.ts';
 import { hardlink } from '../support/tree.ts';
 import { type Row, conformance } from './suite.ts';
 
@@ -22,15 +23,6 @@ const F_WRLCK = 1;
 const F_UNLCK = 2;
 const SIGIO = 29;
 const SIG_IGN = 1;
-
-/** `struct flock`; OFD locks want a pid of 0. */
-function lock(type: number, start: number, length: number): Buffer {
-  const raw = Buffer.alloc(32);
-  raw.writeInt16LE(type, 0);
-  raw.writeBigInt64LE(BigInt(start), 8);
-  raw.writeBigInt64LE(BigInt(length), 16);
-  return raw;
-}
 
 const flocks: readonly Row[] = [
   {
@@ -90,12 +82,12 @@ const ranges: readonly Row[] = [
     async run({ root, at, another }) {
       const other = await another();
       const mine = await root.open(at('a'), O_RDONLY);
-      await root.fcntlBuffer(mine, F_SETLK, lock(F_RDLCK, 0, 10));
+      await root.fcntlBuffer(mine, F_SETLK, recordLock(F_RDLCK, 0, 10));
       const theirs = await other.open(at('a'), O_RDWR);
       await other.pwrite(theirs, 'y', 50);
-      expect(await errnoOf(other.fcntlBuffer(theirs, F_SETLK, lock(F_WRLCK, 5, 1)))).toBe('EAGAIN');
-      expect(await errnoOf(other.fcntlBuffer(theirs, F_SETLK, lock(F_WRLCK, 10, 1)))).toBe('none');
-      const seen = await other.fcntlBuffer(theirs, F_GETLK, lock(F_WRLCK, 0, 100));
+      expect(await errnoOf(other.fcntlBuffer(theirs, F_SETLK, recordLock(F_WRLCK, 5, 1)))).toBe('EAGAIN');
+      expect(await errnoOf(other.fcntlBuffer(theirs, F_SETLK, recordLock(F_WRLCK, 10, 1)))).toBe('none');
+      const seen = await other.fcntlBuffer(theirs, F_GETLK, recordLock(F_WRLCK, 0, 100));
       expect([seen.readInt16LE(0), seen.readBigInt64LE(8), seen.readBigInt64LE(16)]).toEqual([F_RDLCK, 0n, 10n]);
     },
   },
@@ -106,10 +98,10 @@ const ranges: readonly Row[] = [
       const other = await another();
       const mine = await root.open(at('a'), O_RDWR);
       const theirs = await other.open(at('a'), O_RDWR);
-      await root.fcntlBuffer(mine, F_SETLK, lock(F_WRLCK, 0, 30));
-      await root.fcntlBuffer(mine, F_SETLK, lock(F_UNLCK, 10, 10));
-      const first = await other.fcntlBuffer(theirs, F_GETLK, lock(F_WRLCK, 0, 0));
-      const second = await other.fcntlBuffer(theirs, F_GETLK, lock(F_WRLCK, 10, 0));
+      await root.fcntlBuffer(mine, F_SETLK, recordLock(F_WRLCK, 0, 30));
+      await root.fcntlBuffer(mine, F_SETLK, recordLock(F_UNLCK, 10, 10));
+      const first = await other.fcntlBuffer(theirs, F_GETLK, recordLock(F_WRLCK, 0, 0));
+      const second = await other.fcntlBuffer(theirs, F_GETLK, recordLock(F_WRLCK, 10, 0));
       expect([first.readBigInt64LE(8), first.readBigInt64LE(16)]).toEqual([0n, 10n]);
       expect([second.readBigInt64LE(8), second.readBigInt64LE(16)]).toEqual([20n, 10n]);
     },
@@ -119,9 +111,9 @@ const ranges: readonly Row[] = [
     lowers: [{ a: 'x' }],
     async run({ root, at }) {
       const reader = await root.open(at('a'), O_RDONLY);
-      expect(await errnoOf(root.fcntlBuffer(reader, F_SETLK, lock(F_WRLCK, 0, 0)))).toBe('EBADF');
+      expect(await errnoOf(root.fcntlBuffer(reader, F_SETLK, recordLock(F_WRLCK, 0, 0)))).toBe('EBADF');
       const writer = await root.open(at('a'), O_WRONLY);
-      expect(await errnoOf(root.fcntlBuffer(writer, F_SETLK, lock(F_RDLCK, 0, 0)))).toBe('EBADF');
+      expect(await errnoOf(root.fcntlBuffer(writer, F_SETLK, recordLock(F_RDLCK, 0, 0)))).toBe('EBADF');
     },
   },
   {
@@ -132,13 +124,13 @@ const ranges: readonly Row[] = [
       const one = await root.open(at('a'), O_RDWR);
       const two = await root.open(at('a'), O_RDWR);
       const theirs = await other.open(at('a'), O_RDWR);
-      await root.fcntlBuffer(one, F_OFD_SETLK, lock(F_WRLCK, 0, 10));
-      expect(await errnoOf(root.fcntlBuffer(two, F_OFD_SETLK, lock(F_WRLCK, 5, 10)))).toBe('EAGAIN');
-      expect(await errnoOf(other.fcntlBuffer(theirs, F_SETLK, lock(F_RDLCK, 9, 1)))).toBe('EAGAIN');
-      const seen = await root.fcntlBuffer(two, F_OFD_GETLK, lock(F_WRLCK, 0, 0));
+      await root.fcntlBuffer(one, F_OFD_SETLK, recordLock(F_WRLCK, 0, 10));
+      expect(await errnoOf(root.fcntlBuffer(two, F_OFD_SETLK, recordLock(F_WRLCK, 5, 10)))).toBe('EAGAIN');
+      expect(await errnoOf(other.fcntlBuffer(theirs, F_SETLK, recordLock(F_RDLCK, 9, 1)))).toBe('EAGAIN');
+      const seen = await root.fcntlBuffer(two, F_OFD_GETLK, recordLock(F_WRLCK, 0, 0));
       expect([seen.readInt16LE(0), seen.readInt32LE(24)]).toEqual([F_WRLCK, -1]);
       await root.close(one);
-      expect(await errnoOf(root.fcntlBuffer(two, F_OFD_SETLK, lock(F_WRLCK, 5, 10)))).toBe('none');
+      expect(await errnoOf(root.fcntlBuffer(two, F_OFD_SETLK, recordLock(F_WRLCK, 5, 10)))).toBe('none');
     },
   },
   {
@@ -146,10 +138,10 @@ const ranges: readonly Row[] = [
     lowers: [{ a: 'x'.repeat(100) }],
     async run({ root, at }) {
       const one = await root.open(at('a'), O_RDONLY);
-      await root.fcntlBuffer(one, F_OFD_SETLK, lock(F_RDLCK, 0, 10));
+      await root.fcntlBuffer(one, F_OFD_SETLK, recordLock(F_RDLCK, 0, 10));
       const two = await root.open(at('a'), O_RDWR);
       await root.write(two, 'y');
-      expect(await errnoOf(root.fcntlBuffer(two, F_OFD_SETLK, lock(F_WRLCK, 0, 1)))).toBe('EAGAIN');
+      expect(await errnoOf(root.fcntlBuffer(two, F_OFD_SETLK, recordLock(F_WRLCK, 0, 1)))).toBe('EAGAIN');
     },
   },
   {

@@ -97,3 +97,12 @@ function split(time: bigint | 'now' | 'omit'): [seconds: bigint, nanoseconds: bi
   const nanoseconds = ((time % BILLION) + BILLION) % BILLION;
   return [(time - nanoseconds) / BILLION, nanoseconds];
 }
+
+/** `struct flock`, for a whole range or from `start` on; open file description locks want its pid of 0. */
+export function recordLock(type: number, start: number, length: number): Buffer {
+  const raw = Buffer.alloc(32);
+  raw.writeInt16LE(type, 0);
+  raw.writeBigInt64LE(BigInt(start), 8);
+  raw.writeBigInt64LE(BigInt(length), 16);
+  return raw;
+}
