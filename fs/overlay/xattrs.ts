@@ -75,11 +75,16 @@ export function removeInodeXattr(union: Union, inode: Inode, name: ByteString): 
   if (!inode.isUpper) {
     // Nothing to remove is no reason to copy.
     const there = getLayerXattr(union.layerOf(inode), union.dirfdOf(inode), union.nameOf(inode), name, 0, 0);
-    if (there < 0 && there !== -ERANGE) return there;
+    if (there < 0 && there !== -ERANGE) return removalStatus(name, there);
   }
   const raised = ensureUpper(union, inode, METADATA);
   if (raised < 0) return raised;
-  return removeLayerXattr(union.layerOf(inode), union.dirfdOf(inode), union.nameOf(inode), name);
+  return removalStatus(name, removeLayerXattr(union.layerOf(inode), union.dirfdOf(inode), union.nameOf(inode), name));
+}
+
+/** The kernel's filesystems are content to remove an ACL that is not there (the `set_acl` of ext4, XFS, tmpfs, Btrfs). */
+function removalStatus(name: ByteString, status: number): number {
+  return status === -ENODATA && name.startsWith('system.posix_acl_') ? 0 : status;
 }
 
 function refuseChange(union: Union, name: ByteString): number {

@@ -70,6 +70,20 @@ const acls: readonly Row[] = [
     },
   },
   {
+    name: 'to remove an ACL that is not there succeeds, and copies nothing up',
+    differs: { kernel: 'overlayfs answers ENODATA of a lower file, unlike any filesystem below it' },
+    lowers: [{ low: file('x'), d: {} }],
+    upper: { up: file('x') },
+    async run({ root, at, upper }) {
+      for (const name of ['low', 'd', 'up']) {
+        await root.removexattr(at(name), ACCESS);
+        await root.removexattr(at(name), DEFAULT);
+      }
+      expect(await root.exists(upper('low'))).toBe(false);
+      expect(await root.exists(upper('d'))).toBe(false);
+    },
+  },
+  {
     name: 'an ACL that says no more than the mode is the mode alone',
     lowers: [{ a: file('x', { mode: 0o600 }) }],
     async run({ root, at }) {
