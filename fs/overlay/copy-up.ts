@@ -97,7 +97,7 @@ function copyTo(union: Union, workdir: Workdir, inode: Inode, temporary: ByteStr
       : makeSpecial(union, workdir, inode, temporary);
   if (made < 0) return made;
   let copied = copyMetadata(union, union.layerOf(inode), dirfd, name, source, workdir.fd, temporary);
-  if (copied === 0 && needsPlainMark(inode.name, inode.type)) copied = markPlain(workdir.fd, temporary);
+  if (copied === 0 && needsPlainMark(union, inode.name, inode.type)) copied = markPlain(workdir.fd, temporary);
   if (copied === 0 && keepsNumber(union, inode)) writeOrigin(union, workdir, inode, dirfd, name, temporary);
   return copied;
 }

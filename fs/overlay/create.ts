@@ -100,7 +100,7 @@ export function makeNode(
   if (prepared < 0) return prepared;
   setUmask(union, caller);
   // A file and its record come into being together.
-  const aside = place.whiteout || keepsRecords(union) || needsPlainMark(name, type);
+  const aside = place.whiteout || keepsRecords(union) || needsPlainMark(union, name, type);
   const made = aside
     ? makeAside(union, caller, parent, name, mode, rdev, target, entry.attr)
     : makeOwned(union, caller, parent, place.dirfd, name, mode, rdev, target, entry.attr);
@@ -210,7 +210,7 @@ function makeAside(
   const directory = (mode & S_IFMT) === S_IFDIR;
   let made = makeOwned(union, caller, parent, staging.fd, temporary, mode, rdev, target, attr);
   if (made === 0) {
-    if (needsPlainMark(name, mode & S_IFMT)) made = markPlain(staging.fd, temporary);
+    if (needsPlainMark(union, name, mode & S_IFMT)) made = markPlain(staging.fd, temporary);
     if (directory && lowerVisible) made = markOpaque(union, staging.fd, temporary);
     if (made === 0) made = overWhiteout(staging.fd, temporary, dirfd, name, directory && whiteout && !dotWhiteout);
     if (made < 0) unlinkat(staging.fd, temporary, directory ? AT_REMOVEDIR : 0);
@@ -277,7 +277,7 @@ export function createFile(
   if (prepared < 0) return prepared;
   setUmask(union, caller);
   const { dirfd, whiteout } = place;
-  if (whiteout || needsPlainMark(name, S_IFREG)) {
+  if (whiteout || needsPlainMark(union, name, S_IFREG)) {
     const made = makeAside(union, caller, parent, name, S_IFREG | (mode & 0o7777), 0, '', entry.attr);
     if (made < 0) return made;
     const inode = adopt(union, parent, name, entry.attr);

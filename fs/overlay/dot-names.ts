@@ -1,10 +1,11 @@
 import { Attr } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
-import { S_IFREG } from '../sys/constants.ts';
+import { S_IFDIR, S_IFLNK, S_IFREG } from '../sys/constants.ts';
 import { EINVAL } from '../sys/errno.ts';
 import { statat } from '../sys/file.ts';
 import { setxattrText } from '../sys/xattr.ts';
 import { type Inode } from './inode.ts';
+import { keepsRecords } from './make-real.ts';
 import { type Union } from './union.ts';
 import { PLAIN_XATTRS, hasDotForm, isDotMetaName } from '../layer-format.ts';
 
@@ -24,9 +25,10 @@ export function checkDotFree(upperFd: number, name: ByteString): number {
   return hasDotForm(name) && statat(upperFd, name, attr) === 0 ? -EINVAL : 0;
 }
 
-/** Whether a file has to be marked before it is given the name. */
-export function needsPlainMark(name: ByteString, type: number): boolean {
-  return type === S_IFREG && hasDotForm(name);
+/** Whether a file has to be marked before it is given the name: a regular one, or one that stands for another type. */
+export function needsPlainMark(union: Union, name: ByteString, type: number): boolean {
+  if (!hasDotForm(name)) return false;
+  return type === S_IFREG || (keepsRecords(union) && type !== S_IFDIR && type !== S_IFLNK);
 }
 
 /** Marks a regular file as a user's own; -EINVAL where the upper takes no such mark. */
@@ -36,5 +38,5 @@ export function markPlain(dirfd: number, name: ByteString): number {
 
 /** Before a file of the upper is given a further name. */
 export function markForName(union: Union, inode: Inode, name: ByteString): number {
-  return needsPlainMark(name, inode.type) ? markPlain(union.dirfdOf(inode), union.nameOf(inode)) : 0;
+  return needsPlainMark(union, name, inode.type) ? markPlain(union.dirfdOf(inode), union.nameOf(inode)) : 0;
 }

@@ -132,8 +132,8 @@ function forgetCapabilities(union: Union, inode: Inode): number {
   return removed === -ENODATA || removed === -EOPNOTSUPP ? 0 : removed;
 }
 
-/** Whether the setgid bit of the file in `current` gives a group to someone who is not in it. */
+/** Whether the setgid bit of the file in `current` gives a group to someone who is not in it; root may (CAP_FSETID). */
 function isOutsider(union: Union, caller: Caller | undefined): boolean {
-  if (caller === undefined || (current.mode & S_ISGID) === 0) return false;
+  if (caller === undefined || caller.uid === 0 || (current.mode & S_ISGID) === 0) return false;
   return !isMember(caller, union.owners.gid.shown(current.gid));
 }

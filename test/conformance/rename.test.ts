@@ -430,5 +430,5 @@ const withoutRedirects: readonly Row[] = [
 conformance('rename', [...files, ...directories, ...redirected]);
 
 conformance('rename with redirect_dir=off', withoutRedirects, {
-  options: { kernel: ['redirect_dir=off', 'metacopy=off'], lamina: ['redirect_dir=off'] },
+  options: { kernel: ['redirect_dir=off', 'metacopy=off'], lamina: ['redirect_dir=off', 'metacopy=off'] },
 });

@@ -124,14 +124,19 @@ const allocations: readonly Row[] = [
     lowers: [{ a: PAGES }],
     async run({ root, at }) {
       const fd = await root.open(at('a'), O_RDWR);
+      await root.fsync(fd);
+      // Beside the four of the data there may be a block of xattrs.
+      const { blocks } = await root.fstat(fd);
       await root.fallocate(fd, PUNCH_HOLE | KEEP_SIZE, PAGE, 2 * PAGE);
       await root.fsync(fd);
-      expect((await root.fstat(fd)).blocks).toBe(16);
+      expect((await root.fstat(fd)).blocks).toBe(blocks - 16);
       expect(await root.lseek(fd, 0, SEEK_HOLE)).toBe(PAGE);
       expect(await root.lseek(fd, PAGE, SEEK_DATA)).toBe(3 * PAGE);
     },
     async after({ root, at }) {
-      expect((await root.stat(at('a'))).blocks).toBe(16);
+      const fd = await root.open(at('a'), O_RDONLY);
+      expect(await root.lseek(fd, 0, SEEK_HOLE)).toBe(PAGE);
+      expect(await root.lseek(fd, PAGE, SEEK_DATA)).toBe(3 * PAGE);
     },
   },
 ];

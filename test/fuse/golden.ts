@@ -462,7 +462,7 @@ const XATTRS: readonly Golden[] = [
     name: 'LISTXATTR',
     body: [u32(64, 0)],
     answers: { listxattr: (_node, address, size) => putValue(address, size) },
-    calls: [['listxattr', 3, expect.any(Number), 64]],
+    calls: [['listxattr', 3, expect.any(Number), 64, false]],
     payload: Buffer.from('value'),
   },
   {
