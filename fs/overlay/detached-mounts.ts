@@ -1,4 +1,4 @@
-import { type ByteString } from '../sys/bytes.ts';
+import { type ByteString, toText } from '../sys/bytes.ts';
 import { AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY } from '../sys/constants.ts';
 import { EXDEV } from '../sys/errno.ts';
 import { close, fstat, openat, statat } from '../sys/file.ts';
@@ -30,12 +30,19 @@ export class DetachedMounts {
     return real === undefined || this.#hasMountsIn(real) ? -EXDEV : cloneOf(real);
   }
 
-  /** Descriptors of both in one mount, or undefined. */
+  /**
+   * Descriptors of both in one mount, or undefined.
+   *
+   * @throws Error where they are in two: the kernel renames nothing from one to the other.
+   */
   openUpper(upper: ByteString, work: ByteString): UpperRoots | undefined {
     const [realUpper, realWork] = [resolvePath(upper), resolvePath(work)];
     if (realUpper === undefined || realWork === undefined) return undefined;
+    refuseTwoMounts(upper, work);
     if (this.#hasMountsIn(realUpper) || this.#hasMountsIn(realWork)) return undefined;
     const above = commonDirectory(realUpper, realWork);
+    // A clone of another mount would not have the flags of theirs: read-only, for one.
+    if (!isInMountOf(above, realUpper)) return undefined;
     const tree = cloneOf(above);
     if (tree < 0) return undefined;
     const roots = {
@@ -73,14 +80,32 @@ function cloneOf(path: ByteString): number {
   return separated;
 }
 
+const there = new Attr();
+const here = new Attr();
+
+/** Fills `here` and `there`; whether both files are there and the kernel tells their mounts (Linux 5.8). */
+function readMountIds(one: ByteString, other: ByteString): boolean {
+  const areThere = statat(AT_FDCWD, one, here) === 0 && statat(AT_FDCWD, other, there) === 0;
+  return areThere && here.mountId !== undefined && there.mountId !== undefined;
+}
+
+function isInMountOf(above: ByteString, path: ByteString): boolean {
+  return readMountIds(above, path) && here.mountId === there.mountId;
+}
+
+/** As overlayfs (ovl_get_workdir); that two filesystems are two is for `Workdir` to say. */
+function refuseTwoMounts(upper: ByteString, work: ByteString): void {
+  if (!readMountIds(`${upper}/.`, `${work}/.`) || here.mountId === there.mountId || here.dev !== there.dev) return;
+  throw new Error(
+    `cannot use workdir ${toText(work)}: it is in another mount than upperdir ${toText(upper)}, and files cannot be renamed between mounts; give a directory beside upperdir`,
+  );
+}
+
 function commonDirectory(one: ByteString, other: ByteString): ByteString {
   const [left, right] = [one.split('/'), other.split('/')];
   const differs = left.findIndex((name, index) => name !== right[index]);
   return left.slice(0, differs < 0 ? left.length : differs).join('/') || '/';
 }
-
-const there = new Attr();
-const here = new Attr();
 
 /** Opens what `path`, at or below `above`, stands for inside a clone of `above`; another mount may be on the way. */
 function openSame(tree: number, above: ByteString, path: ByteString, flags: number): number {

@@ -2,7 +2,7 @@ import { Attr } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
 import { O_RDONLY, O_NONBLOCK, O_WRONLY, S_ISGID, S_ISUID } from '../sys/constants.ts';
 import { EIO, EPERM } from '../sys/errno.ts';
-import { close, fdatasync, fstat, statat } from '../sys/file.ts';
+import { close, fdatasync, fstat, ftruncate, statat } from '../sys/file.ts';
 import { type FileOffset } from '../sys/file-offset.ts';
 import { Memory } from '../sys/memory.ts';
 import { SELF, getxattr, getxattrText, removexattr, setxattr, setxattrText } from '../sys/xattr.ts';
@@ -154,8 +154,17 @@ export function forgetData(inode: Inode): void {
   inode.dataPath = '';
 }
 
+/** What is beyond `limit` are zeros that were never the file's: they go before the mark does. */
+function cutTo(dirfd: number, name: ByteString, limit: FileOffset): number {
+  const fd = openReal(dirfd, name, O_WRONLY | O_NONBLOCK);
+  if (fd < 0) return fd;
+  const cut = ftruncate(fd, limit);
+  close(fd);
+  return cut;
+}
+
 function copyInto(union: Union, inode: Inode, dirfd: number, name: ByteString, limit: FileOffset): number {
-  if (inode.data === undefined) return 0;
+  if (inode.data === undefined) return cutTo(dirfd, name, limit);
   const { layer } = inode.data;
   const from = openData(union, inode, O_RDONLY | O_NONBLOCK);
   if (from < 0) return from;
@@ -170,6 +179,7 @@ function copyInto(union: Union, inode: Inode, dirfd: number, name: ByteString, l
     copied = stated < 0 ? stated : statReal(dirfd, name, attr);
     if (copied === 0) copied = copyData(layer, from, to, wanted, wanted === size, blocks);
     union.count(COUNTER.copyUpBytes, Number(wanted));
+    if (copied >= 0 && wanted !== size) copied = ftruncate(to, wanted);
     copyFlags(from, to);
     if (copied >= 0 && union.sync) copied = fdatasync(to);
     if (copied >= 0 && length > 0) copied = setxattr(to, SELF, CAPABILITY, capability.address, length, 0);

@@ -5,6 +5,7 @@ import { Memory } from './memory.ts';
 /** statx(2) mask: type to size, blocks and birth time. */
 export const STATX_BASIC_STATS = 0x7ff;
 export const STATX_BTIME = 0x800;
+const STATX_MNT_ID = 0x1000;
 
 /** Byte offsets in `struct statx` (linux/stat.h). */
 export const STATX = {
@@ -30,6 +31,7 @@ export const STATX = {
   rdevMinor: 0x84,
   devMajor: 0x88,
   devMinor: 0x8c,
+  mountId: 0x90,
 } as const;
 
 const SIZE = 256;
@@ -141,6 +143,12 @@ export class Attr {
   /** One number for the filesystem's device, fit as a key: major * 2^20 + minor. */
   get dev(): number {
     return this.view.getUint32(STATX.devMajor, true) * 0x100000 + this.view.getUint32(STATX.devMinor, true);
+  }
+
+  /** Of the mount through which the file was reached (Linux 5.8, which tells it unasked); undefined where it is not told. */
+  get mountId(): number | undefined {
+    const isTold = (this.view.getUint32(STATX.mask, true) & STATX_MNT_ID) !== 0;
+    return isTold ? this.#u64(STATX.mountId) : undefined;
   }
 
   #u64(offset: number): number {

@@ -63,7 +63,8 @@ describe.skipIf(cannotMount !== undefined)(titled('a mount', cannotMount), () =>
 
     test('ends with 0 on umount', async () => {
       const { end } = await start();
-      ground.run(['umount', 'm']);
+      // Busy while the daemon itself asks whether it answers.
+      await until('it is unmounted', () => ground.run(['umount', 'm']).code === 0);
       expect(await end).toEqual({ code: 0, stdout: '', stderr: '' });
     });
 
@@ -272,6 +273,16 @@ with open('m/mapped', 'r+b') as file:
     expect(readdirSync(ground.at('m/dir'))).toEqual(['moved']);
     expect(readFileSync(ground.at('m/dir/moved'), 'utf8')).toBe('lowermore\n');
     expect(ground.run(['umount', 'm'])).toMatchObject({ code: 0, stderr: '' });
+  });
+
+  test('is refused where upperdir is a mount of its own, whose being read-only no other way to it may undo', () => {
+    expect(ground.run(['mount', '--bind', 'U', 'U'])).toMatchObject({ code: 0, stderr: '' });
+    expect(ground.run(['mount', '-o', 'remount,bind,ro', 'U'])).toMatchObject({ code: 0, stderr: '' });
+    const { code, stderr } = ground.fuseLamina(...OPTIONS, 'm');
+    ground.run(['umount', 'm']);
+    expect(ground.run(['umount', 'U'])).toMatchObject({ code: 0, stderr: '' });
+    expect(code).not.toBe(0);
+    expect(stderr).toMatch(/^fuse-lamina: cannot use workdir W: it is in another mount than upperdir U, .*\n$/);
   });
 
   const noNamespaces = firstMissing(hasUserNamespaces());

@@ -274,6 +274,26 @@ describe.skipIf(isRoot())(titled('pullImage', isRoot()), () => {
     expect(elsewhere.authorizations).toEqual([undefined]);
   });
 
+  test('gives no credentials to a realm that another host names, to which it is redirected', async () => {
+    const [store, remote, elsewhere] = [newStore(), await FakeRegistry.open(), await FakeRegistry.open()];
+    remote.image('1.0', [BOTTOM]);
+    remote.behave = (request, response) => {
+      if (request.url?.includes(sha256(BOTTOM)) !== true) return false;
+      response.writeHead(307, { location: `http://${elsewhere.host}/blob` }).end();
+      return true;
+    };
+    elsewhere.behave = (request, response) => {
+      if (request.url === '/blob') {
+        response.writeHead(401, { 'www-authenticate': `Bearer realm="http://${elsewhere.host}/token"` }).end();
+      } else response.end(JSON.stringify({ token: 'thanks' }));
+      return true;
+    };
+    const credentials = { username: 'me', password: 'word' };
+    await expect(pull(store, remote, ':1.0', { credentials })).rejects.toThrow(/asks for a login/);
+    expect(elsewhere.requests).toEqual(['GET /blob']);
+    expect(elsewhere.authorizations).toEqual([undefined]);
+  });
+
   const led: readonly [where: string, location: string, message: RegExp][] = [
     ['a link-local address', 'http://169.254.169.254/latest/meta-data/', /link-local address, which is refused/],
     ['the same as IPv6', 'http://[::ffff:169.254.169.254]/', /link-local address, which is refused/],

@@ -3,6 +3,9 @@ import { lstatSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { CHANGE } from '../../fs/filesystem.ts';
+import { resolve } from '../../fs/overlay/lookup.ts';
+import { ensureData } from '../../fs/overlay/metacopy.ts';
+import { Union } from '../../fs/overlay/union.ts';
 import { put } from './driver.ts';
 import { deep, ground, isRoot, low, mount, union, use } from './setup.ts';
 
@@ -54,6 +57,25 @@ describe.skipIf(!isRoot)('metacopy (needs root)', () => {
     mount();
     expect(union.read('d/f')).toBe('x'.repeat(10));
   });
+
+  test.each([0, 1000])(
+    'one that is to be truncated to %d bytes has no more, should the truncation never come',
+    (size) => {
+      mount({ metacopy: true });
+      union.change('d/f', { valid: CHANGE.mode, mode: 0o600 });
+      union.close();
+      const state = new Union({ lowers: [low, deep], upper: ground.upper, work: ground.work, metacopy: true });
+      try {
+        const directory = resolve(state, state.inodes.root, 'd', undefined);
+        const inode = typeof directory === 'object' ? resolve(state, directory, 'f', undefined) : directory;
+        if (typeof inode === 'number') throw new Error('d/f is not there');
+        expect([inode.metacopy, ensureData(state, inode, size), inode.metacopy]).toEqual([true, 0, false]);
+      } finally {
+        state.close();
+      }
+      expect(readFileSync(join(ground.upper, 'd/f'), 'utf8')).toBe(DATA.slice(0, size));
+    },
+  );
 
   test('renamed and linked, it finds its data over a remount', () => {
     put(deep, 'e/g', '');

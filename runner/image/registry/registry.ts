@@ -106,7 +106,8 @@ export class Registry {
     url.protocol = this.#base.protocol;
     const known = this.#authorizer.known(scope);
     const first = await this.transport.send({ ...asked, url, headers: withAuthorization(asked.headers, known) });
-    if (first.status !== 401) return first;
+    // What asks elsewhere, after a redirect, is not to choose where the registry's credentials go.
+    if (first.status !== 401 || first.url.origin !== url.origin) return first;
     const answer = await this.#authorizer.answer(first.headers['www-authenticate'] ?? '', scope);
     if (answer === undefined) return first;
     await first.body.dump();
