@@ -1,5 +1,6 @@
 import { cstring, libcCalls as libc, mmap } from './libc.ts';
 import { peek, poke } from './memory.ts';
+import { changeHeld } from './nameless.ts';
 import { describe, isDirectory, statusOfFd } from './status.ts';
 import { seek } from './seek.ts';
 import { text, timespecs } from './text.ts';
@@ -48,17 +49,17 @@ export const HELD_CALLS = {
     const status = statusOfFd(world.holding(slot).fd);
     return isDirectory(status) ? status.mode.toString(8) : describe(status);
   },
-  heldChmod: (world: World, slot: number, mode: number) => void libc.fchmod(world.holding(slot).fd, mode),
+  heldChmod: (world: World, slot: number, mode: number) => changeHeld(world, slot, (fd) => libc.fchmod(fd, mode)),
   heldChown: (world: World, slot: number, uid: number, gid: number) =>
-    void libc.fchownat(world.holding(slot).fd, cstring(''), uid >>> 0, gid >>> 0, 0x1000),
+    changeHeld(world, slot, (fd) => libc.fchownat(fd, cstring(''), uid >>> 0, gid >>> 0, 0x1000)),
   heldUtimens: (world: World, slot: number, atime: string, mtime: string) =>
-    void libc.futimens(world.holding(slot).fd, timespecs(atime, mtime)),
+    changeHeld(world, slot, (fd) => libc.futimens(fd, timespecs(atime, mtime))),
   heldSetxattr: (world: World, slot: number, name: string, letter: string, length: number) =>
-    void libc.fsetxattr(world.holding(slot).fd, cstring(name), text(letter, length), length, 0),
+    changeHeld(world, slot, (fd) => libc.fsetxattr(fd, cstring(name), text(letter, length), length, 0)),
   heldGetxattr: (world: World, slot: number, name: string) =>
     buffer.subarray(0, libc.fgetxattr(world.holding(slot).fd, cstring(name), buffer, CAPACITY)),
   heldRemovexattr: (world: World, slot: number, name: string) =>
-    void libc.fremovexattr(world.holding(slot).fd, cstring(name)),
+    changeHeld(world, slot, (fd) => libc.fremovexattr(fd, cstring(name))),
   heldSeek: (world: World, slot: number, offset: number, whence: number) =>
     seek(world.holding(slot).fd, offset, whence),
   heldSync: (world: World, slot: number) => void libc.fsync(world.holding(slot).fd),

@@ -1,3 +1,4 @@
+import { emptying } from './emptying.ts';
 import { cstring, libcCalls as libc } from './libc.ts';
 import { describe, given, statusOf } from './status.ts';
 import { summary, type World } from './world.ts';
@@ -61,9 +62,10 @@ export const NAME_CALLS = {
   link: (world: World, from: string, to: string, flags: number) =>
     void libc.linkat(AT_FDCWD, world.at(from), AT_FDCWD, world.at(to), flags),
   rename: (world: World, from: string, to: string, flags: number) =>
-    void libc.renameat2(AT_FDCWD, world.at(from), AT_FDCWD, world.at(to), flags),
+    emptying(world, to, () => libc.renameat2(AT_FDCWD, world.at(from), AT_FDCWD, world.at(to), flags)),
   unlink: (world: World, path: string) => void libc.unlinkat(AT_FDCWD, world.at(path), 0),
-  rmdir: (world: World, path: string) => void libc.unlinkat(AT_FDCWD, world.at(path), REMOVEDIR),
+  rmdir: (world: World, path: string) =>
+    emptying(world, path, () => libc.unlinkat(AT_FDCWD, world.at(path), REMOVEDIR)),
   tmpfile: (world: World, directory: string, to: string, letter: string, length: number, mode: number) => {
     const fd = libc.open(world.at(directory), O_TMPFILE | O_RDWR, mode);
     try {
@@ -94,7 +96,10 @@ export const NAME_CALLS = {
     setxattr(world, path, name, text(letter, length), flags),
   setacl: (world: World, path: string, kind: string, spec: string) =>
     setxattr(world, path, `system.posix_acl_${kind}`, acl(spec)),
-  removexattr: (world: World, path: string, name: string) => void libc.removexattr(world.at(path), cstring(name)),
+  removexattr(world: World, path: string, name: string) {
+    libc.removexattr(world.at(path), cstring(name));
+    return name.startsWith('system.posix_acl_') ? statusOf(world.at(path)).mode.toString(8) : undefined;
+  },
   getxattr: (world: World, path: string, name: string, size: number) =>
     summary(buffer.subarray(0, Math.min(size, libc.getxattr(world.at(path), cstring(name), buffer, size)))),
   listxattr: (world: World, path: string) => listed(libc.listxattr(world.at(path), buffer, buffer.length)),

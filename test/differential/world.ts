@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import { become, cstring, Failure, libcCalls as libc } from './libc.ts';
 import { type Place } from './protocol.ts';
 import { type Who } from './step.ts';
@@ -74,9 +75,15 @@ export class World {
     return cstring(`/proc/self/fd/${this.holding(Number(path.charAt(1))).fd}${path.slice(2)}`);
   }
 
+  /** Where the upper has what the union has at an absolute path. */
+  inUpper(path: string): string | undefined {
+    const { root } = this.#place;
+    return path.startsWith(`${root}/`) ? `${dirname(root)}/upper${path.slice(root.length)}` : undefined;
+  }
+
   holding(slot: number): Held {
     const held = this.held.get(slot);
-    if (held === undefined) throw new NotHeld();
+    if (held === undefined) throw new Remark('not held');
     return held;
   }
 
@@ -99,7 +106,7 @@ export class World {
 
   mapping(slot: number): Mapping {
     const known = this.mappings.get(slot);
-    if (known === undefined) throw new NotHeld();
+    if (known === undefined) throw new Remark('not held');
     return known;
   }
 
@@ -115,8 +122,8 @@ export class World {
 const O_NONBLOCK = 0o4000;
 const O_CLOEXEC = 0o2000000;
 
-/** A step on a slot that holds nothing. */
-class NotHeld extends Error {}
+/** What is to be answered in an errno's place. */
+export class Remark extends Error {}
 
 /** What a call gives: bytes, something to be told, or nothing. */
 export type Answer = Buffer | string | number | undefined;
@@ -129,7 +136,7 @@ export function outcomeOf(action: () => Answer): string {
     return answer === undefined ? 'ok' : `ok ${answer}`;
   } catch (error) {
     if (error instanceof Failure) return error.code;
-    if (error instanceof NotHeld) return 'not held';
+    if (error instanceof Remark) return error.message;
     throw error;
   }
 }
