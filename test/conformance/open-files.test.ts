@@ -241,6 +241,25 @@ const rows: readonly Row[] = [
     },
   },
   {
+    name: 'a change of a removed lower directory that is open leaves the one alone that has its name now',
+    differs: {
+      kernel: 'overlayfs copies it up to its former name, over the other',
+      'fuse-native': LIMITS.removedDirectories,
+    },
+    lowers: [{ d: {} }],
+    async run({ root, at }) {
+      const fd = await root.open(at('d'), O_DIRECTORY);
+      await root.rmdir(at('d'));
+      await root.mkdir(at('d'), 0o700);
+      await root.fchmod(fd, 0o777);
+      await root.close(fd);
+      expect((await root.stat(at('d'))).mode).toBe(0o040700);
+    },
+    async after({ root, at }) {
+      expect((await root.stat(at('d'))).mode).toBe(0o040700);
+    },
+  },
+  {
     name: 'many files open at once, unlinked, written and closed in another order',
     lowers: [Object.fromEntries(Array.from({ length: 40 }, (_, index) => [`f${index}`, `content ${index}`]))],
     async run({ root, at }) {

@@ -84,6 +84,20 @@ const acls: readonly Row[] = [
     },
   },
   {
+    name: 'to remove an ACL leaves setgid, of a group that the caller is not in, too',
+    differs: { kernel: 'overlayfs takes setgid away, unlike any filesystem below it', 'fuse-native': LIMITS.acl },
+    needs: ['many ids'],
+    lowers: [{ low: directory({}, { uid: 1000, gid: 0, mode: 0o2775 }) }],
+    upper: { up: directory({}, { uid: 1000, gid: 0, mode: 0o2775 }) },
+    async run({ root, at, as }) {
+      const alice = await as(ALICE);
+      for (const name of ['low', 'up']) {
+        await alice.removexattr(at(name), ACCESS);
+        expect((await root.stat(at(name))).mode).toBe(0o042775);
+      }
+    },
+  },
+  {
     name: 'an ACL that says no more than the mode is the mode alone',
     lowers: [{ a: file('x', { mode: 0o600 }) }],
     async run({ root, at }) {
