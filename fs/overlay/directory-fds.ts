@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
-import { O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH } from '../sys/constants.ts';
+import { AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH } from '../sys/constants.ts';
+import { EIO } from '../sys/errno.ts';
 import { close, openat } from '../sys/file.ts';
 import { type RealDirectory } from './real-directory.ts';
 
@@ -34,6 +35,8 @@ export class DirectoryFds {
     const parentFd = this.fd(parent);
     if (parentFd < 0) return parentFd;
     const fd = openat(parentFd, directory.name, FLAGS);
+    // A network filesystem's ENETDOWN, or whatever a FUSE server likes to answer, is the number of our own directory.
+    if (fd === AT_FDCWD) return -EIO;
     if (fd >= 0) {
       this.#cache.set(directory, fd);
       directory.fd = fd;
