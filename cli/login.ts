@@ -4,13 +4,14 @@ import { ownAuthFile } from '../runner/image/registry/credentials.ts';
 import { saveCredentials } from '../runner/image/registry/login.ts';
 import { Registry } from '../runner/image/registry/registry.ts';
 import { print } from './print.ts';
+import { tlsVerifyOption } from './tls-verify.ts';
 import { readSecret } from './secret.ts';
 
 interface Flags {
   readonly username?: string;
   readonly passwordStdin?: boolean;
   readonly authfile?: string;
-  readonly tlsVerify?: string;
+  readonly tlsVerify: string;
 }
 
 /** `lamina login`. */
@@ -21,7 +22,7 @@ export function createCommand(): Command {
     .requiredOption('-u, --username <name>', 'user name')
     .option('--password-stdin', 'read the password from standard input; else it is asked for')
     .option('--authfile <file>', 'where to keep them (default: $REGISTRY_AUTH_FILE, else the place that podman has)')
-    .option('--tls-verify <bool>', 'false: do not check certificates, and speak http where there is no TLS')
+    .addOption(tlsVerifyOption())
     .action(login);
 }
 
@@ -30,7 +31,7 @@ async function login(host: string, flags: Flags): Promise<void> {
   const username = flags.username ?? '';
   const password = await readSecret(`password of ${username} at ${domain}: `, flags.passwordStdin === true);
   if (password === '') throw new Error(`cannot log in to ${domain}: the password is empty`);
-  const tlsVerify = flags.tlsVerify === undefined || flags.tlsVerify !== 'false';
+  const tlsVerify = flags.tlsVerify === 'true';
   const registry = new Registry({ domain, path: '' }, { credentials: { username, password }, tlsVerify });
   try {
     await registry.ping();

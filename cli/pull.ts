@@ -10,13 +10,14 @@ import { Registry } from '../runner/image/registry/registry.ts';
 import { openStore, type Store } from '../runner/image/store.ts';
 import { Warnings } from '../runner/image/warnings.ts';
 import { print } from './print.ts';
+import { tlsVerifyOption } from './tls-verify.ts';
 import { barProgress, jsonProgress, lineProgress, type PullProgress, quietProgress } from './pull-progress.ts';
 
 interface Flags {
   readonly platform?: string;
   readonly quiet?: boolean;
   readonly json?: boolean;
-  readonly tlsVerify?: string;
+  readonly tlsVerify: string;
   readonly limit: readonly string[];
 }
 
@@ -26,7 +27,7 @@ export function createCommand(): Command {
     .description('Take images from a registry into the store. What the store has is not fetched again.')
     .argument('<image...>', 'names, with a tag or a digest: debian:12, ghcr.io/a/b@sha256:...')
     .option('--platform <os/arch>', "image to take of several (default: this machine's)")
-    .option('--tls-verify <bool>', 'false: do not check certificates, and speak http where there is no TLS')
+    .addOption(tlsVerifyOption())
     .option('-q, --quiet', 'print image ids alone')
     .option('--json', 'print an object a line')
     .option('--limit <name=value>', `what an image may ask for (${LIMIT_NAMES}); can be repeated`, collect, [])
@@ -52,7 +53,7 @@ async function pullOne(store: Store, name: string, reference: Reference, flags: 
   const progress = progressFor(flags);
   const registry = new Registry(reference, {
     credentials: await findCredentials(reference.domain, reference.path),
-    tlsVerify: flags.tlsVerify === undefined || flags.tlsVerify !== 'false',
+    tlsVerify: flags.tlsVerify === 'true',
   });
   try {
     return await pullImage(store, registry, reference, {

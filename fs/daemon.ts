@@ -14,7 +14,12 @@ const O_CLOEXEC = 0o2000000;
 function logTarget(): number | 'ignore' {
   const { LAMINA_LOG: path } = process.env;
   if (path === undefined || path === '') return 'ignore';
-  return openSync(path, 'a', 0o600);
+  try {
+    return openSync(path, 'a', 0o600);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Error(`cannot open the log that LAMINA_LOG names: ${why}`, { cause: error });
+  }
 }
 
 /**

@@ -37,7 +37,7 @@ function parseNumber(value: ByteString, name: ByteString, highest = 0xffffffff):
 function parseBoolean(value: ByteString, name: ByteString): boolean {
   if (value === '' || value === '1' || value === 'on') return true;
   if (value === '0' || value === 'off') return false;
-  throw new OptionError(`${name}=${toText(value)} is neither 0 nor 1`);
+  throw new OptionError(`${name}=${toText(value)} is neither on (or 1) nor off (or 0)`);
 }
 
 /** Triples host:to:length joined by colons; podman puts one in front. */

@@ -158,7 +158,7 @@ describe('parseOptions', () => {
     ['gidmapping=', 'gidmapping= is not made of triples host:to:length'],
     ['gidmapping=a:b:c', 'gidmapping=a is not a number from 0 to 4294967295'],
     ['backend=x', 'backend=x is not one of device, fuse-native'],
-    ['noacl=maybe', 'noacl=maybe is neither 0 nor 1'],
+    ['noacl=maybe', 'noacl=maybe is neither on (or 1) nor off (or 0)'],
     [
       'xattr_permissions=3',
       'xattr_permissions=3 is none of 0, 1 (security.fuseoverlayfs.override_stat) and 2 (user.containers.override_stat)',

@@ -86,6 +86,7 @@ export class Registry {
   /** Makes sure that the registry is there, and that it takes the credentials. */
   async ping(): Promise<void> {
     const response = await this.#authorized({ method: 'GET', url: new URL('v2/', this.#base) }, '');
+    if (response.status === 401) throw new Error(`${this.host} refuses the user name or the password`);
     if (response.status !== 200) throw await this.failure(response, 'its API');
     await response.body.dump();
   }

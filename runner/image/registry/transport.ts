@@ -160,7 +160,19 @@ export function codeOf(error: unknown): string {
   return codeOf(error.cause);
 }
 
+/** What is to be looked at after a failure of the network. */
+const HINTS: Readonly<Record<string, string>> = {
+  ENOTFOUND: 'there is no such host; is the name right, and the network there?',
+  EAI_AGAIN: 'names cannot be looked up; is the network there?',
+  ECONNREFUSED: 'nothing listens there; are the host and the port right?',
+  ENETUNREACH: 'there is no way to that network',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'nobody vouches for its certificate; --tls-verify=false takes it all the same',
+  SELF_SIGNED_CERT_IN_CHAIN: 'nobody vouches for its certificate; --tls-verify=false takes it all the same',
+};
+
 function describe({ method, url }: HttpRequest, error: unknown): Error {
-  const why = error instanceof Error ? error.message || codeOf(error) : String(error);
+  const said = error instanceof Error ? error.message || codeOf(error) : String(error);
+  const hint = HINTS[codeOf(error)];
+  const why = hint === undefined ? said : `${said}: ${hint}`;
   return new Error(`${method} ${url.origin}${url.pathname}: ${why}`, { cause: error });
 }
