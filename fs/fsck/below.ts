@@ -4,8 +4,9 @@ import { findEntry } from '../overlay/merge.ts';
 import { type RealDirectory } from '../overlay/real-directory.ts';
 import { stackLowers } from '../overlay/stack.ts';
 import { type Union } from '../overlay/union.ts';
-import { type ByteString } from '../sys/bytes.ts';
+import { type ByteString, toText } from '../sys/bytes.ts';
 import { DT_DIR, S_IFDIR } from '../sys/constants.ts';
+import { SystemError } from '../sys/errno.ts';
 import { type CheckedLayer } from './checked-layer.ts';
 
 /** A directory as the layers below have it, without the checked layer's part. */
@@ -15,11 +16,18 @@ export function directoryBelow(lowers: readonly RealDirectory[]): Inode {
   return inode;
 }
 
-/** What the layers below have in a directory as another directory. */
+/**
+ * What the layers below have in a directory as another directory.
+ *
+ * @throws SystemError where a layer cannot be read.
+ */
 export function childBelow(union: Union, parent: Inode, name: ByteString): Inode | undefined {
   const entry = entryBelow(union, parent, name);
   if (entry?.lowerType !== DT_DIR) return undefined;
-  return directoryBelow(stackLowers(union, parent, name, entry, undefined));
+  const lowers = stackLowers(union, parent, name, entry, undefined);
+  // Nothing may be mended by half of what the layers have.
+  if (typeof lowers === 'number') throw new SystemError(`read the lower layers' ${toText(name)}`, lowers);
+  return directoryBelow(lowers);
 }
 
 function entryBelow(union: Union, parent: Inode, name: ByteString): IndexEntry | undefined {

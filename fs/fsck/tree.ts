@@ -113,7 +113,12 @@ export class TreeCheck {
       this.#fail(upper, '', marked);
       return false;
     }
-    inode.lowers = stackLowers(union, parent, name, lower, upper);
+    const lowers = stackLowers(union, parent, name, lower, upper);
+    if (typeof lowers === 'number') {
+      this.#fail(upper, '', lowers);
+      return false;
+    }
+    inode.lowers = lowers;
     this.#add(inode, upper, depth + 1);
     return checkDirectory(this.#layer, inode, upper, entry);
   }

@@ -102,6 +102,7 @@ function instantiate(union: Union, parent: Inode, name: ByteString, entry: Index
     type === S_IFDIR
       ? createDirectory(union, parent, name, entry, top.layer.uniqueIno(attr.ino, attr.dev))
       : createFile(union, parent, name, top, attr, type);
+  if (typeof inode === 'number') return inode;
   if (!entry.inUpper) inode.isProtected = isProtected(attr);
   if (inode.real !== undefined && inode.real !== top) return refill(union, inode, attr);
   present(union, inode, attr);
@@ -232,12 +233,20 @@ export function nameAgain(inode: Inode, real: RealDirectory, name: ByteString): 
  * Makes the inode of a directory with its stack: the layers in which the name is a directory, from the top to the
  * first that is opaque.
  */
-function createDirectory(union: Union, parent: Inode, name: ByteString, entry: IndexEntry, topIno: number): Inode {
+function createDirectory(
+  union: Union,
+  parent: Inode,
+  name: ByteString,
+  entry: IndexEntry,
+  topIno: number,
+): Inode | number {
+  const { upper } = parent;
+  const own = entry.inUpper && upper !== undefined ? new RealDirectory(upper.layer, upper, name) : undefined;
+  const lowers = stackLowers(union, parent, name, entry, own);
+  if (typeof lowers === 'number') return lowers;
   const inode = union.inodes.create(S_IFDIR, topIno, parent, name);
-  if (entry.inUpper && parent.upper !== undefined) {
-    inode.upper = new RealDirectory(parent.upper.layer, parent.upper, name);
-  }
-  inode.lowers = stackLowers(union, parent, name, entry, inode.upper);
+  inode.upper = own;
+  inode.lowers = lowers;
   // The number of the topmost lower directory: it stays the same when the upper one comes into being.
   const lower = inode.lowers[0];
   if (lower !== undefined) inode.ino = isInPlace(lower, parent, name) ? entry.lowerIno : inoOf(union, lower);

@@ -1,6 +1,7 @@
 import { type ByteString } from '../sys/bytes.ts';
 import { DT_DIR, S_IFDIR, S_IFMT, S_IFREG } from '../sys/constants.ts';
 import { Attr } from '../sys/attr.ts';
+import { ELOOP, ENOENT, ENOTDIR } from '../sys/errno.ts';
 import { statat } from '../sys/file.ts';
 import { getxattrText } from '../sys/xattr.ts';
 import { type IndexEntry } from './directory-index.ts';
@@ -17,7 +18,7 @@ const attr = new Attr();
 /**
  * The lower directories that a directory of the union is made of, top first: those of its name, down to the first that
  * is opaque; where one has a redirect, the search goes on there in the layers below it (fs/overlayfs/namei.c,
- * ovl_lookup).
+ * ovl_lookup). A negative errno where a layer cannot be read: what is in it must not be hidden, or removed, for that.
  */
 export function stackLowers(
   union: Union,
@@ -25,30 +26,44 @@ export function stackLowers(
   name: ByteString,
   entry: IndexEntry,
   upper: RealDirectory | undefined,
-): readonly RealDirectory[] {
+): readonly RealDirectory[] | number {
   const stack: RealDirectory[] = [];
-  if (upper !== undefined && !goesOn(union, parent, upper, stack)) return stack;
+  if (upper !== undefined) {
+    const below = goesOn(union, parent, upper, stack);
+    if (below !== BELOW) return below < 0 ? below : stack;
+  }
   if (entry.lowerType !== DT_DIR) return stack.length === 0 ? NO_LOWERS : stack;
   for (const position of [entry.lower, ...(entry.more ?? [])]) {
     const base = parent.lowers[position - 1];
     if (base === undefined) break;
     const directory = new RealDirectory(base.layer, base, name);
     stack.push(directory);
-    if (!goesOn(union, parent, directory, stack)) break;
+    const below = goesOn(union, parent, directory, stack);
+    if (below < 0) return below;
+    if (below !== BELOW) break;
   }
   return stack;
 }
 
+/** The layers below take part. */
+const BELOW = 1;
+
+/** Layers were changed underneath: what is not there, or no directory, takes no part. All else is no reason to hide it. */
+function hides(errno: number): boolean {
+  return errno !== -ENOENT && errno !== -ENOTDIR && errno !== -ELOOP;
+}
+
 /**
- * Whether the layers below `directory` take part under the same name. Where it redirects, those that take part are
- * added to the stack here.
+ * Whether the layers below `directory` take part under the same name: BELOW or 0, or a negative errno. Where it redirects,
+ * those that take part are added to the stack here.
  */
-function goesOn(union: Union, parent: Inode, directory: RealDirectory, stack: RealDirectory[]): boolean {
-  if (isBottom(union, directory)) return false;
-  if (readMarks(union, directory) < 0 || directory.opaque) return false;
-  if (directory.redirect === undefined) return true;
-  new Search(union, parent, directory.layer.index, directory.redirect).run(stack);
-  return false;
+function goesOn(union: Union, parent: Inode, directory: RealDirectory, stack: RealDirectory[]): number {
+  if (isBottom(union, directory)) return 0;
+  const marked = readMarks(union, directory);
+  if (marked < 0) return hides(marked) ? marked : 0;
+  if (directory.opaque) return 0;
+  if (directory.redirect === undefined) return BELOW;
+  return new Search(union, parent, directory.layer.index, directory.redirect).run(stack);
 }
 
 function isBottom(union: Union, directory: RealDirectory): boolean {
@@ -99,6 +114,8 @@ class Search {
   /** The absolute redirect of the metacopy met last. */
   dataPath: ByteString | undefined = undefined;
   #ended = false;
+  /** What kept it from looking further, or 0. */
+  #failure = 0;
 
   constructor(union: Union, parent: Inode, below: number, redirect: ByteString) {
     this.#union = union;
@@ -107,13 +124,15 @@ class Search {
     this.#take(redirect, []);
   }
 
-  run(stack: RealDirectory[]): void {
+  /** Answers 0 or a negative errno. */
+  run(stack: RealDirectory[]): number {
     while (!this.#ended && this.#below < this.#union.lowers.length - 1) {
       this.#below++;
       const base = this.#base();
       const found = base === undefined ? undefined : this.#walk(base, this.#path.length);
       if (found !== undefined) stack.push(found);
     }
+    return this.#failure;
   }
 
   /** The first layer below that has a regular file with its data there. */
@@ -182,11 +201,18 @@ class Search {
       if (step !== STEP.found) return undefined;
       directory = new RealDirectory(base.layer, directory, name);
       if (isBottom(this.#union, directory)) continue;
-      if (readMarks(this.#union, directory) < 0 || directory.opaque) this.#ended = true;
+      const marked = readMarks(this.#union, directory);
+      if (marked < 0) this.#fail(marked);
+      else if (directory.opaque) this.#ended = true;
       // For the layers further down; the walk in this one goes on by the path that led here.
       else if (directory.redirect !== undefined) this.#redirectFrom(directory.redirect, path, at);
     }
     return directory;
+  }
+
+  #fail(errno: number): void {
+    this.#ended = true;
+    if (hides(errno)) this.#failure = errno;
   }
 
   #redirectFrom(redirect: ByteString, path: readonly ByteString[], at: number): void {
@@ -198,6 +224,7 @@ class Search {
   #step(directory: RealDirectory, name: ByteString): number {
     const union = this.#union;
     const dirfd = union.fds.fd(directory);
+    if (dirfd < 0) this.#fail(dirfd);
     if (dirfd < 0) return STEP.stop;
     if (statat(dirfd, name, attr) === 0) {
       return (attr.mode & S_IFMT) === S_IFDIR ? STEP.found : STEP.stop;
