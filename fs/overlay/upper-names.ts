@@ -28,6 +28,7 @@ export function linkLowerName(union: Union, inode: Inode, parent: Inode, name: B
   if (marked < 0) return marked;
   const linked = linkReal(union.dirfdOf(inode), union.nameOf(inode), union.fds.fd(parent.upper), name);
   if (linked < 0) return linked === -EEXIST ? 0 : linked;
+  if (inode.hasOrigin) markImpure(union, parent.upper);
   inode.lowerLinks--;
   noteLowerLinks(union, inode);
   noteUpper(union, parent, name, inode.type, inode.ino);

@@ -76,4 +76,14 @@ export const FOUND: readonly Found[] = [
       segments: [[root('utimens', 'd', '1000000000.123456789', 'now')]],
     },
   },
+  {
+    what: 'a directory in which a lower hard link got its upper name shows the inode numbers of origins',
+    plan: { variant: 'follow-redirects', layers: 1, breaks: ['swap', 'swap'] },
+    one: {
+      layers: [
+        layer(root('mkdir', 'a', 0o777), root('mkdir', 'c', 0o777), file('a/f', 12), root('link', 'a/f', 'c/g', 0)),
+      ],
+      segments: [[], [root('write', 'c/g', 'w', 12, 8192), root('rename', 'a/f', 'c', 2)], []],
+    },
+  },
 ];
