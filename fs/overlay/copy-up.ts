@@ -335,6 +335,7 @@ function copyUpNameless(union: Union, workdir: Workdir, inode: Inode, limit: Fil
   if (copied === DEFERRED) return DEFERRED;
   if (copied === 0 && hasLinks(inode) && !inode.unlinked) {
     const indexed = putInIndex(union, workdir, inode, temporary);
+    if (indexed < 0) unlinkat(workdir.fd, temporary);
     if (indexed !== NOT_INDEXED) return indexed;
   }
   const fd = copied < 0 ? copied : openat(workdir.fd, temporary, O_PATH | O_NOFOLLOW | O_CLOEXEC);

@@ -14,13 +14,10 @@ export function discard(dirfd: number, name: ByteString): void {
   }
 }
 
-/**
- * Removes everything in the directory `name`, which stays, but for the entry `kept`.
- *
- * @throws SystemError
- */
-export function clear(dirfd: number, name: ByteString, kept?: ByteString): void {
-  const fd = check(openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), `open ${name}`);
+/** Removes everything in the directory `name`, which stays, but for the entry `kept`; answers 0 or a negative errno. */
+export function clear(dirfd: number, name: ByteString, kept?: ByteString): number {
+  const fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) return fd;
   try {
     const names: ByteString[] = [];
     check(
@@ -28,6 +25,10 @@ export function clear(dirfd: number, name: ByteString, kept?: ByteString): void 
       `read ${name}`,
     );
     for (const entry of names) if (entry !== kept) removeTree(fd, entry);
+    return 0;
+  } catch (error) {
+    if (error instanceof SystemError) return -error.errno;
+    throw error;
   } finally {
     close(fd);
   }

@@ -178,8 +178,7 @@ function clearTarget(union: Union, target: Inode): number {
   if (marked < 0) return marked;
   target.lowers = NO_LOWERS;
   union.indexes.drop(target);
-  clear(fd, '.', DOT_OPAQUE);
-  return 0;
+  return clear(fd, '.', DOT_OPAQUE);
 }
 
 /**
