@@ -48,7 +48,7 @@ export class Workdir {
       refuseIncompatible(root, text);
       const made = mkdirat(root, 'work', 0o700);
       if (made !== -EEXIST) check(made, `create ${text}/work`);
-      check(clear(root, 'work'), `clear ${path}/work`);
+      check(clear(root, 'work'), `clear ${text}/work`);
       this.fd = check(openat(root, 'work', OPEN_DIRECTORY), `open ${text}/work`);
       removeAcls(this.fd);
       this.makesDevices = this.#tryDevice();
