@@ -60,20 +60,16 @@ export class ImageLayout {
 
   /** Where the blob is, or would be. */
   path(digest: Digest): string {
-    return this.#blob(digest);
-  }
-
-  #blob(digest: Digest): string {
     return join(this.#blobs, hexOf(digest));
   }
 
   has(digest: Digest): boolean {
-    return existsSync(this.#blob(digest));
+    return existsSync(this.path(digest));
   }
 
   /** A manifest or configuration, checked against its digest: the store's files are no better than their disk. */
   readDocument(digest: Digest): Buffer {
-    const bytes = readWithin(this.#blob(digest), DOCUMENT_BYTES);
+    const bytes = readWithin(this.path(digest), DOCUMENT_BYTES);
     if (digestOf(bytes) !== digest) throw new Error(`blob ${digest} of the store is damaged`);
     return bytes;
   }
@@ -83,12 +79,12 @@ export class ImageLayout {
    * replaced: the same content, or a damaged one.
    */
   adopt(path: string, digest: Digest): void {
-    if (existsSync(path)) renameSync(path, this.#blob(digest));
+    if (existsSync(path)) renameSync(path, this.path(digest));
   }
 
   put(bytes: Uint8Array, scratch: Scratch): Digest {
     const digest = finishDigest(createHash('sha256').update(bytes));
-    writeDurably(this.#blob(digest), bytes, scratch.next());
+    writeDurably(this.path(digest), bytes, scratch.next());
     return digest;
   }
 
