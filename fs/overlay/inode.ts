@@ -85,6 +85,8 @@ export class Inode {
   indexName: ByteString = '';
   /** Its lower file is immutable or append-only: no name of it goes. */
   isProtected = false;
+  /** It was asked for file capabilities and has none; nothing but setxattr(2) gives a file some. */
+  lacksCapability = false;
   /** It was copied up, and shows its origin's inode number. */
   hasOrigin = false;
   /** Links that users see beyond those that the upper's file has: names still in the lower layers. */

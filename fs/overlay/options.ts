@@ -1,5 +1,8 @@
 import { type ByteString } from '../sys/bytes.ts';
 
+/** Seconds for which the kernel keeps what it was told, "for ever": what fuse-overlayfs has as its default, too. */
+export const DEFAULT_TIMEOUT = 1e9;
+
 /** What a union is made of. Paths are absolute or relative to the working directory at the time of `createOverlay`. */
 export interface OverlayOptions {
   /** Read-only layers, the topmost first; at least one. */

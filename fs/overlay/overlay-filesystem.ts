@@ -35,7 +35,7 @@ import { type Inode } from './inode.ts';
 import { resolve, statInode, statOpen } from './lookup.ts';
 import { openInode } from './open.ts';
 import { writeData } from './write.ts';
-import { COUNTER, type OverlayOptions } from './options.ts';
+import { COUNTER, DEFAULT_TIMEOUT, type OverlayOptions } from './options.ts';
 import { readEntries } from './read-directory.ts';
 import { readTarget } from './read-target.ts';
 import { rmdirName, unlinkName } from './remove.ts';
@@ -45,9 +45,6 @@ import { SlowLane } from './slow-lane.ts';
 import { syncFile } from './sync.ts';
 import { Union } from './union.ts';
 import { getInodeXattr, listInodeXattrs, removeInodeXattr, setInodeXattr } from './xattrs.ts';
-
-/** "For ever": what fuse-overlayfs has as its default, too. */
-const DEFAULT_TIMEOUT = 1e9;
 
 function parentOf(inode: Inode): Inode | undefined {
   return inode.id === ROOT_NODE ? inode : inode.parent;
@@ -59,13 +56,10 @@ export class OverlayFileSystem implements FileSystem {
   readonly acl: boolean;
   readonly exportable: boolean;
   readonly #union: Union;
-  /** Nobody changes the layers underneath; those who do set a timeout. */
-  readonly #isSoleWriter: boolean;
 
   constructor(options: OverlayOptions) {
     this.#union = new Union(options);
     this.timeout = options.timeout ?? DEFAULT_TIMEOUT;
-    this.#isSoleWriter = this.timeout >= DEFAULT_TIMEOUT;
     this.exportable = options.nfsExport === true;
     this.acl = options.noAcl !== true && options.noXattrs !== true;
   }
@@ -171,7 +165,7 @@ export class OverlayFileSystem implements FileSystem {
   open(node: number, flags: number, opened: Opened): number {
     const inode = this.#inode(node);
     if (inode === undefined) return -ESTALE;
-    opened.keepCache = this.#isSoleWriter;
+    opened.keepCache = this.#union.isSoleWriter;
     opened.directIo = false;
     return openInode(this.#union, inode, flags, opened);
   }
@@ -187,7 +181,7 @@ export class OverlayFileSystem implements FileSystem {
   ): number {
     const directory = this.#inode(parent);
     if (directory === undefined) return -ESTALE;
-    opened.keepCache = this.#isSoleWriter;
+    opened.keepCache = this.#union.isSoleWriter;
     opened.directIo = false;
     return createFile(this.#union, caller, directory, name, mode, flags, entry, opened);
   }
@@ -195,7 +189,7 @@ export class OverlayFileSystem implements FileSystem {
   tmpfile(caller: Caller, parent: number, mode: number, flags: number, entry: Entry, opened: Opened): number {
     const directory = this.#inode(parent);
     if (directory === undefined) return -ESTALE;
-    opened.keepCache = this.#isSoleWriter;
+    opened.keepCache = this.#union.isSoleWriter;
     opened.directIo = false;
     return createTemporary(this.#union, caller, directory, mode, flags, entry, opened);
   }
@@ -260,7 +254,7 @@ export class OverlayFileSystem implements FileSystem {
     if (!inode.isDirectory) return -ENOTDIR;
     noteDirectoryAccess(this.#union, inode);
     opened.handle = this.#union.handles.open(inode, -1, O_RDONLY);
-    opened.keepCache = this.#isSoleWriter;
+    opened.keepCache = this.#union.isSoleWriter;
     opened.directIo = false;
     return 0;
   }

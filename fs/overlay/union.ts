@@ -13,7 +13,7 @@ import { IndexCache } from './index-cache.ts';
 import { type Inode } from './inode.ts';
 import { InodeTable } from './inode-table.ts';
 import { Layer, assignFilesystemIds } from './layer.ts';
-import { COUNTERS, type OverlayOptions } from './options.ts';
+import { COUNTERS, DEFAULT_TIMEOUT, type OverlayOptions } from './options.ts';
 import { RealDirectory } from './real-directory.ts';
 import { type SlowLane } from './slow-lane.ts';
 import { giveUuid } from './upper-uuid.ts';
@@ -68,6 +68,8 @@ export class Union {
   /** Whom files belong to that this process makes. */
   readonly ownUid = process.geteuid?.() ?? 0;
   readonly ownGid = process.getegid?.() ?? 0;
+  /** Nobody changes the layers underneath; those who do set a timeout. */
+  readonly isSoleWriter: boolean;
   /** Whether changes are to survive a power cut. */
   readonly sync: boolean;
   /** Whether directories are renamed by redirects, and redirects that are found are followed (`redirect_dir`). */
@@ -98,6 +100,7 @@ export class Union {
     this.inodes = new InodeTable(this.fds, options.nfsExport === true);
     this.counters = options.counters ?? new Float64Array(COUNTERS);
     this.owners = new Owners(options);
+    this.isSoleWriter = (options.timeout ?? DEFAULT_TIMEOUT) >= DEFAULT_TIMEOUT;
     this.sync = options.volatile !== true && options.noSync !== true;
     const redirectDir = options.redirectDir ?? 'on';
     this.makesRedirects = redirectDir === 'on';

@@ -11,6 +11,8 @@ import { isAcl, setAcl } from './recorded-acl.ts';
 import { type Union } from './union.ts';
 import { isOwnXattr } from '../layer-format.ts';
 
+const CAPABILITY = 'security.capability';
+
 // XATTR_LIST_MAX of linux/limits.h.
 const list = new Memory(65536);
 
@@ -25,7 +27,12 @@ export function getInodeXattr(union: Union, inode: Inode, name: ByteString, addr
   const layer = union.layerOf(inode);
   const refused = refusal(union, layer, name, -ENODATA);
   if (refused < 0) return refused;
-  return getLayerXattr(layer, union.dirfdOf(inode), union.nameOf(inode), name, address, size);
+  // The kernel asks before each write(2), and keeps no answer: FUSE is mounted without SB_NOSEC.
+  const isCapability = name === CAPABILITY;
+  if (isCapability && inode.lacksCapability) return -ENODATA;
+  const length = getLayerXattr(layer, union.dirfdOf(inode), union.nameOf(inode), name, address, size);
+  if (isCapability && length === -ENODATA) inode.lacksCapability = union.isSoleWriter;
+  return length;
 }
 
 /**
@@ -62,6 +69,8 @@ export function setInodeXattr(
   if (refused < 0) return refused;
   const raised = ensureUpper(union, inode, METADATA);
   if (raised < 0) return raised;
+  // Under whichever name: records keep users' xattrs under further ones.
+  inode.lacksCapability = false;
   if (union.upper !== undefined && isAcl(union.upper, name)) {
     return setAcl(union.upper, union.dirfdOf(inode), union.nameOf(inode), name, address, size, union.scratch);
   }

@@ -172,6 +172,12 @@ const rows: readonly Row[] = [
     async run({ root, at, remount }) {
       // cap_net_raw+ep, VFS_CAP_REVISION_2.
       const value = Buffer.from('0100000200200000000000000000000000000000', 'hex');
+      // Each change shows, whatever was answered before.
+      expect(await errnoOf(root.getxattr(at('a'), 'security.capability'))).toBe('ENODATA');
+      await root.setxattr(at('a'), 'security.capability', value);
+      expect(Buffer.from(await root.getxattr(at('a'), 'security.capability'), 'latin1').equals(value)).toBe(true);
+      await root.removexattr(at('a'), 'security.capability');
+      expect(await errnoOf(root.getxattr(at('a'), 'security.capability'))).toBe('ENODATA');
       await root.setxattr(at('a'), 'security.capability', value);
       await root.chmod(at('a'), 0o755);
       await remount();
