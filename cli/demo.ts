@@ -1,8 +1,8 @@
-import { writeSync } from 'node:fs';
 import { Command } from 'commander';
 import { exitNow } from '../fs/index.ts';
 import { enterUserNamespace } from '../runner/container/userns.ts';
 import { runDemo } from '../runner/demo/demo.ts';
+import { complain, messageOf } from './complain.ts';
 
 async function act(): Promise<void> {
   let exitCode = 1;
@@ -10,7 +10,7 @@ async function act(): Promise<void> {
     await enterUserNamespace();
     exitCode = await runDemo();
   } catch (error) {
-    writeSync(2, `lamina: ${error instanceof Error ? error.message : String(error)}\n`);
+    complain(messageOf(error));
   }
   // A worker that serves a mount which others still hold would keep Node's own exit waiting.
   exitNow(exitCode);

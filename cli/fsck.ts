@@ -15,6 +15,8 @@ import { layersOf } from '../runner/container/known-uppers.ts';
 import { ContainerStore } from '../runner/container/container-store.ts';
 import { enterUserNamespace } from '../runner/container/userns.ts';
 import { storeRoot } from '../runner/image/store-root.ts';
+import { complain, messageOf } from './complain.ts';
+import { printableJson } from './printable.ts';
 import { print } from './print.ts';
 
 /** fsck(8). */
@@ -101,7 +103,7 @@ function summary(report: FsckReport, name: ByteString, wanted: boolean): ByteStr
 function toJson(report: FsckReport): string {
   const plain = (finding: Finding): object => ({ ...finding, path: toText(finding.path) });
   const findings = { mended: report.mended.map(plain), left: report.left.map(plain) };
-  return `${JSON.stringify({ ...report, ...findings }, null, 2)}\n`;
+  return `${printableJson({ ...report, ...findings }, 2)}\n`;
 }
 
 function show(report: FsckReport, overlay: OverlayOptions, flags: Flags, repair: boolean): void {
@@ -115,10 +117,6 @@ function show(report: FsckReport, overlay: OverlayOptions, flags: Flags, repair:
   print(Buffer.from([...mended, ...left, summary(report, name, repair)].join(''), 'latin1'));
 }
 
-function warn(line: string): void {
-  process.stderr.write(`lamina: ${line}\n`);
-}
-
 async function check(upper: string | undefined, flags: Flags): Promise<number> {
   // Layers of an ordinary user's store belong to the subordinate ids.
   if (flags.container !== undefined || isInStore(upper, flags)) await enterUserNamespace(true);
@@ -127,16 +125,16 @@ async function check(upper: string | undefined, flags: Flags): Promise<number> {
   const repair = asked && flags.dryRun !== true;
   const { clearVolatile = false, allLayers = false } = flags;
   const report = await fsck({ overlay, repair, clearVolatile, allLayers });
-  if (report.usedBy !== undefined) warn(`the upper is in use, and may change while it is read: ${report.usedBy}`);
+  if (report.usedBy !== undefined) complain(`the upper is in use, and may change while it is read: ${report.usedBy}`);
   if (overlay.upper !== undefined && overlay.lowers.length === 0) {
-    warn(
+    complain(
       'no lower layers are given (--lower, -o lowerdir=): whiteouts, redirects and metacopies are not held against them',
     );
   }
   if (overlay.upper !== undefined && overlay.work === undefined) {
-    warn('no workdir is given (--workdir, -o workdir=): it is not checked');
+    complain('no workdir is given (--workdir, -o workdir=): it is not checked');
   }
-  report.failures.forEach(warn);
+  report.failures.forEach(complain);
   show(report, overlay, flags, repair);
   if (report.failures.length > 0) return EXIT.failed | (report.left.length > 0 ? EXIT.left : 0);
   if (report.left.length > 0) return EXIT.left;
@@ -147,7 +145,7 @@ async function run(upper: string | undefined, flags: Flags): Promise<void> {
   try {
     process.exitCode = await check(upper, flags);
   } catch (error) {
-    warn(error instanceof Error ? error.message : String(error));
+    complain(messageOf(error));
     process.exitCode = error instanceof OptionError ? EXIT.usage : EXIT.failed;
   }
 }

@@ -5,6 +5,7 @@ import { inspectImage } from '../runner/image/inspect.ts';
 import { openStore } from '../runner/image/store.ts';
 import { createCommand as createListCommand } from './images.ts';
 import { print } from './print.ts';
+import { printableJson } from './printable.ts';
 
 export function createCommand(): Command {
   const command = new Command('image').description('Work with the images of the store.');
@@ -29,7 +30,7 @@ async function inspect(references: readonly string[]): Promise<void> {
     const image = store.describe(reference);
     return inspectImage(image, store.sizeOf(image));
   });
-  print(`${JSON.stringify(described, null, 4)}\n`);
+  print(`${printableJson(described, 4)}\n`);
 }
 
 async function remove(references: readonly string[]): Promise<void> {

@@ -7,6 +7,7 @@ import { familiarParts } from '../runner/image/reference.ts';
 import { openStore, type Store } from '../runner/image/store.ts';
 import { humanSize } from './human-size.ts';
 import { print } from './print.ts';
+import { printable, printableJson } from './printable.ts';
 
 interface Options {
   readonly quiet?: boolean;
@@ -30,9 +31,8 @@ async function listImages({ quiet, json, trunc }: Options): Promise<void> {
   const images = store.list().sort((one, other) => (other.created ?? '').localeCompare(one.created ?? ''));
   if (json === true)
     printLine(
-      JSON.stringify(
+      printableJson(
         images.map((image) => toJson(store, image)),
-        null,
         2,
       ),
     );
@@ -58,8 +58,8 @@ function table(store: Store, images: readonly Image[], trunc: boolean): string[]
     const rest = [shownId(image, trunc), age(image.created), humanSize(store.sizeOf(image))];
     const names = image.names.map(familiarParts);
     return (names.length > 0 ? names : [{ repository: '<none>', tag: '<none>' }]).map(({ repository, tag }) => [
-      repository,
-      tag,
+      printable(repository),
+      printable(tag),
       ...rest,
     ]);
   });

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
+import { complain, messageOf } from './complain.ts';
 import { version } from './version.ts';
 
 /** A command's own file, loaded only when it is asked for: a start of the program loads nothing that it does not use. */
@@ -32,7 +33,7 @@ async function createProgram(name: string | undefined): Promise<Command> {
     .showHelpAfterError('(lamina --help lists the commands)')
     .version(version(), '-V, --version')
     .enablePositionalOptions();
-  const named = name === undefined ? undefined : COMMANDS[name];
+  const named = name === undefined || !Object.hasOwn(COMMANDS, name) ? undefined : COMMANDS[name];
   const loaders = named === undefined ? Object.values(COMMANDS) : [named];
   for (const load of loaders) program.addCommand((await load()).createCommand());
   return program;
@@ -44,7 +45,7 @@ async function main(): Promise<void> {
     await program.parseAsync();
   } catch (error) {
     if (error instanceof CommanderError) throw error;
-    process.stderr.write(`lamina: ${error instanceof Error ? error.message : String(error)}\n`);
+    complain(messageOf(error));
     process.exitCode = 1;
   }
 }

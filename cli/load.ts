@@ -10,6 +10,7 @@ import { hostPlatform, parsePlatform } from '../runner/image/platform.ts';
 import { familiarName, fullName, parseReference } from '../runner/image/reference.ts';
 import { openStore } from '../runner/image/store.ts';
 import { Warnings } from '../runner/image/warnings.ts';
+import { complain, messageOf } from './complain.ts';
 import { print } from './print.ts';
 
 interface Options {
@@ -44,11 +45,9 @@ async function load(options: Options): Promise<void> {
     });
     report(loaded, options.quiet === true);
   } catch (error) {
-    throw new Error(`cannot load ${source}: ${error instanceof Error ? error.message : String(error)}`, {
-      cause: error,
-    });
+    throw new Error(`cannot load ${source}: ${messageOf(error)}`, { cause: error });
   }
-  for (const line of warnings.lines()) process.stderr.write(`lamina: ${line}\n`);
+  warnings.lines().forEach(complain);
 }
 
 function openArchive(path: string | undefined): ByteSource {

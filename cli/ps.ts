@@ -4,6 +4,7 @@ import { ContainerStore } from '../runner/container/container-store.ts';
 import { type ListedContainer, describeContainer } from '../runner/container/listing.ts';
 import { storeRoot } from '../runner/image/store-root.ts';
 import { print } from './print.ts';
+import { printable } from './printable.ts';
 
 interface Flags {
   readonly all?: true;
@@ -19,7 +20,7 @@ const GAP = '   ';
 function rowOf(container: ListedContainer, trunc: boolean): string[] {
   const { id, image, command, created, status, name } = container;
   const shown = trunc && command.length > SHORT_COMMAND ? `${command.slice(0, SHORT_COMMAND - 2)}…"` : command;
-  return [trunc ? id.slice(0, SHORT_ID) : id, image, shown, created, status, name];
+  return [trunc ? id.slice(0, SHORT_ID) : id, printable(image), printable(shown), created, status, name];
 }
 
 function printTable(rows: readonly (readonly string[])[]): void {

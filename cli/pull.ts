@@ -9,6 +9,7 @@ import { findCredentials } from '../runner/image/registry/credentials.ts';
 import { Registry } from '../runner/image/registry/registry.ts';
 import { openStore, type Store } from '../runner/image/store.ts';
 import { Warnings } from '../runner/image/warnings.ts';
+import { complain, messageOf } from './complain.ts';
 import { print } from './print.ts';
 import { tlsVerifyOption } from './tls-verify.ts';
 import { barProgress, jsonProgress, lineProgress, type PullProgress, quietProgress } from './pull-progress.ts';
@@ -63,11 +64,11 @@ async function pullOne(store: Store, name: string, reference: Reference, flags: 
       progress: (digest, size) => progress.layer(digest, size),
     });
   } catch (error) {
-    throw new Error(`cannot pull ${name}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new Error(`cannot pull ${name}: ${messageOf(error)}`, { cause: error });
   } finally {
     progress.end();
     await registry.close();
-    for (const line of warnings.lines()) process.stderr.write(`lamina: ${line}\n`);
+    warnings.lines().forEach(complain);
   }
 }
 

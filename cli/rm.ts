@@ -3,6 +3,7 @@ import { ContainerStore } from '../runner/container/container-store.ts';
 import { removeContainer } from '../runner/container/remove.ts';
 import { enterUserNamespace } from '../runner/container/userns.ts';
 import { openStore } from '../runner/image/store.ts';
+import { complain, messageOf } from './complain.ts';
 import { print } from './print.ts';
 
 async function act(references: readonly string[], { force }: { readonly force?: true }): Promise<void> {
@@ -14,7 +15,7 @@ async function act(references: readonly string[], { force }: { readonly force?: 
       await removeContainer(containers, containers.find(reference), force === true);
       print(`${reference}\n`);
     } catch (error) {
-      process.stderr.write(`lamina: ${error instanceof Error ? error.message : String(error)}\n`);
+      complain(messageOf(error));
       process.exitCode = 1;
     }
   }

@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander';
-import { writeSync } from 'node:fs';
 import { type Backend, BACKENDS, exitNow } from '../fs/index.ts';
+import { complain, messageOf } from './complain.ts';
 import { type RunOptions, checkHostname, parseVolume } from '../runner/container/options.ts';
 import { run } from '../runner/container/run.ts';
 import { EXIT, RunError } from '../runner/container/spec.ts';
@@ -32,11 +32,6 @@ function collect(value: string, before: readonly string[] = []): readonly string
   return [...before, value];
 }
 
-// Standard error is the container's too: written to by system calls, it stays as it was handed to us.
-function say(message: string): void {
-  writeSync(2, `lamina: ${message}\n`);
-}
-
 function optionsOf(image: string, command: readonly string[], flags: Flags): RunOptions {
   const { workdir, user, name, hostname, entrypoint, backend } = flags;
   if (workdir !== undefined && !workdir.startsWith('/')) {
@@ -61,9 +56,9 @@ async function act(image: string, command: readonly string[], flags: Flags): Pro
   let exitCode: number;
   try {
     await enterUserNamespace();
-    exitCode = await run(optionsOf(image, command, flags), say);
+    exitCode = await run(optionsOf(image, command, flags), complain);
   } catch (error) {
-    say(error instanceof Error ? error.message : String(error));
+    complain(messageOf(error));
     exitCode = error instanceof RunError ? error.exitCode : EXIT.ownError;
   }
   // A worker that serves a mount which others still hold would keep Node's own exit waiting.

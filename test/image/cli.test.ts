@@ -1,16 +1,14 @@
-import { type ChildProcess, type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 
-import { DIST } from '../support/paths.ts';
 import { firstMissing, hasUserNamespaces, isRoot, titled } from '../support/requirements.ts';
 import { type ArchiveEntry, dockerArchive, ociArchive, sha256, tar } from './archives.ts';
+import { CommandLine } from './command-line.ts';
 import { run, snapshot, temporary } from './ground.ts';
 
-const PROGRAM = join(DIST, 'cli/lamina.js');
 const BOTTOM = tar({ name: 'd/', type: '5', mode: 0o700 }, { name: 'd/f', data: 'x' }, { name: 'null' });
 const TOP = tar(
   { name: 'd/', type: '5', uid: 5, gid: 6, mode: 0o750 },
@@ -21,35 +19,6 @@ const TOP = tar(
 );
 const IMAGE = { layers: [BOTTOM, TOP], names: ['debian:12', 'ghcr.io/a/b:c'] };
 const LAYER_IDS = IMAGE.layers.map((layer) => `sha256:${sha256(layer)}`);
-
-class CommandLine {
-  readonly root = join(temporary(), 'store');
-  readonly #prefix: readonly string[];
-
-  /** @param prefix a command that runs the program in other circumstances. */
-  constructor(...prefix: readonly string[]) {
-    this.#prefix = prefix;
-  }
-
-  start(args: readonly string[]): ChildProcess {
-    return spawn(process.execPath, [PROGRAM, ...args], {
-      stdio: 'ignore',
-      env: { ...process.env, LAMINA_ROOT: this.root },
-    });
-  }
-
-  call(args: readonly string[], input: Buffer | string = ''): SpawnSyncReturns<string> {
-    const [file = '', ...rest] = [...this.#prefix, process.execPath, PROGRAM, ...args];
-    return spawnSync(file, rest, { encoding: 'utf8', input, env: { ...process.env, LAMINA_ROOT: this.root } });
-  }
-
-  /** Standard output; throws where the command fails. */
-  output(args: readonly string[], input: Buffer | string = ''): string {
-    const { status, stdout, stderr } = this.call(args, input);
-    if (status !== 0) throw new Error(`${args.join(' ')}: ${stderr}`);
-    return stdout;
-  }
-}
 
 /** Architecture of the machine that runs the tests. */
 const machine = process.arch === 'x64' ? 'amd64' : process.arch;
