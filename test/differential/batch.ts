@@ -151,8 +151,13 @@ class Batch {
     return this.#cases.map((_, site) => site).filter((site) => !this.#parted.has(site));
   }
 
+  /** Of the first and the second union, at the moment. */
+  #mounters(): [Mounter, Mounter] {
+    return this.#swapped ? [LAMINA, KERNEL] : [KERNEL, LAMINA];
+  }
+
   async #mount(): Promise<void> {
-    const [first, second]: [Mounter, Mounter] = this.#swapped ? [LAMINA, KERNEL] : [KERNEL, LAMINA];
+    const [first, second] = this.#mounters();
     await this.#pair.kernel.mount(first, this.#lowers, this.#variant);
     await this.#pair.lamina.mount(second, this.#lowers, this.#variant);
   }
@@ -216,12 +221,13 @@ class Batch {
     // The origin of a symlink, which has the number, is an xattr that user.* cannot hold.
     const numbers = this.#variant.marks === 'trusted.overlay.';
     const before = await trees();
+    const writers = this.#mounters();
     if (kind === 'drop caches') await kernel.dropCaches();
     else await this.#remount(isSwap);
+    const readers = this.#mounters();
     const after = await trees();
-    [kernel, lamina].forEach((side, which) => {
-      const by = isSwap ? 'the other' : 'itself';
-      const where = `${kind} after segment ${segment}: written by ${side.mounter.name}, read by ${by}`;
+    [kernel, lamina].forEach((_, which) => {
+      const where = `${kind} after segment ${segment}: shown by ${writers[which]?.name}, then by ${readers[which]?.name}`;
       sites.forEach((site, index) =>
         this.#compareTree(site, where, before[which]?.[index] ?? [], after[which]?.[index] ?? [], numbers),
       );

@@ -1,6 +1,7 @@
 import { emptying } from './emptying.ts';
 import { cstring, libcCalls as libc } from './libc.ts';
 import { describe, given, statusOf } from './status.ts';
+import { linking } from './linking.ts';
 import { summary, type World } from './world.ts';
 import { text, timespecs } from './text.ts';
 
@@ -60,7 +61,7 @@ export const NAME_CALLS = {
     void libc.mknod(AT_FDCWD, world.at(path), mode, device),
   symlink: (world: World, target: string, path: string) => void libc.symlink(cstring(target), world.at(path)),
   link: (world: World, from: string, to: string, flags: number) =>
-    void libc.linkat(AT_FDCWD, world.at(from), AT_FDCWD, world.at(to), flags),
+    linking(world, world.at(from), () => libc.linkat(AT_FDCWD, world.at(from), AT_FDCWD, world.at(to), flags)),
   rename: (world: World, from: string, to: string, flags: number) =>
     emptying(world, to, () => libc.renameat2(AT_FDCWD, world.at(from), AT_FDCWD, world.at(to), flags)),
   unlink: (world: World, path: string) => void libc.unlinkat(AT_FDCWD, world.at(path), 0),
@@ -77,7 +78,9 @@ export const NAME_CALLS = {
     }
   },
   linkHeld: (world: World, slot: number, to: string) =>
-    void libc.linkat(AT_FDCWD, descriptor(world.holding(slot).fd), AT_FDCWD, world.at(to), FOLLOW),
+    linking(world, descriptor(world.holding(slot).fd), () =>
+      libc.linkat(AT_FDCWD, descriptor(world.holding(slot).fd), AT_FDCWD, world.at(to), FOLLOW),
+    ),
 
   chmod: (world: World, path: string, mode: number) => void libc.chmod(world.at(path), mode),
   chown: (world: World, path: string, uid: number, gid: number) =>

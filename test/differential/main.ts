@@ -10,6 +10,7 @@ import { type Difference, Pair } from './batch.ts';
 import { type Plan, anyCase, anyPlan } from './case.ts';
 import { shrink } from './shrink.ts';
 import { type Case, shown } from './step.ts';
+import { protections } from './protections.ts';
 import { VARIANTS } from './variant.ts';
 
 const USAGE = `usage: npm run test:differential -- [--ops N] [--seed S] [--jobs N] [--variant NAME] [--sites N] [--first BATCH] [--site K]
@@ -224,7 +225,13 @@ async function main(): Promise<boolean> {
   if (missing !== undefined) throw new Error(`the comparison cannot be made here: it ${missing}`);
   setup();
   const { replay: file } = settings;
-  return file === undefined ? new Exploration(settings).run() : withPair((pair) => replay(pair, file));
+  const before = protections();
+  say(before);
+  const agree = await (file === undefined ? new Exploration(settings).run() : withPair((pair) => replay(pair, file)));
+  const after = protections();
+  if (after !== before)
+    throw new Error(`the comparison tells nothing: somebody changed ${before} to ${after}; run it again without that`);
+  return agree;
 }
 
 try {
