@@ -27,6 +27,8 @@ export class IndexEntry {
   more: number[] | undefined = undefined;
   /** A whiteout or a non-directory ended the search: layers further down do not count. */
   sealed = false;
+  /** Where the name is in its index's `order`. */
+  place = NOWHERE;
 
   /** There is such a file in the union. */
   get visible(): boolean {
@@ -68,12 +70,18 @@ export class IndexEntry {
   }
 }
 
+/** Names that went and leave a hole in the order, from which on it is made anew where they outnumber those there. */
+const HOLES = 1024;
+
 /** All names of a merged directory, with whiteouts: a name that is not here is in no layer. */
 export class DirectoryIndex {
   readonly entries = new Map<ByteString, IndexEntry>();
   /** Weight that the cache knows of. */
   weighed = 0;
-  #names: ByteString[] | undefined = undefined;
+  /** Open handles that list it. */
+  readers = 0;
+  #order: (ByteString | undefined)[] | undefined = undefined;
+  #holes = 0;
   /** Visible subdirectories, but for those under names that were edited since they were counted; -1 before that. */
   #counted = -1;
   #edited: Set<ByteString> | undefined = undefined;
@@ -82,13 +90,18 @@ export class DirectoryIndex {
     return this.entries.get(name);
   }
 
-  /** Visible names in a fixed order; the array is never changed after it was given out. */
-  get names(): readonly ByteString[] {
-    if (this.#names === undefined) {
-      this.#names = [];
-      for (const [name, entry] of this.entries) if (entry.visible) this.#names.push(name);
+  /**
+   * All names, visible or not, each in a place that stays its own: one that comes is put at the end, one that goes leaves a
+   * hole. So all who list the directory share it, and whoever reads up to the length that it had when he began meets no
+   * name twice. Where holes become too many, later readers get another array.
+   */
+  get order(): readonly (ByteString | undefined)[] {
+    if (this.#order === undefined) {
+      this.#order = [];
+      this.#holes = 0;
+      for (const [name, entry] of this.entries) entry.place = this.#order.push(name) - 1;
     }
-    return this.#names;
+    return this.#order;
   }
 
   /** How many subdirectories there are. A change costs the next count no more than the names that changed. */
@@ -108,6 +121,7 @@ export class DirectoryIndex {
     if (entry === undefined) {
       entry = new IndexEntry();
       this.entries.set(name, entry);
+      if (this.#order !== undefined) entry.place = this.#order.push(name) - 1;
     }
     return entry;
   }
@@ -120,11 +134,19 @@ export class DirectoryIndex {
     entry.inUpper = false;
     entry.whiteout = false;
     entry.dotWhiteout = false;
-    if (!entry.lowerVisible) this.entries.delete(name);
+    if (entry.lowerVisible) return;
+    this.entries.delete(name);
+    this.#leaveHole(entry.place);
+  }
+
+  #leaveHole(place: number): void {
+    if (this.#order === undefined) return;
+    this.#order[place] = undefined;
+    this.#holes++;
+    if (this.#holes > HOLES && this.#holes > this.entries.size) this.#order = undefined;
   }
 
   #beforeChange(name: ByteString): void {
-    this.#names = undefined;
     if (this.#counted < 0 || this.#edited?.has(name) === true) return;
     if (isSubdirectory(this.entries.get(name))) this.#counted--;
     this.#edited ??= new Set<ByteString>();

@@ -4,6 +4,8 @@ import { close } from '../sys/file.ts';
 import { type DirectoryIndex } from './directory-index.ts';
 import { type Inode } from './inode.ts';
 
+const NO_NAMES: readonly ByteString[] = [];
+
 interface WriteBack {
   readonly notification: Notification;
   readonly job: number;
@@ -17,9 +19,10 @@ export class Handle {
   readonly fd: number;
   /** open(2) flags of the descriptor: how it is accessed, and O_DIRECT. */
   readonly flags: number;
-  /** Names of a directory as they were when reading it began: the cursor is an index here. */
-  names: readonly ByteString[] | undefined = undefined;
-  /** The index that the names are from. */
+  /** Of a directory: the index's `order` when reading it began, in which the cursor is a place, and its length then. */
+  order: readonly (ByteString | undefined)[] = NO_NAMES;
+  end = 0;
+  /** The index that the names are from; see `list`. */
   index: DirectoryIndex | undefined = undefined;
   /** Job of the slow lane that reaches the disk for it, or -1. */
   syncJob = -1;
@@ -34,6 +37,21 @@ export class Handle {
     this.flags = flags;
     this.next = inode.handles;
     inode.handles = this;
+  }
+
+  /** Begins to read a directory by an index, which all who have it open share; undefined ends it. */
+  list(index: DirectoryIndex | undefined): void {
+    const { inode, index: before } = this;
+    if (index !== undefined) {
+      index.readers++;
+      inode.listed = index;
+      this.order = index.order;
+      this.end = index.order.length;
+    }
+    this.index = index;
+    if (before === undefined) return;
+    before.readers--;
+    if (before.readers === 0 && inode.listed === before) inode.listed = undefined;
   }
 }
 
@@ -61,6 +79,7 @@ export class HandleTable {
     this.#handles[id] = undefined;
     this.#free.push(id);
     this.count--;
+    handle.list(undefined);
     unchain(handle);
     if (handle.fd >= 0) close(handle.fd);
     return handle.inode;

@@ -33,7 +33,7 @@ export class IndexCache {
 
   /** As `get`, without counting or renewing: for the upkeep of an index that may be there. */
   peek(directory: Inode): DirectoryIndex | undefined {
-    return this.#cache.peek(directory);
+    return directory.listed ?? this.#cache.peek(directory);
   }
 
   set(directory: Inode, index: DirectoryIndex): void {
@@ -46,7 +46,7 @@ export class IndexCache {
 
   /** After names came in: an index that has grown is weighed again, and one too large for the cache given up. */
   grown(directory: Inode, index: DirectoryIndex): void {
-    if (index.entries.size < 2 * index.weighed) return;
+    if (directory.tooLarge || index.entries.size < 2 * index.weighed) return;
     if (index.entries.size > this.maxEntries) {
       directory.tooLarge = true;
       this.#cache.delete(directory);
@@ -56,6 +56,7 @@ export class IndexCache {
   }
 
   drop(directory: Inode): void {
+    directory.listed = undefined;
     this.#cache.delete(directory);
   }
 

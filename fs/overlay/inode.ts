@@ -2,6 +2,7 @@ import { type ByteString } from '../sys/bytes.ts';
 import { type FileOffset } from '../sys/file-offset.ts';
 import { S_IFDIR } from '../sys/constants.ts';
 import { EIO } from '../sys/errno.ts';
+import { type DirectoryIndex } from './directory-index.ts';
 import { type Handle } from './handle.ts';
 import { type Layer } from './layer.ts';
 import { type RealDirectory } from './real-directory.ts';
@@ -54,8 +55,10 @@ export class Inode {
   lowers: readonly RealDirectory[] = NO_LOWERS;
   /** Inodes of this directory that are in memory, by name. */
   children: Map<ByteString, Inode> | undefined = undefined;
-  /** Its entries are too many for an index. */
+  /** Its entries are too many for the cache to keep an index. */
   tooLarge = false;
+  /** The index by which open handles list it: there is one for all of them, kept up to date. */
+  listed: DirectoryIndex | undefined = undefined;
 
   real: RealDirectory | undefined = undefined;
   realName: ByteString = '';

@@ -22,7 +22,7 @@ export function loadIndex(union: Union, directory: Inode): DirectoryIndex | numb
   if (directory.tooLarge) return TOO_LARGE;
   const cached = union.indexes.get(directory);
   if (cached !== undefined) return cached;
-  const index = readIndex(union, directory);
+  const index = directory.listed ?? readIndex(union, directory);
   if (typeof index === 'number') return index;
   if (index.entries.size > union.indexes.maxEntries) {
     directory.tooLarge = true;

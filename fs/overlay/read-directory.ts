@@ -15,33 +15,33 @@ const DOTS = 2;
 
 /**
  * Gives the entries of an open directory from `offset` on. The names are those of the moment when reading began (at
- * offset 0): an offset stays good whatever is made or removed meanwhile, and no name comes twice.
+ * offset 0) that are still there: an offset stays good whatever is made or removed meanwhile, and no name comes twice.
  */
 export function readEntries(union: Union, handle: Handle, offset: number, sink: DirectorySink): number {
   const { inode } = handle;
   if (inode.unlinked) return 0;
   if (handle.index === undefined || offset === 0) {
-    const index = snapshot(union, inode);
+    const index = indexToList(union, inode);
     if (typeof index === 'number') return index;
-    handle.index = index;
-    handle.names = index.names;
+    handle.list(index);
   }
-  const { index, names } = handle;
-  if (names === undefined) return 0;
+  const { index, order, end } = handle;
   if (offset < DOTS && !addDots(inode, offset, sink)) return 0;
-  for (let at = Math.max(offset, DOTS); at - DOTS < names.length; at++) {
-    const name = names[at - DOTS];
-    if (name === undefined || !sink.fits(name)) break;
+  for (let at = Math.max(offset, DOTS); at - DOTS < end; at++) {
+    const name = order[at - DOTS];
+    const entry = name === undefined ? undefined : index?.get(name);
+    if (name === undefined || entry?.visible !== true) continue;
+    if (!sink.fits(name)) break;
     if (sink.plus) addPlus(union, inode, name, at + 1, sink);
-    else addPlain(union, inode, index.get(name), name, at + 1, sink);
+    else addPlain(union, inode, entry, name, at + 1, sink);
   }
   return 0;
 }
 
-function snapshot(union: Union, directory: Inode): DirectoryIndex | number {
+function indexToList(union: Union, directory: Inode): DirectoryIndex | number {
   const index = loadIndex(union, directory);
-  // Too large to be kept by the cache: this reader has one of its own.
-  return index === 0 ? readIndex(union, directory) : index;
+  // Too large for the cache: it lasts for as long as somebody reads it.
+  return index === 0 ? (directory.listed ?? readIndex(union, directory)) : index;
 }
 
 /** Answers false where they do not fit. */
