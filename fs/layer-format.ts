@@ -1,6 +1,6 @@
 import { type Attr, Attr as AttrBuffer } from './sys/attr.ts';
 import { type ByteString } from './sys/bytes.ts';
-import { S_IFCHR, S_IFMT, S_IFREG } from './sys/constants.ts';
+import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from './sys/constants.ts';
 import { statat } from './sys/file.ts';
 import { SELF, getxattrText } from './sys/xattr.ts';
 
@@ -83,4 +83,60 @@ export function isOverlayXattr(name: ByteString): boolean {
 /** Extended attributes that are ours: hidden from users of the mount, and not theirs to set. */
 export function isOwnXattr(name: ByteString): boolean {
   return OWN_XATTRS.some((own) => name.startsWith(own));
+}
+
+/** Names of the xattrs that records of owner, mode and type are kept in; see `StatRecord`. */
+export const STAT_RECORD_XATTRS = {
+  privileged: 'security.fuseoverlayfs.override_stat',
+  containers: 'user.containers.override_stat',
+  /** What fuse-overlayfs wrote before version 1.14. */
+  older: 'user.fuseoverlayfs.override_stat',
+} as const;
+
+/** What a file is to be taken for where its real owner, mode and type could not be had. */
+export interface StatRecord {
+  uid: number;
+  gid: number;
+  mode: number;
+  /** S_IF*, or 0: the real one. */
+  type: number;
+  major: number;
+  minor: number;
+}
+
+const STAT_RECORD =
+  /^(-1|\d{1,10}):(-1|\d{1,10}):0*([0-7]{1,7})(?::(file|dir|symlink|pipe|socket|block|char)(?:-(\d+)-(\d+))?.*)?$/;
+
+const RECORDED_TYPES: Readonly<Record<string, number>> = {
+  file: S_IFREG,
+  dir: S_IFDIR,
+  symlink: S_IFLNK,
+  pipe: S_IFIFO,
+  socket: S_IFSOCK,
+  block: S_IFBLK,
+  char: S_IFCHR,
+};
+
+/** An id that stays as it is: -1 is what fuse-overlayfs 1.10 writes for one that a chown leaves alone. */
+export const NO_ID = 0xffffffff;
+const MAX_MAJOR = 0xfff;
+const MAX_MINOR = 0xfffff;
+
+/** Reads `uid:gid:mode[:type]` into `record`; false where the text is no record. */
+export function readStatRecord(text: ByteString, record: StatRecord): boolean {
+  const match = STAT_RECORD.exec(text);
+  if (match === null) return false;
+  record.uid = Number(match[1]) >>> 0;
+  record.gid = Number(match[2]) >>> 0;
+  record.mode = Number.parseInt(match[3] ?? '', 8) & 0o7777;
+  record.type = RECORDED_TYPES[match[4] ?? ''] ?? 0;
+  record.major = Number(match[5] ?? 0);
+  record.minor = Number(match[6] ?? 0);
+  return Number(match[1]) <= NO_ID && Number(match[2]) <= NO_ID && isUsableType(record);
+}
+
+/** A device without numbers is none, nor is 0:0, which would be a whiteout to whoever copies the file. */
+function isUsableType({ type, major, minor }: StatRecord): boolean {
+  if (type !== S_IFCHR && type !== S_IFBLK) return true;
+  return major <= MAX_MAJOR && minor <= MAX_MINOR && (type === S_IFBLK || major !== 0 || minor !== 0);
 }

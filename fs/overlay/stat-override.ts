@@ -13,6 +13,7 @@ import {
   S_ISUID,
 } from '../sys/constants.ts';
 import { EINVAL, EPERM } from '../sys/errno.ts';
+import { NO_ID, STAT_RECORD_XATTRS, type StatRecord, readStatRecord } from '../layer-format.ts';
 import { isMappedGid, isMappedUid } from '../sys/id-maps.ts';
 import { SELF, getxattrText, setxattrText } from '../sys/xattr.ts';
 import { type Layer } from './layer.ts';
@@ -23,10 +24,7 @@ import { chmodReal, chownReal, statReal } from './real-file.ts';
 // containers/storage (`force_mask`): `uid:gid:mode`, the mode in octal, and, where there is a fourth field, the type.
 // Directories and regular files have such a record; a regular file may stand for a file of another type.
 
-const PRIVILEGED = 'security.fuseoverlayfs.override_stat';
-const CONTAINERS = 'user.containers.override_stat';
-/** What fuse-overlayfs wrote before version 1.14. */
-const OLDER = 'user.fuseoverlayfs.override_stat';
+const { privileged: PRIVILEGED, containers: CONTAINERS, older: OLDER } = STAT_RECORD_XATTRS;
 
 /** No record in this layer: what stat says is what holds. */
 export const NO_OVERRIDE: ByteString = '';
@@ -60,49 +58,12 @@ export function encodesXattrs(layer: Layer | undefined): boolean {
   return layer?.override === CONTAINERS;
 }
 
-/** A record; `readRecord` fills it. */
-const record = { uid: 0, gid: 0, mode: 0, type: 0, major: 0, minor: 0 };
-
-const RECORD =
-  /^(-1|\d{1,10}):(-1|\d{1,10}):0*([0-7]{1,7})(?::(file|dir|symlink|pipe|socket|block|char)(?:-(\d+)-(\d+))?.*)?$/;
-
-const TYPES: Readonly<Record<string, number>> = {
-  file: S_IFREG,
-  dir: S_IFDIR,
-  symlink: S_IFLNK,
-  pipe: S_IFIFO,
-  socket: S_IFSOCK,
-  block: S_IFBLK,
-  char: S_IFCHR,
-};
-
-const NO_ID = 0xffffffff;
-const MAX_MAJOR = 0xfff;
-const MAX_MINOR = 0xfffff;
+/** A record; `readStatRecord` fills it. */
+const record: StatRecord = { uid: 0, gid: 0, mode: 0, type: 0, major: 0, minor: 0 };
 
 /** Whether the value of such an xattr says an owner and a mode. */
 export function isRecord(text: ByteString): boolean {
-  return readRecord(text);
-}
-
-/** Fills `record`; false where the text is none. */
-function readRecord(text: ByteString): boolean {
-  const match = RECORD.exec(text);
-  if (match === null) return false;
-  record.uid = Number(match[1]) >>> 0;
-  record.gid = Number(match[2]) >>> 0;
-  record.mode = Number.parseInt(match[3] ?? '', 8) & 0o7777;
-  record.type = TYPES[match[4] ?? ''] ?? 0;
-  record.major = Number(match[5] ?? 0);
-  record.minor = Number(match[6] ?? 0);
-  return Number(match[1]) <= NO_ID && Number(match[2]) <= NO_ID && isUsableType();
-}
-
-/** A device without numbers is none, nor is 0:0, which would be a whiteout to whoever copies the file. */
-function isUsableType(): boolean {
-  const { type, major, minor } = record;
-  if (type !== S_IFCHR && type !== S_IFBLK) return true;
-  return major <= MAX_MAJOR && minor <= MAX_MINOR && (type === S_IFBLK || major !== 0 || minor !== 0);
+  return readStatRecord(text, record);
 }
 
 /** Whether a file of this real type has its owner and mode in a record. */
@@ -120,7 +81,7 @@ function applyOverride(layer: Layer | undefined, dirfd: number, name: ByteString
   const real = mode & S_IFMT;
   if (!isRecorded(real)) return;
   const text = getxattrText(dirfd, name, layer.override);
-  if (typeof text !== 'string' || !readRecord(text)) return;
+  if (typeof text !== 'string' || !readStatRecord(text, record)) return;
   // A directory is one, and nothing else stands for one: what is below it is reached by it.
   const type = record.type === 0 || real === S_IFDIR || record.type === S_IFDIR ? real : record.type;
   // -1 is what fuse-overlayfs 1.10 writes for an id that a chown leaves as it is.

@@ -3,7 +3,7 @@ import { EINVAL, EOPNOTSUPP, EPERM, SystemError } from '../../fs/sys/errno.ts';
 import { Memory } from '../../fs/sys/memory.ts';
 import { chmodat, chownat, fchmod, fchown, futimens, Times, utimensat } from '../../fs/sys/metadata.ts';
 import { getxattrText, SELF, setxattr, setxattrText } from '../../fs/sys/xattr.ts';
-import { type PaxRecords, type Timestamp } from './pax.ts';
+import { PAX_XATTR, type PaxRecords, type Timestamp } from './pax.ts';
 import { type Warnings } from './warnings.ts';
 
 /** Owner, mode, times and extended attributes, as an archive or a lower layer has them. */
@@ -24,8 +24,6 @@ export const NO_XATTRS: Xattrs = new Map();
  * containers/storage's attribute, `uid:gid:mode[:type]`. The union reads it in layers whose root has one.
  */
 const OVERRIDE_STAT = 'user.containers.override_stat';
-
-const PAX_XATTR = 'SCHILY.xattr.';
 
 // What the union and its peers steer by. In an archive they would let a layer hide or redirect what is below it.
 const RESERVED =

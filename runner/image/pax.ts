@@ -3,6 +3,9 @@ import { type ByteString } from '../../fs/sys/bytes.ts';
 /** Records of one PAX extended header, values as bytes: a path need not be UTF-8, and a file capability never is. */
 export type PaxRecords = ReadonlyMap<string, ByteString>;
 
+/** Key of an extended attribute: this and its name (star's form, which docker, umoci and GNU tar write). */
+export const PAX_XATTR = 'SCHILY.xattr.';
+
 /** Seconds since 1970 and what lies beyond them; nanoseconds count upward also before 1970. */
 export interface Timestamp {
   readonly seconds: number;
