@@ -17,6 +17,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   login: () => import('./login.ts'),
   logout: () => import('./logout.ts'),
   load: () => import('./load.ts'),
+  save: () => import('./save.ts'),
   images: () => import('./images.ts'),
   image: () => import('./image.ts'),
   mount: () => import('./mount.ts'),

@@ -21,7 +21,8 @@ function writeAll(fd: number, output: string | Uint8Array): void {
   for (let at = 0; at < bytes.length;) at += writeSome(fd, bytes.subarray(at));
 }
 
-const BROKEN_PIPE = 141;
+/** Exit code of a program that SIGPIPE has ended. */
+export const BROKEN_PIPE = 141;
 
 function writeSome(fd: number, bytes: Uint8Array): number {
   try {

@@ -123,9 +123,10 @@ class LayerIngester {
       return;
     }
     const hash = createHash('sha256');
+    const counted = { bytes: 0 };
     const archive = coming?.read() ?? createReadStream(file.path, { highWaterMark: 1 << 18 });
-    const content = hashed(decompressInProportion(archive, this.#options.limits, file.size), hash);
-    const finish = isThere ? await drain(content) : await this.#unpack(content, file.digest, chainIds);
+    const content = hashed(decompressInProportion(archive, this.#options.limits, file.size), hash, counted);
+    const finish = isThere ? await drain(content) : await this.#unpack(content, file.digest, chainIds, counted);
     const digest = finishDigest(hash);
     if (digest !== diffId) throw new Error(`its content has another digest: ${digest}`);
     await coming?.done;
@@ -134,7 +135,12 @@ class LayerIngester {
   }
 
   /** Unpacks aside; the function that it answers makes the layer visible. */
-  async #unpack(content: ByteSource, blob: Digest, chainIds: readonly Digest[]): Promise<() => void> {
+  async #unpack(
+    content: ByteSource,
+    blob: Digest,
+    chainIds: readonly Digest[],
+    counted: { readonly bytes: number },
+  ): Promise<() => void> {
     const { layers } = this.#store;
     const chainId = chainIds.at(-1) ?? blob;
     const path = this.#scratch.next();
@@ -144,7 +150,7 @@ class LayerIngester {
       const lowers = layers.stack(chainIds.slice(0, -1)).map(toBytes);
       const { size } = await unpackLayer(content, { directory, lowers, ...this.#options });
       return () => {
-        layers.adopt(path, chainId, { size, blob }, this.#scratch);
+        layers.adopt(path, chainId, { size, blob, archiveSize: counted.bytes }, this.#scratch);
       };
     } finally {
       close(directory);
@@ -157,9 +163,10 @@ async function drain(content: AsyncGenerator<Uint8Array>): Promise<() => void> {
   return () => undefined;
 }
 
-async function* hashed(source: ByteSource, hash: Hash): AsyncGenerator<Uint8Array> {
+async function* hashed(source: ByteSource, hash: Hash, counted: { bytes: number }): AsyncGenerator<Uint8Array> {
   for await (const chunk of source) {
     hash.update(chunk);
+    counted.bytes += chunk.length;
     yield chunk;
   }
 }

@@ -19,6 +19,8 @@ interface LayerRecord {
   readonly size: number;
   /** Digest of the archive that it was unpacked from. */
   readonly blob: Digest;
+  /** Bytes of that archive, uncompressed. */
+  readonly archiveSize: number;
 }
 
 /**
@@ -61,6 +63,13 @@ export class LayerDirectory {
   size(chainId: Digest): number {
     const { record, where } = this.#record(chainId);
     return record === undefined ? 0 : asSize(record['size'], `${where}: size`);
+  }
+
+  /** Bytes of the layer's archive, uncompressed; undefined where that was not kept. */
+  archiveSize(chainId: Digest): number | undefined {
+    const { record, where } = this.#record(chainId);
+    const size = record?.['archiveSize'];
+    return size === undefined ? undefined : asSize(size, `${where}: archiveSize`);
   }
 
   /** Whether the layer is there and was unpacked from this very archive, so that neither needs another look. */

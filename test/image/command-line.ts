@@ -16,6 +16,11 @@ export class CommandLine {
     this.#prefix = prefix;
   }
 
+  /** The words that start the program. */
+  get command(): readonly string[] {
+    return [...this.#prefix, process.execPath, PROGRAM];
+  }
+
   start(args: readonly string[]): ChildProcess {
     return spawn(process.execPath, [PROGRAM, ...args], {
       stdio: 'ignore',
@@ -24,7 +29,7 @@ export class CommandLine {
   }
 
   call(args: readonly string[], input: Buffer | string = ''): SpawnSyncReturns<string> {
-    const [file = '', ...rest] = [...this.#prefix, process.execPath, PROGRAM, ...args];
+    const [file = '', ...rest] = [...this.command, ...args];
     return spawnSync(file, rest, { encoding: 'utf8', input, env: { ...process.env, LAMINA_ROOT: this.root } });
   }
 
