@@ -1,8 +1,10 @@
 import { type ByteString, toText } from '../../fs/sys/bytes.ts';
 import { EINVAL, EOPNOTSUPP, EPERM, SystemError } from '../../fs/sys/errno.ts';
+import { hasAllIds } from '../../fs/sys/id-maps.ts';
 import { Memory } from '../../fs/sys/memory.ts';
 import { chmodat, chownat, fchmod, fchown, futimens, Times, utimensat } from '../../fs/sys/metadata.ts';
 import { getxattrText, SELF, setxattr, setxattrText } from '../../fs/sys/xattr.ts';
+import { ACL_RECORDS, parseAcl } from './acl.ts';
 import { PAX_XATTR, type PaxRecords, type Timestamp } from './pax.ts';
 import { type Warnings } from './warnings.ts';
 
@@ -36,21 +38,47 @@ export function isReservedXattr(name: ByteString): boolean {
 const XATTR_NAME_MAX = 255;
 const XATTR_SIZE_MAX = 65536;
 
-/** Extended attributes in an entry's PAX records (star's form, which docker, umoci and GNU tar write). */
-export function xattrsOf(pax: PaxRecords | undefined): Xattrs {
+// Labels and hashes that a host's security modules give its files: they mean nothing on another, nor are they an image's to set.
+const HOST_LABEL = /^security\.(?:selinux|apparmor|evm|ima|SMACK64.*)$/;
+
+export function isHostLabel(name: ByteString): boolean {
+  return HOST_LABEL.test(name);
+}
+
+/** Extended attributes in an entry's PAX records: star's form, which docker, umoci and GNU tar write, and its ACLs. */
+export function xattrsOf(pax: PaxRecords | undefined, warnings: Warnings): Xattrs {
   if (pax === undefined) return NO_XATTRS;
   const xattrs = new Map<ByteString, ByteString>();
   for (const [key, value] of pax) {
+    const acl = ACL_RECORDS.get(key);
+    if (acl !== undefined && !pax.has(PAX_XATTR + acl)) xattrs.set(acl, aclOf(value, warnings));
     if (!key.startsWith(PAX_XATTR)) continue;
     const name = key.slice(PAX_XATTR.length);
-    if (isReservedXattr(name)) throw new Error(`it sets ${toText(name)}, which would steer the union itself`);
-    if (name === '' || name.length > XATTR_NAME_MAX || name.includes('\0')) {
-      throw new Error('it has an extended attribute whose name is not valid');
-    }
-    if (value.length > XATTR_SIZE_MAX) throw new Error(`its extended attribute ${toText(name)} is over 64 KiB`);
-    xattrs.set(name, value);
+    checkXattr(name, value);
+    if (isHostLabel(name)) warnings.add('label of the machine that made the archive is left out', toText(name));
+    else xattrs.set(name, value);
   }
   return xattrs;
+}
+
+function checkXattr(name: ByteString, value: ByteString): void {
+  if (isReservedXattr(name)) throw new Error(`it sets ${toText(name)}, which would steer the union itself`);
+  if (name === '' || name.length > XATTR_NAME_MAX || name.includes('\0')) {
+    throw new Error('it has an extended attribute whose name is not valid');
+  }
+  if (value.length > XATTR_SIZE_MAX) throw new Error(`its extended attribute ${toText(name)} is over 64 KiB`);
+}
+
+function aclOf(text: ByteString, warnings: Warnings): ByteString {
+  const { xattr, nameless } = parseAcl(text);
+  if (nameless > 0) {
+    warnings.add(
+      'entry of an ACL names its user or group by no number, and is left out',
+      toText(text.split('\n').join(',')),
+    );
+  }
+  if (xattr.length > XATTR_SIZE_MAX) throw new Error('it has an ACL over 64 KiB');
+  return xattr;
 }
 
 const times = new Times();
@@ -129,7 +157,9 @@ export function readKeptOwner(fd: number): { readonly uid: number; readonly gid:
 function applyXattr({ dirfd, name }: Target, xattr: ByteString, content: ByteString, warnings: Warnings): void {
   const length = value.bytes.write(content, 'latin1');
   const status = setxattr(dirfd, name, xattr, value.address, length, 0);
-  if (status === -EOPNOTSUPP || status === -EPERM) {
+  // Ids that the user namespace does not map can stand in no ACL.
+  const isUnmapped = status === -EINVAL && xattr.startsWith('system.posix_acl_') && !hasAllIds();
+  if (status === -EOPNOTSUPP || status === -EPERM || isUnmapped) {
     warnings.add('extended attribute cannot be set here and is left out', toText(xattr));
   } else {
     must(status, `set extended attribute ${toText(xattr)}`);

@@ -14,7 +14,7 @@ import { fstat, readlinkat, statat } from '../../fs/sys/file.ts';
 import { hasAllIds } from '../../fs/sys/id-maps.ts';
 import { Memory } from '../../fs/sys/memory.ts';
 import { getxattr, getxattrText, SELF, xattrNames } from '../../fs/sys/xattr.ts';
-import { NO_XATTRS, type Xattrs } from './entry-metadata.ts';
+import { isHostLabel, NO_XATTRS, type Xattrs } from './entry-metadata.ts';
 import { type TarHeader, type WrittenType } from './tar-writer.ts';
 import { type Warnings } from './warnings.ts';
 
@@ -157,12 +157,9 @@ function shownXattr(stored: ByteString, records: OwnerRecords): ByteString {
   return isEncoded ? inner : stored;
 }
 
-// Labels and hashes that this host's security modules gave the file; they mean nothing elsewhere, and hosts refuse them.
-const OF_HOST = /^security\.(?:selinux|apparmor|evm|ima|SMACK64.*)$/;
-
 /** Whether an attribute belongs to the file, and not to the union, to its filesystem, or to the host. */
 function travels(xattr: ByteString): boolean {
   if (isOwnXattr(xattr)) return false;
   if (xattr.startsWith('user.') || xattr.startsWith('trusted.') || xattr.startsWith(ACL)) return true;
-  return xattr.startsWith('security.') && !OF_HOST.test(xattr);
+  return xattr.startsWith('security.') && !isHostLabel(xattr);
 }

@@ -28,10 +28,18 @@ export function parsePax(body: ByteString): PaxRecords {
     if (length === 0 || end > body.length || body[end - 1] !== '\n' || equals < 0 || equals >= end - 1) {
       throw new Error('PAX header is malformed');
     }
-    records.set(body.slice(space + 1, equals), body.slice(equals + 1, end - 1));
+    add(records, body.slice(space + 1, equals), body.slice(equals + 1, end - 1));
     at = end;
   }
   return records;
+}
+
+// The last of several counts, but for these, of which GNU tar's sparse format 0.0 has one for each region.
+const REPEATED: ReadonlySet<string> = new Set(['GNU.sparse.offset', 'GNU.sparse.numbytes']);
+
+function add(records: Map<string, ByteString>, key: string, value: ByteString): void {
+  const before = REPEATED.has(key) ? records.get(key) : undefined;
+  records.set(key, before === undefined ? value : `${before},${value}`);
 }
 
 /** A non-negative decimal integer, exact as a double. */

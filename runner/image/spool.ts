@@ -69,13 +69,23 @@ export class Spool {
   }
 
   async #add(entry: TarEntry): Promise<void> {
+    if (entry.isSparse) throw new Error('it is a sparse file, which no image archive has');
     const name = parseEntryPath(entry.name, this.#limits).join('/');
     const before = this.#members.get(name);
-    if (entry.type === 'file') this.#members.set(name, await spoolFile(this.#scratch.next(), this.#capped(entry.data)));
-    else if (entry.type === 'link') this.#members.set(name, { linkTo: entry.linkname });
-    else if (entry.type === 'symlink') this.#members.set(name, { linkTo: relativeTo(name, entry.linkname) });
-    else return;
+    const member = await this.#memberOf(entry, name);
+    if (member === undefined) return;
+    // Of two files of one name, one reader takes the first, another the last.
+    if (before !== undefined && !isSame(before, member))
+      throw new Error('it is in the archive twice, with different contents');
     if (before !== undefined && 'path' in before) unlinkSync(before.path);
+    this.#members.set(name, member);
+  }
+
+  async #memberOf(entry: TarEntry, name: ByteString): Promise<Member | undefined> {
+    if (entry.type === 'file') return spoolFile(this.#scratch.next(), this.#capped(entry.data));
+    if (entry.type === 'link') return { linkTo: entry.linkname };
+    if (entry.type === 'symlink') return { linkTo: relativeTo(name, entry.linkname) };
+    return undefined;
   }
 
   async *#capped(data: ByteSource): AsyncGenerator<Uint8Array> {
@@ -120,6 +130,11 @@ export class Spool {
   sample(): string {
     return [...this.#members.keys()].slice(0, 3).map(toText).join(', ');
   }
+}
+
+function isSame(one: Member, other: Member): boolean {
+  if ('path' in one) return 'path' in other && one.digest === other.digest;
+  return !('path' in other) && one.linkTo === other.linkTo;
 }
 
 function relativeTo(name: ByteString, target: ByteString): ByteString {

@@ -5,6 +5,7 @@ import { extract as createExtract, type Extract, type ExtractEvents, type Header
 import { type ByteString, toText } from '../../fs/sys/bytes.ts';
 import { type ByteSource } from './compression.ts';
 import { type Limits, overLimit } from './limits.ts';
+import { expandSparse } from './sparse.ts';
 import { type PaxRecords, parsePaxNumber, parsePaxTime, type Timestamp } from './pax.ts';
 import { type Frame, TarFrames } from './tar-frames.ts';
 
@@ -20,6 +21,8 @@ export interface TarEntry {
   readonly gid: number;
   /** Bytes of data; 0 for all but files. */
   readonly size: number;
+  /** It has holes, which are no bytes of the archive: nothing keeps its size in proportion. */
+  readonly isSparse: boolean;
   readonly mtime: Timestamp;
   readonly linkname: ByteString;
   readonly major: number;
@@ -72,7 +75,7 @@ export async function readTar(
   for await (const stream of extract) {
     entries += 1;
     if (entries > limits.entries) throw overLimit('the number of entries in the archive', limits, 'entries');
-    await visit(createEntry(stream, frames.shift()));
+    await visit(createEntry(stream, frames.shift(), limits));
     stream.resume();
   }
   await feeding;
@@ -83,9 +86,10 @@ async function feed(source: ByteSource, frames: TarFrames, extract: Extract): Pr
   const closed = once(extract, 'close').catch(() => undefined);
   try {
     for await (const chunk of source) {
-      const part = frames.push(chunk);
-      if (part.length > 0 && !extract.write(part)) await Promise.race([once(extract, 'drain'), closed]);
-      if (extract.destroyed) return;
+      for (const part of frames.push(chunk)) {
+        if (!extract.write(part)) await Promise.race([once(extract, 'drain'), closed]);
+        if (extract.destroyed) return;
+      }
     }
     if (!frames.isWhole) throw new Error('the archive ends early: it is truncated');
     extract.end(undefined);
@@ -94,10 +98,10 @@ async function feed(source: ByteSource, frames: TarFrames, extract: Extract): Pr
   }
 }
 
-function createEntry(stream: Source, frame: Frame): TarEntry {
+function createEntry(stream: Source, frame: Frame, limits: Limits): TarEntry {
   const header: ParsedHeader = stream.header;
-  const { pax } = frame;
-  const name = pax?.get('path') || header.name;
+  const { pax, sparse } = frame;
+  const name = sparse?.name || pax?.get('path') || header.name;
   try {
     const type = typeOf(header, frame, name);
     return {
@@ -106,13 +110,14 @@ function createEntry(stream: Source, frame: Frame): TarEntry {
       mode: checkedNumber(header.mode, 'mode', Number.MAX_SAFE_INTEGER) & 0o7777,
       uid: idOf(pax, header.uid, 'uid'),
       gid: idOf(pax, header.gid, 'gid'),
-      size: type === 'file' ? frame.size : 0,
-      mtime: mtimeOf(pax, header.mtime),
+      size: type === 'file' ? (sparse?.size ?? frame.size) : 0,
+      isSparse: sparse !== undefined,
+      mtime: mtimeOf(pax, frame.mtime),
       linkname: pax?.get('linkpath') || (header.linkname ?? ''),
       major: checkedNumber(header.devmajor, 'device major', 0xfff),
       minor: checkedNumber(header.devminor, 'device minor', 0xfffff),
       pax,
-      data: stream as ByteSource,
+      data: sparse === undefined ? (stream as ByteSource) : expandSparse(stream as ByteSource, sparse, limits),
     };
   } catch (error) {
     throw entryError(name, error);
@@ -130,14 +135,11 @@ function typeOf(header: ParsedHeader, frame: Frame, name: ByteString): EntryType
   const parsed = header.type === null ? undefined : TYPES[header.type];
   if (parsed === undefined) {
     const letter = String.fromCharCode(frame.type);
-    const sparse = letter === 'S' ? ' (a GNU sparse file; write the archive without --sparse)' : '';
-    throw new Error(`entries of type ${JSON.stringify(letter)} cannot be unpacked${sparse}`);
-  }
-  if (frame.pax?.has('GNU.sparse.major') || frame.pax?.has('GNU.sparse.map') || frame.pax?.has('GNU.sparse.size')) {
-    throw new Error('GNU sparse files cannot be unpacked; write the archive without --sparse');
+    throw new Error(`entries of type ${JSON.stringify(letter)} cannot be unpacked`);
   }
   // Archives older than POSIX mark a directory by a slash at the end of its name alone.
   const type = parsed === 'file' && name.endsWith('/') ? 'directory' : parsed;
+  if (frame.sparse !== undefined && type !== 'file') throw new Error('it is sparse, and no file');
   if (header.size !== frame.size || (frame.size !== 0 && type !== 'file' && parsed !== 'directory')) {
     throw new Error('its size is ambiguous: the readers of tar archives would disagree about it');
   }
@@ -156,10 +158,9 @@ function idOf(pax: PaxRecords | undefined, inHeader: number | null, key: 'uid' |
   return checkedNumber(value, key, HIGHEST_ID);
 }
 
-function mtimeOf(pax: PaxRecords | undefined, inHeader: Date | null): Timestamp {
+function mtimeOf(pax: PaxRecords | undefined, inHeader: number): Timestamp {
   const record = pax?.get('mtime');
   if (record !== undefined && record !== '') return parsePaxTime(record, 'mtime');
-  const seconds = (inHeader?.getTime() ?? 0) / 1000;
-  if (!Number.isFinite(seconds)) throw new Error('its time is out of range');
-  return { seconds: Math.floor(seconds), nanoseconds: 0 };
+  if (!Number.isSafeInteger(inHeader)) throw new Error('its time is out of range');
+  return { seconds: inHeader, nanoseconds: 0 };
 }

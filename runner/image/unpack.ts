@@ -1,5 +1,3 @@
-import { writeSync } from 'node:fs';
-
 import { Attr, encodeDevice } from '../../fs/sys/attr.ts';
 import { type ByteString, toText } from '../../fs/sys/bytes.ts';
 import {
@@ -31,6 +29,7 @@ import {
   xattrsOf,
 } from './entry-metadata.ts';
 import { markerOf, parseEntryPath } from './entry-path.ts';
+import { FileWriter } from './file-writer.ts';
 import { type Limits, overLimit } from './limits.ts';
 import { LowerLayers } from './lower-layers.ts';
 import { removeTree } from '../../fs/sys/remove-tree.ts';
@@ -166,6 +165,10 @@ class LayerUnpacker {
     this.#keepDirectory(path, lower.kind === 'directory' ? lower.metadata : DEFAULT_DIRECTORY);
   }
 
+  #metadataOf({ mode, uid, gid, mtime, pax }: TarEntry): Metadata {
+    return { mode, uid, gid, mtime, xattrs: xattrsOf(pax, this.#options.warnings) };
+  }
+
   #openParent(path: Path): number {
     return this.#walker.open(path.slice(0, -1), (implied) => this.#imply(implied));
   }
@@ -194,7 +197,7 @@ class LayerUnpacker {
       if (!this.#makeStandIn(entry, path, parent, name)) this.#skipDevice(path);
       return;
     }
-    this.#apply({ dirfd: parent, name, isSymlink: entry.type === 'symlink' }, metadataOf(entry));
+    this.#apply({ dirfd: parent, name, isSymlink: entry.type === 'symlink' }, this.#metadataOf(entry));
   }
 
   #apply(target: Target, metadata: Metadata): void {
@@ -210,7 +213,7 @@ class LayerUnpacker {
         check(mkdirat(parent, name, UNFINISHED), 'make the directory');
       }
     }
-    this.#keepDirectory(path, metadataOf(entry));
+    this.#keepDirectory(path, this.#metadataOf(entry));
   }
 
   /** What is there gives way, a directory with all in it: the later entry wins, as in docker. False: nothing was. */
@@ -230,8 +233,10 @@ class LayerUnpacker {
     }
     const fd = check(openat(parent, name, CREATE, 0o600), 'make the file');
     try {
-      for await (const chunk of entry.data) writeAll(fd, chunk);
-      this.#apply({ dirfd: fd, name: SELF, isSymlink: false }, metadataOf(entry));
+      const writer = new FileWriter(fd);
+      for await (const chunk of entry.data) writer.write(chunk);
+      writer.finish();
+      this.#apply({ dirfd: fd, name: SELF, isSymlink: false }, this.#metadataOf(entry));
     } finally {
       close(fd);
     }
@@ -272,7 +277,7 @@ class LayerUnpacker {
     if (hasAllIds()) return false;
     const fd = check(openat(parent, name, CREATE, 0o600), 'make a file in the place of the device node');
     const letters = entry.type === 'character-device' ? 'char' : 'block';
-    const isKept = standForDevice(fd, `${letters}-${entry.major}-${entry.minor}`, metadataOf(entry));
+    const isKept = standForDevice(fd, `${letters}-${entry.major}-${entry.minor}`, this.#metadataOf(entry));
     close(fd);
     if (isKept) {
       this.#keepsOwners = true;
@@ -350,10 +355,6 @@ function isDirectory(parent: number, name: ByteString): boolean {
   return fd >= 0;
 }
 
-function metadataOf({ mode, uid, gid, mtime, pax }: TarEntry): Metadata {
-  return { mode, uid, gid, mtime, xattrs: xattrsOf(pax) };
-}
-
 const SYMLINK_MAX = 4095;
 
 function linkTarget({ linkname }: TarEntry): ByteString {
@@ -361,8 +362,4 @@ function linkTarget({ linkname }: TarEntry): ByteString {
     throw new Error('it is a symlink whose target is empty, too long or has a NUL byte');
   }
   return linkname;
-}
-
-function writeAll(fd: number, chunk: Uint8Array): void {
-  for (let at = 0; at < chunk.length;) at += writeSync(fd, chunk, at, chunk.length - at);
 }

@@ -88,11 +88,16 @@ export class Target {
     return this.#outside;
   }
 
-  async unpack(archive: Buffer, lowers: readonly string[] = [], limits: Partial<Limits> = {}): Promise<void> {
+  async unpack(
+    archive: Buffer,
+    lowers: readonly string[] = [],
+    limits: Partial<Limits> = {},
+    piece?: number,
+  ): Promise<void> {
     const directory = openat(-1, this.path, O_RDONLY | O_DIRECTORY);
     try {
       const options = { directory, lowers, limits: { ...DEFAULT_LIMITS, ...limits }, warnings: this.warnings };
-      await unpackLayer(inPieces(archive), options);
+      await unpackLayer(inPieces(archive, piece), options);
     } finally {
       close(directory);
     }

@@ -255,6 +255,17 @@ describe.skipIf(isRoot())(titled('loadArchive refuses', isRoot()), () => {
       ),
       /not in the archive/,
     ],
+    // podman takes the first, docker the last: a scanner may look at the other one.
+    [
+      'two manifests',
+      tar({ name: 'manifest.json', data: '[]' }, { name: './manifest.json', data: '[{}]' }),
+      /entry ".\/manifest.json": it is in the archive twice, with different contents/,
+    ],
+    [
+      'a manifest that becomes a link',
+      tar({ name: 'manifest.json', data: '[]' }, { name: 'manifest.json', type: '2', linkname: 'other' }),
+      /in the archive twice/,
+    ],
     ['a name that is none', dockerArchive({ ...IMAGE, names: ['../x'] }), /image name "..\/x" is not valid/],
     ['a manifest over 4 MiB', tar({ name: 'manifest.json', data: Buffer.alloc(2 ** 22 + 1, ' ') }), /over the limit/],
     [

@@ -8,7 +8,7 @@ import { CommandLine } from './command-line.ts';
 // Terminals obey what they are sent: a title set, keys typed in, lines drawn over. So does a log viewer. A program that
 // prints what an image or a registry says as it stands hands the terminal over.
 const EVIL = '\x1b]0;owned\x07\x1b[2J\x9b31m\r\nlamina: all is well\u202e\u2028\u200b\u{e0041}\x7f';
- 
+
 const OBEYED = /[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b\u2028\u202e\u{e0041}]/u;
 
 const machine = process.arch === 'x64' ? 'amd64' : process.arch;
