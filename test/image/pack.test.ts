@@ -133,7 +133,11 @@ describe.skipIf(isRoot())(titled('packTree', isRoot()), () => {
     for (const name of [...own, 'user.kept', 'trusted.kept']) expect(setxattrText(fd, '', name, 'v')).toBe(0);
     closeSync(fd);
     const found: string[] = [];
-    await readTar(inPieces(await pack(root)), DEFAULT_LIMITS, ({ pax }) => void found.push(...xattrsOf(pax).keys()));
+    await readTar(
+      inPieces(await pack(root)),
+      DEFAULT_LIMITS,
+      ({ pax }) => void found.push(...xattrsOf(pax, new Warnings()).keys()),
+    );
     expect(found.sort()).toEqual(['trusted.kept', 'user.kept']);
   });
 
@@ -251,7 +255,19 @@ describe('encodeHeader', () => {
           inPieces(archive, 700),
           DEFAULT_LIMITS,
           ({ name, type, mode, uid, gid, size, mtime, linkname, major, minor, pax }) => {
-            read.push({ name, type, mode, uid, gid, size, mtime, linkname, major, minor, xattrs: xattrsOf(pax) });
+            read.push({
+              name,
+              type,
+              mode,
+              uid,
+              gid,
+              size,
+              mtime,
+              linkname,
+              major,
+              minor,
+              xattrs: xattrsOf(pax, new Warnings()),
+            });
           },
         );
         expect(ended).toBe(true);
