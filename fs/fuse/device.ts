@@ -16,6 +16,8 @@ export interface Device {
    * wait while requests are parked: `setNonBlocking`.
    */
   waitFor(event: number): boolean;
+  /** Waits for a request. */
+  wait(): void;
   setNonBlocking(on: boolean): void;
 }
 
@@ -37,6 +39,10 @@ export class FuseDevice implements Device {
   waitFor(event: number): boolean {
     waitReadable(this.fd, event);
     return read(event, counter.address, 8) > 0;
+  }
+
+  wait(): void {
+    waitReadable(this.fd, -1);
   }
 
   setNonBlocking(on: boolean): void {

@@ -7,6 +7,7 @@ import type { Device } from './device.ts';
 import { NO_REPLY } from './handlers/handler.ts';
 import { DeviceNotifier } from './notifier.ts';
 import { BODIES, HANDLERS, SILENT } from './opcodes.ts';
+import { Receiver } from './receiver.ts';
 import { BODY, Slot } from './slot.ts';
 
 export interface SessionOptions {
@@ -21,16 +22,17 @@ export interface SessionOptions {
 /** Reads requests from the kernel, has the filesystem answer them, and writes the replies. */
 export class Session {
   readonly #device: Device;
+  readonly #receiver: Receiver;
   readonly #options: SessionOptions;
   readonly #connection: Connection;
   // One request is under way at a time; one that has to wait leaves its slot and is parked.
   readonly #slot: Slot;
   /** Requests that the filesystem put off, in the order of their coming. */
   #parked: Buffer[] = [];
-  #nonBlocking = false;
 
   constructor(device: Device, fs: FileSystem, options: SessionOptions) {
     this.#device = device;
+    this.#receiver = new Receiver(device);
     this.#options = options;
     this.#connection = {
       fs,
@@ -55,13 +57,20 @@ export class Session {
   step(): boolean {
     const slot = this.#slot;
     if (this.#parked.length > 0 && this.#device.waitFor(this.#options.completions)) this.#resume();
-    const length = this.#device.read(slot.requestAddress, slot.requestCapacity);
+    const length = this.#receive(slot);
     if (length < 0) return this.#goesOn(-length);
     // No request is empty: the device was retired.
     if (length === 0) return false;
     if (slot.decode(length)) this.#serve(slot);
     else this.#options.log(`a request of ${length} bytes is not whole: ignored`);
     return true;
+  }
+
+  /** While requests are parked, a read of the device must not wait: it would not hear that they can be answered. */
+  #receive({ requestAddress, requestCapacity }: Slot): number {
+    return this.#parked.length > 0
+      ? this.#receiver.poll(requestAddress, requestCapacity)
+      : this.#receiver.receive(requestAddress, requestCapacity);
   }
 
   #goesOn(errno: number): boolean {
@@ -88,13 +97,6 @@ export class Session {
 
   #park(slot: Slot): void {
     this.#parked.push(slot.save());
-    this.#waitForBoth(true);
-  }
-
-  /** While requests are parked, a read of the device must not wait: it would not hear that they can be answered. */
-  #waitForBoth(on: boolean): void {
-    if (this.#nonBlocking !== on) this.#device.setNonBlocking(on);
-    this.#nonBlocking = on;
   }
 
   /** Makes parked requests again; those that still have to wait are parked once more. */
@@ -105,7 +107,6 @@ export class Session {
       this.#slot.restore(request);
       this.#finish(this.#slot, this.#handle(this.#slot));
     }
-    if (this.#parked.length === 0) this.#waitForBoth(false);
   }
 
   #handle(slot: Slot): number {

@@ -28,6 +28,7 @@ export class FakeDevice implements Device {
   readonly fd = -1;
   readonly replies: Buffer[] = [];
   readonly nonBlocking: boolean[] = [];
+  waits = 0;
   /** What writes answer, where they fail. */
   failure: number | undefined;
 
@@ -51,6 +52,10 @@ export class FakeDevice implements Device {
   /** The event has always come. */
   waitFor(): boolean {
     return true;
+  }
+
+  wait(): void {
+    this.waits += 1;
   }
 
   setNonBlocking(on: boolean): void {
