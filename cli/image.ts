@@ -6,6 +6,9 @@ import { openStore } from '../runner/image/store.ts';
 import { createCommand as createListCommand } from './images.ts';
 import { print } from './print.ts';
 import { printableJson } from './printable.ts';
+import { createCommand as createRemoveCommand } from './rmi.ts';
+import { createCommand as createTagCommand } from './tag.ts';
+import { createCommand as createUntagCommand } from './untag.ts';
 
 export function createCommand(): Command {
   const command = new Command('image').description('Work with the images of the store.');
@@ -15,11 +18,9 @@ export function createCommand(): Command {
     .description('Print all that is known of images, as a JSON array.')
     .argument('<image...>', 'names, ids or beginnings of ids')
     .action(inspect);
-  command
-    .command('rm')
-    .description('Remove names, and with its last one the image and what no other needs.')
-    .argument('<image...>', 'names, ids or beginnings of ids')
-    .action(remove);
+  command.addCommand(createRemoveCommand('rm').alias('remove'));
+  command.addCommand(createTagCommand());
+  command.addCommand(createUntagCommand());
   return command;
 }
 
@@ -31,14 +32,4 @@ async function inspect(references: readonly string[]): Promise<void> {
     return inspectImage(image, store.sizeOf(image));
   });
   print(`${printableJson(described, 4)}\n`);
-}
-
-async function remove(references: readonly string[]): Promise<void> {
-  await enterUserNamespace(true);
-  const store = openStore();
-  for (const reference of references) {
-    for (const gone of store.remove(reference)) {
-      print(`${gone.startsWith('sha256:') ? 'Deleted' : 'Untagged'}: ${gone}\n`);
-    }
-  }
 }

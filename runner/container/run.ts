@@ -4,6 +4,8 @@ import { type Mount, mount, toBytes } from '../../fs/index.ts';
 import { hasSingleId } from '../../fs/sys/id-maps.ts';
 import { type Image } from '../image/image.ts';
 import { type Store, openStore } from '../image/store.ts';
+import { unpackedImage } from '../image/unpack-image.ts';
+import { Warnings } from '../image/warnings.ts';
 import { type Container, type ContainerState } from './container.ts';
 import { ContainerStore } from './container-store.ts';
 import { type MountPoint, createInitLayer } from './init-layer.ts';
@@ -60,13 +62,20 @@ class Run {
   }
 
   async execute(): Promise<number> {
-    const image = this.#store.resolve(this.#options.image);
+    const image = await this.#image();
     const container = this.#create(image);
     try {
       return await this.#serve(container, image);
     } finally {
       if (this.#options.remove) this.#remove(container);
     }
+  }
+
+  async #image(): Promise<Image> {
+    const warnings = new Warnings();
+    const image = await unpackedImage(this.#store, this.#options.image, warnings);
+    for (const line of warnings.lines()) this.#report(line);
+    return image;
   }
 
   #create(image: Image): Container {

@@ -1,15 +1,39 @@
 import { toBytes } from '../../fs/sys/bytes.ts';
 import { chainIdsOf, type Digest, hexOf, isDigest } from './digest.ts';
+import { nameOf, normalName, repoDigestsOf } from './entry-names.ts';
 import { type Image } from './image.ts';
 import { type LayerDirectory } from './layer-directory.ts';
 import { type ImageLayout, type IndexEntry } from './layout.ts';
-import { isManifestType, parseConfiguration, parseManifest } from './manifest.ts';
-import { familiarName, fullName, parseReference, type Reference, repositoryOf } from './reference.ts';
+import {
+  type Descriptor,
+  isIndexType,
+  isManifestType,
+  parseConfiguration,
+  parseIndex,
+  parseManifest,
+} from './manifest.ts';
+import { hostPlatform, type Platform, platformMatches } from './platform.ts';
+import { parseReference, type Reference, repositoryOf } from './reference.ts';
 
-/** Annotation under which an OCI layout's index keeps a manifest's name. */
-export const REF_NAME = 'org.opencontainers.image.ref.name';
+/** Indexes within indexes; by digest none can hold itself, but a chain can be as long as its maker likes. */
+const INDEX_DEPTH = 4;
 
-/** Reads what images there are. One whose layers were not unpacked by us, or that is damaged, cannot be run and is none. */
+/** An entry of the store's index: of an image, or of an index of someone else's with one image a platform. */
+export interface CatalogEntry extends IndexEntry {
+  /** Undefined also where a later entry has the same name: skopeo adds its own beside ours. */
+  readonly name: string | undefined;
+  readonly repoDigests: readonly string[];
+}
+
+/** What a reference means: entries of the index, and the image that they are of; none where it is damaged. */
+export interface Selection {
+  readonly entries: readonly CatalogEntry[];
+  readonly image: Image | undefined;
+  /** Not by a name: all that the image has is meant. */
+  readonly byId: boolean;
+}
+
+/** Reads what images there are. What is damaged, or no image, is not among them. */
 export class Catalog {
   readonly #layout: ImageLayout;
   readonly #layers: LayerDirectory;
@@ -19,11 +43,23 @@ export class Catalog {
     this.#layers = layers;
   }
 
+  entries(): CatalogEntry[] {
+    const taken = new Map<string, Digest>();
+    const entries = this.#layout.readIndex().toReversed();
+    const named = entries.map(({ descriptor, json }): CatalogEntry => {
+      const name = nameOf(descriptor);
+      const isTaken = name !== undefined && (taken.get(name) ?? descriptor.digest) !== descriptor.digest;
+      if (name !== undefined && !isTaken) taken.set(name, descriptor.digest);
+      return { descriptor, json, name: isTaken ? undefined : name, repoDigests: repoDigestsOf(descriptor) };
+    });
+    return named.reverse();
+  }
+
   /** All images, each once, with all names of all manifests that it has. */
   list(): Image[] {
     const images = new Map<Digest, Image>();
-    for (const [manifest, names] of this.#namesByManifest()) {
-      const image = this.#tryOpen(manifest, names);
+    for (const own of this.#byDigestOfEntry().values()) {
+      const image = this.#tryOpen(own);
       if (image === undefined) continue;
       const known = images.get(image.id);
       images.set(image.id, known === undefined ? image : merge(known, image));
@@ -31,42 +67,62 @@ export class Catalog {
     return [...images.values()];
   }
 
-  #namesByManifest(): Map<Digest, string[]> {
-    const namesByManifest = new Map<Digest, string[]>();
-    for (const { descriptor } of this.#layout.readIndex()) {
-      if (!isManifestType(descriptor.mediaType)) continue;
-      const names = namesByManifest.get(descriptor.digest) ?? [];
-      namesByManifest.set(descriptor.digest, names);
-      const name = descriptor.annotations[REF_NAME];
-      if (name !== undefined) names.push(name);
+  #byDigestOfEntry(): Map<Digest, CatalogEntry[]> {
+    const groups = new Map<Digest, CatalogEntry[]>();
+    for (const entry of this.entries()) {
+      const { digest } = entry.descriptor;
+      groups.set(digest, [...(groups.get(digest) ?? []), entry]);
     }
-    return namesByManifest;
+    return groups;
   }
 
-  #tryOpen(manifest: Digest, names: readonly string[]): Image | undefined {
+  #tryOpen(entries: readonly CatalogEntry[]): Image | undefined {
     try {
-      return this.#open(manifest, names);
+      return this.#open(entries);
     } catch {
       // The others are to be seen all the same; asked for by its name, it says what is wrong with it.
       return undefined;
     }
   }
 
-  #open(manifest: Digest, names: readonly string[]): Image | undefined {
-    if (!this.#layout.has(manifest)) return undefined;
+  /** @param entries all of one digest. */
+  #open(entries: readonly CatalogEntry[]): Image | undefined {
+    const manifest = entries[0] === undefined ? undefined : this.#manifestFor(entries[0].descriptor, 0);
+    if (manifest === undefined || !this.#layout.has(manifest)) return undefined;
     const { config: descriptor } = parseManifest(this.#layout.readDocument(manifest), `manifest ${manifest}`);
     if (!this.#layout.has(descriptor.digest)) return undefined;
     const where = `configuration ${descriptor.digest}`;
     const configuration = parseConfiguration(this.#layout.readDocument(descriptor.digest), where);
     const chainIds = chainIdsOf(configuration.diffIds);
-    if (!chainIds.every((chainId) => this.#layers.has(chainId))) return undefined;
-    const layers = this.#layers.stack(chainIds).map(toBytes);
-    return { id: descriptor.digest, manifests: [manifest], names, chainIds, layers, ...configuration };
+    const unpacked = chainIds.every((chainId) => this.#layers.has(chainId));
+    return {
+      id: descriptor.digest,
+      manifests: [manifest],
+      names: unique(entries.flatMap(({ name }) => name ?? [])),
+      repoDigests: unique(entries.flatMap(({ repoDigests }) => repoDigests)),
+      chainIds,
+      unpacked,
+      layers: unpacked ? this.#layers.stack(chainIds).map(toBytes) : [],
+      ...configuration,
+    };
+  }
+
+  /** The manifest that an entry means here: of an index, this machine's, or else the first that is there. */
+  #manifestFor({ digest, mediaType }: Descriptor, depth: number): Digest | undefined {
+    if (isManifestType(mediaType)) return digest;
+    if (!isIndexType(mediaType) || depth > INDEX_DEPTH || !this.#layout.has(digest)) return undefined;
+    const entries = parseIndex(this.#layout.readDocument(digest), `index ${digest}`);
+    const there = entries.filter((entry) => this.#layout.has(entry.digest));
+    const host = hostPlatform();
+    const isOurs = (platform: Platform | undefined): boolean =>
+      platform !== undefined && platformMatches(host, platform);
+    const wanted = there.find(({ platform }) => isOurs(platform)) ?? there[0];
+    return wanted === undefined ? undefined : this.#manifestFor(wanted, depth + 1);
   }
 
   /** Finds an image by name, by id or by the first digits of its id. */
   find(reference: string): Image | undefined {
-    return this.#byDigest(reference) ?? this.#byName(reference) ?? this.#byPrefix(reference);
+    return this.#byDigest(reference) ?? this.#byName(reference)?.image ?? this.#byPrefix(reference);
   }
 
   resolve(reference: string): Image {
@@ -77,6 +133,27 @@ export class Catalog {
     );
   }
 
+  /** Whether a reference means an entry of the index. */
+  has(reference: string): boolean {
+    return (this.#byDigest(reference) ?? this.#select(reference) ?? this.#byPrefix(reference)) !== undefined;
+  }
+
+  /** What is meant by a reference, for those who change it; also of an image that is damaged. */
+  select(reference: string): Selection {
+    const named = this.#byDigest(reference) === undefined ? this.#select(reference) : undefined;
+    if (named !== undefined) {
+      const image = this.#tryOpen(named);
+      return { entries: named, image: image && this.complete(image), byId: false };
+    }
+    const image = this.resolve(reference);
+    return { entries: this.entriesOf(image), image: this.complete(image), byId: true };
+  }
+
+  /** All entries that are of the image. */
+  entriesOf({ id }: Image): CatalogEntry[] {
+    return [...this.#byDigestOfEntry().values()].filter((own) => this.#tryOpen(own)?.id === id).flat();
+  }
+
   /** The image with the names of all its manifests; by name alone, one manifest's are known. */
   complete(image: Image): Image {
     return this.list().find(({ id }) => id === image.id) ?? image;
@@ -85,26 +162,43 @@ export class Catalog {
   #byDigest(text: string): Image | undefined {
     const digest = /^[0-9a-f]{64}$/.test(text) ? `sha256:${text}` : text;
     if (!isDigest(digest)) return undefined;
-    return this.list().find((image) => image.id === digest || image.manifests.includes(digest));
+    return (
+      this.list().find((image) => image.id === digest || image.manifests.includes(digest)) ??
+      this.#tryOpen(this.entries().filter(({ descriptor }) => descriptor.digest === digest))
+    );
   }
 
   // Reads no other image's documents: a container's start comes through here.
-  #byName(text: string): Image | undefined {
+  #byName(text: string): { readonly image: Image } | undefined {
+    const selected = this.#select(text);
+    if (selected === undefined) return undefined;
+    const { digest } = selected[0].descriptor;
+    const image = this.#open(this.entries().filter(({ descriptor }) => descriptor.digest === digest));
+    if (image !== undefined) return { image };
+    throw new Error(
+      `image ${text} is in the store's index, but ${digest} or its configuration is not in the store; "lamina system check --repair" fetches what can be fetched`,
+    );
+  }
+
+  /** Entries that have the name, all of one digest. */
+  #select(text: string): readonly [CatalogEntry, ...CatalogEntry[]] | undefined {
     // Digits of an id with their algorithm are no name: `sha256:0123abc` would be the tag 0123abc of "sha256".
     if (/^sha256:[0-9a-f]*$/.test(text)) return undefined;
+    const entries = this.entries();
+    const [first, ...rest] = entries.filter(({ name }) => name === normalName(text));
+    if (first !== undefined) return [first, ...rest];
     const reference = parseReference(text);
-    const entries = this.#layout.readIndex();
-    const entry = entries.find((candidate) => isNamed(candidate, reference));
-    if (entry === undefined) return undefined;
-    const { digest } = entry.descriptor;
-    const own = entries.filter(({ descriptor }) => descriptor.digest === digest);
-    const image = this.#open(
-      digest,
-      own.flatMap(({ descriptor }) => descriptor.annotations[REF_NAME] ?? []),
-    );
-    if (image !== undefined) return image;
-    const name = familiarName(fullName(reference));
-    throw new Error(`image ${name} is in the store without its unpacked layers; load it again`);
+    if (reference.digest === undefined) return undefined;
+    const [pinned, ...others] = entries.filter((entry) => this.#isPinned(entry, reference));
+    const isSame = ({ descriptor }: CatalogEntry): boolean => descriptor.digest === pinned?.descriptor.digest;
+    return pinned === undefined ? undefined : [pinned, ...others.filter(isSame)];
+  }
+
+  #isPinned({ descriptor, name, repoDigests }: CatalogEntry, { digest, ...reference }: Reference): boolean {
+    const repository = repositoryOf({ ...reference, digest });
+    if (repoDigests.includes(`${repository}@${digest ?? ''}`)) return true;
+    // One that was pulled by its digest has no name.
+    return descriptor.digest === digest && (name === undefined || name.startsWith(`${repository}:`));
   }
 
   #byPrefix(text: string): Image | undefined {
@@ -117,14 +211,14 @@ export class Catalog {
 }
 
 function merge(one: Image, other: Image): Image {
-  return { ...one, manifests: [...one.manifests, ...other.manifests], names: [...one.names, ...other.names] };
+  return {
+    ...one,
+    manifests: unique([...one.manifests, ...other.manifests]),
+    names: unique([...one.names, ...other.names]),
+    repoDigests: unique([...one.repoDigests, ...other.repoDigests]),
+  };
 }
 
-function isNamed({ descriptor }: IndexEntry, reference: Reference): boolean {
-  const name = descriptor.annotations[REF_NAME];
-  if (!isManifestType(descriptor.mediaType)) return false;
-  if (reference.digest === undefined) return name === fullName(reference);
-  // One that was pulled by its digest has no name.
-  const isOfRepository = name === undefined || name.startsWith(`${repositoryOf(reference)}:`);
-  return descriptor.digest === reference.digest && isOfRepository;
+function unique<T>(items: readonly T[]): T[] {
+  return [...new Set(items)];
 }

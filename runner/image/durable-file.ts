@@ -7,9 +7,9 @@ import { check } from '../../fs/sys/errno.ts';
 import { close, fsync, openat, syncfs } from '../../fs/sys/file.ts';
 
 /** Replaces `path` by `content`, all of it or nothing, also over a power failure. `aside` is on the same filesystem. */
-export function writeDurably(path: string, content: Uint8Array | string, aside: string): void {
+export function writeDurably(path: string, content: Uint8Array | string, aside: string, mode = 0o600): void {
   const bytes = typeof content === 'string' ? Buffer.from(content) : content;
-  const fd = openSync(aside, 'w', 0o600);
+  const fd = openSync(aside, 'w', mode);
   try {
     for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at);
     fsyncSync(fd);

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { type Digest } from './digest.ts';
@@ -7,13 +7,22 @@ import { asArray, asDigest, asObject, parseJson } from './json.ts';
 import { type Scratch } from './scratch.ts';
 
 /** What keeps an image's parts in the store though its names may go: one file for each container. */
-interface Hold {
+export interface Hold {
   readonly holder: string;
   readonly image: Digest;
   readonly chainIds: readonly Digest[];
 }
 
 const HOLDER = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
+
+const CONTAINER_ID = /^[0-9a-f]{64}$/;
+
+/** Whether the container that holds an image is there, or is just coming or going. What is no container always is. */
+export function hasContainer(root: string, holder: string): boolean {
+  if (!CONTAINER_ID.test(holder)) return true;
+  const directory = join(root, 'containers');
+  return existsSync(directory) && readdirSync(directory).some((name) => name.includes(holder));
+}
 
 export class Holds {
   readonly #directory: string;

@@ -28,7 +28,7 @@ export interface HistoryEntry {
   readonly emptyLayer: boolean;
 }
 
-/** An image of the store, its layers unpacked. */
+/** An image of the store. */
 export interface Image {
   /** Digest of the configuration: what docker calls the image id. */
   readonly id: Digest;
@@ -36,6 +36,8 @@ export interface Image {
   readonly manifests: readonly Digest[];
   /** Full names (`docker.io/library/debian:latest`); none for an image whose name another one took. */
   readonly names: readonly string[];
+  /** What it was pulled by: `docker.io/library/debian@sha256:...`, the digest of a manifest or of an index. */
+  readonly repoDigests: readonly string[];
   readonly platform: Platform;
   /** RFC 3339. */
   readonly created: string | undefined;
@@ -46,6 +48,8 @@ export interface Image {
   readonly diffIds: readonly Digest[];
   /** Names of the layers' stacks, the bottom one first. */
   readonly chainIds: readonly Digest[];
-  /** Absolute paths of unpacked layers, the topmost first: what a union takes as its lowers. */
+  /** Whether all layers are unpacked; what skopeo or umoci has put in the store is so once it is used. */
+  readonly unpacked: boolean;
+  /** Absolute paths of unpacked layers, the topmost first: what a union takes as its lowers. None without `unpacked`. */
   readonly layers: readonly ByteString[];
 }

@@ -15,7 +15,8 @@ import { platformError } from './oci-archive.ts';
 import { type Platform, platformMatches } from './platform.ts';
 import { decompressInProportion } from './proportion.ts';
 import { type Scratch } from './scratch.ts';
-import { type NewEntry, type Store } from './store.ts';
+import { type NewEntry } from './index-changes.ts';
+import { type Store } from './store.ts';
 import { unpackLayer } from './unpack.ts';
 import { type Warnings } from './warnings.ts';
 
@@ -70,7 +71,8 @@ function keepBlobs(store: Store, scratch: Scratch, image: NewImage): NewEntry {
   const manifest = image.manifest ?? { bytes: createManifest(image, id), mediaType: MEDIA_TYPE.manifest };
   const digest = store.layout.put(manifest.bytes, scratch);
   const { platform } = parseConfiguration(image.config, `configuration of ${image.title}`);
-  return { names: image.names, json: describeManifest(digest, manifest.bytes.length, manifest.mediaType, platform) };
+  const { names, repoDigests = [] } = image;
+  return { names, repoDigests, json: describeManifest(digest, manifest.bytes.length, manifest.mediaType, platform) };
 }
 
 function describeManifest(digest: Digest, size: number, mediaType: string, platform: Platform): NewEntry['json'] {
@@ -88,7 +90,8 @@ function createManifest({ config, layers }: NewImage, id: Digest): Buffer {
   return Buffer.from(JSON.stringify(manifest));
 }
 
-class LayerIngester {
+/** Unpacks layers that the store does not have yet, each checked before it becomes visible. */
+export class LayerIngester {
   readonly #store: Store;
   readonly #scratch: Scratch;
   readonly #options: IngestOptions;

@@ -1,14 +1,13 @@
 import { type Image } from './image.ts';
-import { familiarName, familiarParts } from './reference.ts';
+import { familiarName, familiarRepoDigest } from './reference.ts';
 
 /** What `image inspect` prints of an image, in docker's words. */
 export function inspectImage(image: Image, size: number): unknown {
   const { config, platform } = image;
-  const repositories = [...new Set(image.names.map((name) => familiarParts(name).repository))];
   return {
     Id: image.id,
     RepoTags: image.names.map(familiarName),
-    RepoDigests: repositories.flatMap((repository) => image.manifests.map((manifest) => `${repository}@${manifest}`)),
+    RepoDigests: image.repoDigests.map(familiarRepoDigest),
     Created: image.created ?? null,
     Author: image.author,
     Architecture: platform.architecture,

@@ -23,6 +23,12 @@ interface LayerRecord {
   readonly archiveSize: number;
 }
 
+/** A layer that has gone. */
+export interface CollectedLayer {
+  readonly chainId: Digest;
+  readonly size: number;
+}
+
 /**
  * Unpacked layers by chainID: `layers/HEX` is the layer's root directory, `layers/HEX.json` what is known of it. A
  * layer comes by a rename when it is whole and on disk; what a directory of that name holds never changes.
@@ -97,18 +103,34 @@ export class LayerDirectory {
     return paths;
   }
 
+  /** All layers that are there. */
+  chainIds(): Digest[] {
+    return this.#entries().filter((name): name is Digest => isDigest(name));
+  }
+
+  /** Names as digests; a record's has its suffix. Sorted, so that a record comes after its layer. */
+  #entries(): string[] {
+    return readdirSync(this.#directory)
+      .map((name) => `sha256:${name}`)
+      .sort();
+  }
+
   /**
    * Takes all layers but `kept` away, to `scratch`, where they are to be removed: a layer goes as it comes, whole by a
-   * rename, so that what a killed process leaves here is never half a layer.
+   * rename, so that what a killed process leaves here is never half a layer. A record without a layer is of no
+   * consequence, a layer without a record would be: so the record goes last.
    */
-  collect(kept: ReadonlySet<Digest>, scratch: Scratch): void {
-    const going = readdirSync(this.#directory).filter((name) => {
-      const chainId = `sha256:${name.replace(RECORD_SUFFIX, '')}`;
+  collect(kept: ReadonlySet<Digest>, scratch: Scratch): CollectedLayer[] {
+    const going = this.#entries().filter((name) => {
+      const chainId = name.replace(RECORD_SUFFIX, '');
       return isDigest(chainId) && !kept.has(chainId);
     });
-    for (const name of going) renameSync(join(this.#directory, name), scratch.next());
+    const collected = going.filter((name): name is Digest => isDigest(name));
+    const sized = collected.map((chainId) => ({ chainId, size: this.size(chainId) }));
+    for (const name of going) renameSync(join(this.#directory, name.slice('sha256:'.length)), scratch.next());
     // Before anything in them goes: a power cut must not undo the rename alone.
     if (going.length > 0) syncDirectory(this.#directory);
+    return sized;
   }
 }
 

@@ -1,5 +1,16 @@
 import { createHash } from 'node:crypto';
-import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+} from 'node:fs';
 import { join } from 'node:path';
 
 import { type Digest, digestOf, finishDigest, hexOf, isDigest } from './digest.ts';
@@ -9,6 +20,11 @@ import { DOCUMENT_BYTES } from './limits.ts';
 import { type Descriptor, MEDIA_TYPE, parseDescriptor } from './manifest.ts';
 import { type Scratch, removeIn } from './scratch.ts';
 import { LAYOUT_FILE } from './store-root.ts';
+
+/** Content never changes under its digest. */
+const BLOB_MODE = 0o400;
+/** Milliseconds that another program may take for a copy into the store. */
+const FOREIGN_GRACE = 24 * 3_600_000;
 
 /** What one entry of the index says, and the entry itself, with members that only others know. */
 export interface IndexEntry {
@@ -79,21 +95,42 @@ export class ImageLayout {
    * replaced: the same content, or a damaged one.
    */
   adopt(path: string, digest: Digest): void {
-    if (existsSync(path)) renameSync(path, this.path(digest));
+    if (path === this.path(digest) || !existsSync(path)) return;
+    chmodSync(path, BLOB_MODE);
+    renameSync(path, this.path(digest));
   }
 
   put(bytes: Uint8Array, scratch: Scratch): Digest {
     const digest = finishDigest(createHash('sha256').update(bytes));
-    writeDurably(this.path(digest), bytes, scratch.next());
+    writeDurably(this.path(digest), bytes, scratch.next(), BLOB_MODE);
     return digest;
   }
 
-  /** Removes all blobs but `kept`. */
-  collect(kept: ReadonlySet<Digest>): void {
-    for (const name of readdirSync(this.#blobs)) {
-      const digest = `sha256:${name}`;
-      if (isDigest(digest) && !kept.has(digest)) removeIn(this.#blobs, name);
-    }
+  /** All blobs that are there. */
+  digests(): Digest[] {
+    return readdirSync(this.#blobs)
+      .map((name) => `sha256:${name}`)
+      .filter(isDigest);
+  }
+
+  /** Bytes of a blob's file; undefined where it is not there. */
+  sizeOf(digest: Digest): number | undefined {
+    return statSync(this.path(digest), { throwIfNoEntry: false })?.size;
+  }
+
+  /** Removes a blob for which there is no use. */
+  remove(digest: Digest): void {
+    removeIn(this.#blobs, hexOf(digest));
+  }
+
+  /**
+   * Whether a blob that nothing refers to may be what another program is just putting there: skopeo and umoci write
+   * blobs first and the index last, and know nothing of our locks. Ours alone are read-only.
+   */
+  mayBeComing(digest: Digest): boolean {
+    const status = statSync(this.path(digest), { throwIfNoEntry: false });
+    if (status === undefined || (status.mode & 0o222) === 0) return false;
+    return Date.now() - status.ctimeMs < FOREIGN_GRACE;
   }
 }
 

@@ -22,6 +22,8 @@ export interface NewLayer {
 export interface NewImage {
   /** Full names. */
   readonly names: readonly string[];
+  /** What it was pulled by: `docker.io/library/debian@sha256:...`. */
+  readonly repoDigests?: readonly string[];
   /** For messages: a name, or what else the archive calls it. */
   readonly title: string;
   readonly config: Buffer;

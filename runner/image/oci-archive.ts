@@ -1,5 +1,5 @@
-import { REF_NAME } from './catalog.ts';
 import { hexOf } from './digest.ts';
+import { REF_NAME } from './entry-names.ts';
 import { asObject, parseJson } from './json.ts';
 import {
   type Descriptor,

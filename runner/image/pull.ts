@@ -15,7 +15,7 @@ import {
 import { type NewImage, type NewLayer } from './new-image.ts';
 import { platformError } from './oci-archive.ts';
 import { type Platform, platformMatches } from './platform.ts';
-import { fullName, type Reference } from './reference.ts';
+import { fullName, type Reference, repositoryOf } from './reference.ts';
 import { BlobDownload } from './registry/blob-download.ts';
 import { readBody } from './registry/body.ts';
 import { Limiter } from './registry/limiter.ts';
@@ -51,10 +51,11 @@ export async function pullImage(
   let isWhole = false;
   const fetcher = new BlobFetcher(store, scratch, registry, options);
   try {
-    const document = await findManifest(registry, reference, options.platform);
+    const { document, digest } = await findManifest(registry, reference, options.platform);
     const manifest = parseManifest(document.bytes, `manifest ${document.digest}`);
     const image = await fetcher.fetch(reference, document, manifest);
-    await ingest(store, scratch, [image], options);
+    const pulled = { ...image, repoDigests: [`${repositoryOf(reference)}@${digest}`] };
+    await ingest(store, scratch, [pulled], options);
     isWhole = true;
     return store.resolve(document.digest);
   } finally {
@@ -66,11 +67,19 @@ export async function pullImage(
   }
 }
 
-async function findManifest(registry: Registry, reference: Reference, platform: Platform): Promise<RemoteDocument> {
+/** A manifest, and the digest of what the reference names: the same, or an index that has it for the platform. */
+interface Found {
+  readonly document: RemoteDocument;
+  readonly digest: Digest;
+}
+
+async function findManifest(registry: Registry, reference: Reference, platform: Platform): Promise<Found> {
   let target: string = reference.digest ?? reference.tag;
+  let first: Digest | undefined;
   for (let depth = 0; depth <= INDEX_DEPTH; depth++) {
     const document = await registry.document(target);
-    if (!isIndexType(document.mediaType)) return document;
+    first ??= document.digest;
+    if (!isIndexType(document.mediaType)) return { document, digest: first };
     target = choose(parseIndex(document.bytes, `index ${document.digest}`), reference, platform).digest;
   }
   throw new Error(`${fullName(reference)} is an index within more than ${INDEX_DEPTH} others`);

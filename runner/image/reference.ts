@@ -88,3 +88,9 @@ export function familiarName(name: string): string {
   const { repository, tag } = familiarParts(name);
   return `${repository}:${tag}`;
 }
+
+/** `docker.io/library/debian@sha256:...` -> `debian@sha256:...`. */
+export function familiarRepoDigest(repoDigest: string): string {
+  const at = repoDigest.indexOf('@');
+  return familiarParts(repoDigest.slice(0, at)).repository + repoDigest.slice(at);
+}

@@ -1,25 +1,41 @@
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { Catalog, REF_NAME } from './catalog.ts';
-import { chainIdsOf, type Digest, hexOf } from './digest.ts';
-import { Holds } from './holds.ts';
+import { Catalog, type CatalogEntry } from './catalog.ts';
+import { type Digest, hexOf } from './digest.ts';
+import { nameOf } from './entry-names.ts';
+import { hasContainer, type Hold, Holds } from './holds.ts';
 import { type Image } from './image.ts';
-import { type JsonObject } from './json.ts';
-import { LayerDirectory } from './layer-directory.ts';
+import { named, namedEntries, type NewEntry, withoutNames, withoutSpares } from './index-changes.ts';
+import { type CollectedLayer, LayerDirectory } from './layer-directory.ts';
 import { ImageLayout, type IndexEntry } from './layout.ts';
 import { type Lock, lockShared, tryLock, withLock } from './lock.ts';
-import { isManifestType, parseConfiguration, parseManifest } from './manifest.ts';
-import { familiarName, fullName, parseReference } from './reference.ts';
+import { type Reached, reach } from './reach.ts';
+import { familiarName } from './reference.ts';
+import { planRemoval, type Removal } from './removal.ts';
 import { removeIn, removeLeftovers, Scratch } from './scratch.ts';
 import { prepareRoot, storeRoot } from './store-root.ts';
 
-/** A manifest for the index, with the names that it is to take. */
-export interface NewEntry {
-  readonly names: readonly string[];
-  /** The descriptor, without a name. */
-  readonly json: JsonObject;
+/** What a collection has removed. */
+export interface Collected {
+  readonly layers: readonly CollectedLayer[];
+  readonly bytes: number;
+  /** Documents of images that kept it from removing anything. */
+  readonly damaged: readonly Digest[];
 }
+
+/** What `remove` has done. */
+export interface Removed {
+  /** Names and repository digests, as docker shows them. */
+  readonly untagged: readonly string[];
+  /** The image, where it went with its last name, and its layers that no other needs. */
+  readonly deleted: readonly Digest[];
+  readonly collected: Collected;
+}
+
+const NOTHING_COLLECTED: Collected = { layers: [], bytes: 0, damaged: [] };
+/** Its presence says that something is to be collected. */
+const PENDING_FILE = 'collect.pending';
 
 /**
  * The images of this machine, or of this user: an OCI image layout, beside it the layers, unpacked once for all images
@@ -44,6 +60,7 @@ export class Store {
     this.#holds.prepare();
     removeLeftovers(this.#tmp, this.#lock);
     this.layout.prepare(() => this.scratch());
+    if (existsSync(this.#pending)) this.collect();
   }
 
   get #tmp(): string {
@@ -91,6 +108,11 @@ export class Store {
     return this.#catalog.resolve(reference);
   }
 
+  /** Whether a reference means something, be it damaged. */
+  isThere(reference: string): boolean {
+    return this.#catalog.has(reference);
+  }
+
   find(reference: string): Image | undefined {
     return this.#catalog.find(reference);
   }
@@ -121,21 +143,57 @@ export class Store {
 
   /** Enters images, all at once. A name that another image has goes over to the new one; that image stays, nameless. */
   enter(images: readonly NewEntry[]): void {
-    const taken = new Set(images.flatMap(({ names }) => names));
-    this.#change((scratch) => {
-      const entries = this.layout.readIndex();
-      const others = entries.map((entry) =>
-        taken.has(entry.descriptor.annotations[REF_NAME] ?? '') ? unnamed(entry) : entry.json,
-      );
-      this.layout.writeIndex(withoutSpareNameless([...others, ...images.flatMap(namedEntries)]), scratch);
+    this.#enterAll(() => images.flatMap(namedEntries));
+  }
+
+  /** Gives an image more names, which other images lose. */
+  tag(reference: string, names: readonly string[]): void {
+    this.#enterAll(() => {
+      const [source] = this.#selectWhole(reference).entries;
+      return names.map((name) => named(source, name));
     });
   }
 
+  #enterAll(create: () => readonly IndexEntry[]): void {
+    this.#change((scratch) => {
+      const entries = create();
+      const taken = new Set(entries.flatMap(({ descriptor }) => nameOf(descriptor) ?? []));
+      this.layout.writeIndex(withoutSpares([...withoutNames(this.#catalog.entries(), taken), ...entries]), scratch);
+    });
+  }
+
+  #selectWhole(reference: string): {
+    readonly entries: readonly [CatalogEntry, ...CatalogEntry[]];
+    readonly image: Image;
+  } {
+    const { entries, image } = this.#catalog.select(reference);
+    const [first, ...rest] = entries;
+    if (first !== undefined && image !== undefined) return { entries: [first, ...rest], image };
+    throw new Error(`image ${reference} is damaged or not all there; "lamina system check" says what is wrong with it`);
+  }
+
+  /**
+   * Takes names off an image, all of them where none is given. The image stays, under its id.
+   *
+   * @returns the names that went, in full.
+   */
+  untag(reference: string, names: readonly string[]): readonly string[] {
+    let going: readonly string[] = names;
+    this.#change((scratch) => {
+      const { image } = this.#selectWhole(reference);
+      const stranger = names.find((name) => !image.names.includes(name));
+      if (stranger !== undefined) throw new Error(`image ${reference} has no name ${familiarName(stranger)}`);
+      if (names.length === 0) going = image.names;
+      this.layout.writeIndex(withoutSpares(withoutNames(this.#catalog.entries(), new Set(going))), scratch);
+    });
+    return going;
+  }
+
   /** Changes index or holds: alone, and with a place to prepare it in. */
-  #change(work: (scratch: Scratch) => void): void {
+  #change<T>(work: (scratch: Scratch) => T): T {
     const scratch = this.scratch();
     try {
-      withLock(this.#lock, () => work(scratch));
+      return withLock(this.#lock, () => work(scratch));
     } finally {
       scratch.remove();
     }
@@ -145,96 +203,97 @@ export class Store {
    * Takes a name off an image, and the image out of the store with its last one. Given by id, an image goes with all
    * its names.
    *
-   * @returns what went: names, and the id where the image itself did.
+   * @param force also an image of names in several repositories, by its id; one that a container uses loses its names
+   *   alone.
    */
-  remove(reference: string): string[] {
-    const gone: string[] = [];
-    this.#change((scratch) => void gone.push(...this.#removeAlone(reference, scratch)));
-    this.collect();
-    return gone;
+  remove(reference: string, force = false): Removed {
+    const { removal, blobs } = this.#removeEntries(reference, force);
+    const collected = this.collect(blobs);
+    const { untagged, image } = removal;
+    const gone = new Set(collected.layers.map(({ chainId }) => chainId));
+    const layers = image?.chainIds.filter((chainId) => gone.has(chainId)) ?? [];
+    return { untagged, deleted: image === undefined ? [] : [image.id, ...layers.toReversed()], collected };
   }
 
   // All under the lock: no container may take hold of the image between the look at the holds and the change.
-  #removeAlone(reference: string, scratch: Scratch): string[] {
-    const image = this.describe(reference);
-    const named = /^(?:sha256:)?[0-9a-f]+$/.test(reference) ? undefined : fullName(parseReference(reference));
-    const going = named !== undefined && image.names.includes(named) ? [named] : image.names;
-    const isLast = going.length === image.names.length;
-    const holder = this.#holds.list().find((hold) => hold.image === image.id)?.holder;
-    if (isLast && holder !== undefined) {
-      throw new Error(`cannot remove image ${reference}: container ${holder} uses it; "lamina rm ${holder}" first`);
-    }
-    const kept = this.layout.readIndex().filter(({ descriptor }) => {
-      const name = descriptor.annotations[REF_NAME];
-      return !image.manifests.includes(descriptor.digest) || (name === undefined ? !isLast : !going.includes(name));
+  #removeEntries(
+    reference: string,
+    force: boolean,
+  ): { readonly removal: Removal; readonly blobs: ReadonlySet<Digest> } {
+    return this.#change((scratch) => {
+      const removal = planRemoval(this.#catalog, this.#liveHolds(), reference, force);
+      const descriptors = removal.going.map(({ descriptor }) => descriptor);
+      const { blobs } = reach(this.layout, descriptors);
+      this.#announceCollection();
+      this.layout.writeIndex(removal.kept, scratch);
+      return { removal, blobs };
     });
-    this.layout.writeIndex(
-      kept.map(({ json }) => json),
-      scratch,
-    );
-    return [...going.map(familiarName), ...(isLast ? [image.id] : [])];
   }
 
-  /** Removes layers and blobs that no image and no container needs; leaves them for later while something is loaded. */
-  collect(): void {
+  /** Holds of containers that are there: a process that was killed may have left others. */
+  #liveHolds(): Hold[] {
+    return this.#holds.list().filter(({ holder }) => hasContainer(this.root, holder));
+  }
+
+  /** Ids of the images that containers use, with those containers. */
+  users(): Map<Digest, string[]> {
+    const users = new Map<Digest, string[]>();
+    for (const { holder, image } of this.#liveHolds()) users.set(image, [...(users.get(image) ?? []), holder]);
+    return users;
+  }
+
+  // Whoever opens the store next ends what this process does not come to.
+  #announceCollection(): void {
+    writeFileSync(this.#pending, '', { mode: 0o600 });
+  }
+
+  get #pending(): string {
+    return join(this.root, PENDING_FILE);
+  }
+
+  /**
+   * Removes layers and blobs that no image and no container needs; leaves them for later while something is loaded.
+   *
+   * @param unneeded blobs that are known to be nobody's, if they are not needed: others that another program may just
+   *   be putting there stay.
+   */
+  collect(unneeded: ReadonlySet<Digest> = new Set()): Collected {
     const lock = tryLock(this.#collectLock);
-    if (lock === undefined) return;
+    if (lock === undefined) return NOTHING_COLLECTED;
     try {
-      this.#change((scratch) => this.#collectAlone(scratch));
+      const collected = this.#change((scratch) => this.#collectAlone(scratch, unneeded));
+      if (collected.damaged.length === 0) rmSync(this.#pending, { force: true });
+      return collected;
     } finally {
       lock.release();
     }
   }
 
-  #collectAlone(scratch: Scratch): void {
-    const blobs = new Set<Digest>();
-    const chainIds = new Set(this.#holds.list().flatMap((hold) => hold.chainIds));
-    for (const { descriptor } of this.layout.readIndex()) {
-      // What an index of someone else's refers to is not known here, so nothing is called unneeded.
-      if (!isManifestType(descriptor.mediaType)) return;
-      this.#keep(descriptor.digest, blobs, chainIds);
-    }
-    this.layers.collect(chainIds, scratch);
-    this.layout.collect(blobs);
+  #collectAlone(scratch: Scratch, unneeded: ReadonlySet<Digest>): Collected {
+    for (const { holder } of this.#holds.list()) if (!hasContainer(this.root, holder)) this.#holds.remove(holder);
+    const needed = this.#reach();
+    // What a damaged document refers to is not known, so nothing is called unneeded.
+    if (needed.damaged.length > 0) return { ...NOTHING_COLLECTED, damaged: needed.damaged };
+    const spare = this.#spareBlobs(needed.blobs, unneeded);
+    const layers = this.layers.collect(needed.chainIds, scratch);
+    const blobBytes = spare.reduce((sum, digest) => sum + (this.layout.sizeOf(digest) ?? 0), 0);
+    for (const digest of spare) this.layout.remove(digest);
+    return { layers, bytes: layers.reduce((sum, { size }) => sum + size, blobBytes), damaged: [] };
   }
 
-  #keep(digest: Digest, blobs: Set<Digest>, chainIds: Set<Digest>): void {
-    blobs.add(digest);
-    if (!this.layout.has(digest)) return;
-    const manifest = parseManifest(this.layout.readDocument(digest), `manifest ${digest}`);
-    for (const { digest: part } of [manifest.config, ...manifest.layers]) blobs.add(part);
-    if (!this.layout.has(manifest.config.digest)) return;
-    const configuration = this.layout.readDocument(manifest.config.digest);
-    for (const chainId of chainIdsOf(parseConfiguration(configuration, `configuration of ${digest}`).diffIds)) {
-      chainIds.add(chainId);
-    }
+  #spareBlobs(needed: ReadonlySet<Digest>, unneeded: ReadonlySet<Digest>): Digest[] {
+    return this.layout
+      .digests()
+      .filter((digest) => !needed.has(digest) && (unneeded.has(digest) || !this.layout.mayBeComing(digest)));
   }
-}
 
-function unnamed({ descriptor, json }: IndexEntry): JsonObject {
-  const annotations = Object.entries(descriptor.annotations).filter(([key]) => key !== REF_NAME);
-  return { ...json, annotations: Object.fromEntries(annotations) };
-}
-
-function namedEntries({ names, json }: NewEntry): JsonObject[] {
-  if (names.length === 0) return [json];
-  return names.map((name) => ({ ...json, annotations: { [REF_NAME]: name } }));
-}
-
-// An entry without a name is only there for an image that has none.
-function withoutSpareNameless(entries: readonly JsonObject[]): JsonObject[] {
-  const seen = new Set(entries.filter(hasName).map((entry) => entry['digest']));
-  return entries.filter((entry) => {
-    if (hasName(entry)) return true;
-    const isFirst = !seen.has(entry['digest']);
-    seen.add(entry['digest']);
-    return isFirst;
-  });
-}
-
-function hasName(entry: JsonObject): boolean {
-  const annotations = entry['annotations'];
-  return typeof annotations === 'object' && annotations !== null && REF_NAME in annotations;
+  /** What images and containers need. */
+  #reach(): Reached {
+    const descriptors = this.layout.readIndex().map(({ descriptor }) => descriptor);
+    const { blobs, chainIds, damaged } = reach(this.layout, descriptors);
+    const held = this.#liveHolds().flatMap((hold) => hold.chainIds);
+    return { blobs, chainIds: new Set([...chainIds, ...held]), damaged };
+  }
 }
 
 /** Opens the store of this machine or user, made where it is missing, cleared of what killed processes left. */

@@ -6,10 +6,11 @@ import { addImage } from '../../runner/image/add-image.ts';
 import { tryLock } from '../../runner/image/lock.ts';
 import { openStore } from '../../runner/image/store.ts';
 import { isRoot, titled } from '../support/requirements.ts';
-import { dockerArchive, ociArchive, tar } from './archives.ts';
+import { dockerArchive, ociArchive, sha256, tar } from './archives.ts';
 import { inPieces, load, newStore, temporary } from './ground.ts';
 
 const LAYER = tar({ name: 'f', data: 'x' });
+const LAYER_ID = `sha256:${sha256(LAYER)}`;
 
 describe('openStore', () => {
   test('makes a directory that nobody else may enter', () => {
@@ -83,14 +84,14 @@ describe.skipIf(isRoot())(titled('Store.resolve', isRoot()), () => {
     throw new Error('no two ids began alike');
   });
 
-  test('does not show an image whose layers are not there', async () => {
+  test('gives no layers of an image that is not unpacked', async () => {
     const store = newStore();
     await load(store, dockerArchive({ layers: [LAYER], names: ['x'] }));
     const scratch = store.scratch();
     store.layers.collect(new Set(), scratch);
     scratch.remove();
-    expect(store.list()).toEqual([]);
-    expect(() => store.resolve('x')).toThrow(/without its unpacked layers/);
+    expect(store.resolve('x')).toMatchObject({ unpacked: false, layers: [] });
+    expect(() => store.hold(store.resolve('x'), 'c1')).toThrow(/was removed meanwhile/);
   });
 
   test('ends the layers at an opaque root', async () => {
@@ -113,7 +114,9 @@ describe.skipIf(isRoot())(titled('Store.describe', isRoot()), () => {
     expect(names).toEqual(['docker.io/library/one:latest', 'docker.io/library/two:latest']);
     expect(manifests).toHaveLength(2);
     expect(store.list()).toHaveLength(1);
-    expect(store.remove(id)).toEqual(['one:latest', 'two:latest', id]);
+    expect(() => store.remove(id)).toThrow(/several repositories, one:latest, two:latest/);
+    const { untagged, deleted } = store.remove(id, true);
+    expect({ untagged, deleted }).toEqual({ untagged: ['one:latest', 'two:latest'], deleted: [id, LAYER_ID] });
     expect(store.list()).toEqual([]);
   });
 });
@@ -143,9 +146,10 @@ describe.skipIf(isRoot())(titled('Store.remove', isRoot()), () => {
     await load(store, dockerArchive(...images));
     const layers = (): number =>
       readdirSync(join(store.root, 'layers')).filter((name) => !name.endsWith('.json')).length;
-    expect(store.remove('one')).toEqual(['one:latest']);
+    expect(store.remove('one')).toMatchObject({ untagged: ['one:latest'], deleted: [] });
     expect(store.resolve('two').names).toEqual(['docker.io/library/two:latest']);
-    expect(store.remove('three')).toEqual(['three:latest', expect.stringMatching(/^sha256:/)]);
+    const { id, chainIds } = store.resolve('three');
+    expect(store.remove('three')).toMatchObject({ untagged: ['three:latest'], deleted: [id, chainIds[1]] });
     expect(layers()).toBe(1);
     store.remove(store.resolve('two').id);
     expect(layers()).toBe(0);
@@ -185,7 +189,7 @@ describe.skipIf(isRoot())(titled('Store.remove', isRoot()), () => {
     await load(store, dockerArchive(...images));
     // A name that is listed and whose file is gone.
     symlinkSync('gone', join(store.root, 'holds/c3'));
-    expect(store.remove('three')).toEqual(['three:latest', expect.stringMatching(/^sha256:/)]);
+    expect(store.remove('three').untagged).toEqual(['three:latest']);
   });
 
   test('leaves layers alone while something is loaded', async () => {

@@ -1,4 +1,4 @@
-import { REF_NAME } from '../catalog.ts';
+import { REF_NAME } from '../entry-names.ts';
 import { type Digest, digestOf, hexOf } from '../digest.ts';
 import { asArray, asObject, type JsonObject, parseJson } from '../json.ts';
 import { type Descriptor, MEDIA_TYPE } from '../manifest.ts';

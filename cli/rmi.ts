@@ -1,0 +1,61 @@
+import { Command } from 'commander';
+import { enterUserNamespace } from '../runner/container/userns.ts';
+import { type Removed, openStore } from '../runner/image/store.ts';
+import { complain, messageOf } from './complain.ts';
+import { print } from './print.ts';
+import { printable } from './printable.ts';
+
+const HELP = `
+An image goes with its last name; by its id, with all its names, where these are of one repository. One that a container
+uses stays: with --force, it loses its names, and "lamina image prune" takes it once the container is gone.
+Exit status: 1 where an image is not there (not with --force) or cannot be removed; the others are removed all the same.`;
+
+/** @param name `rmi`, or `rm` below `image`. */
+export function createCommand(name = 'rmi'): Command {
+  return new Command(name)
+    .description('Remove names of images, and with its last one the image and what no other needs.')
+    .argument('<image...>', 'names, ids, beginnings of ids, or NAME@DIGEST')
+    .option('-f, --force', 'also where names are in several repositories, or a container uses the image')
+    .addHelpText('after', HELP)
+    .action(remove);
+}
+
+async function remove(references: readonly string[], { force }: { readonly force?: true }): Promise<void> {
+  await enterUserNamespace(true);
+  const store = openStore();
+  for (const reference of references) {
+    try {
+      if (store.isThere(reference)) report(store.remove(reference, force === true));
+      else fail(`image ${JSON.stringify(reference)} is not in the store`, force !== true);
+    } catch (error) {
+      fail(messageOf(error), true);
+    }
+  }
+}
+
+function fail(message: string, isFailure: boolean): void {
+  complain(message);
+  if (isFailure) process.exitCode = 1;
+}
+
+/** docker's lines. */
+export function removalLines({ untagged, deleted }: Removed): string[] {
+  return [...untagged.map((name) => `Untagged: ${printable(name)}`), ...deleted.map((digest) => `Deleted: ${digest}`)];
+}
+
+function report(removed: Removed): void {
+  print(
+    removalLines(removed)
+      .map((line) => `${line}\n`)
+      .join(''),
+  );
+  warnOfDamage(removed.collected.damaged);
+}
+
+/** Says why nothing was collected. */
+export function warnOfDamage(damaged: readonly string[]): void {
+  if (damaged.length === 0) return;
+  complain(
+    `nothing was removed from disk: ${damaged.join(', ')} is damaged, and what it needs is not known; "lamina system check --repair" fetches it again`,
+  );
+}
