@@ -4,13 +4,14 @@ import { Command } from 'commander';
 
 import { enterUserNamespace } from '../runner/container/userns.ts';
 import { type ByteSource } from '../runner/image/compression.ts';
-import { LIMIT_NAMES, parseLimits } from '../runner/image/limits.ts';
+import { parseLimits } from '../runner/image/limits.ts';
 import { loadArchive, type LoadedImage } from '../runner/image/load.ts';
 import { hostPlatform, parsePlatform } from '../runner/image/platform.ts';
 import { familiarName, fullName, parseReference } from '../runner/image/reference.ts';
 import { openStore } from '../runner/image/store.ts';
 import { Warnings } from '../runner/image/warnings.ts';
 import { complain, messageOf } from './complain.ts';
+import { addLimitOption } from './limit-option.ts';
 import { print } from './print.ts';
 
 interface Options {
@@ -22,14 +23,14 @@ interface Options {
 }
 
 export function createCommand(): Command {
-  return new Command('load')
+  const command = new Command('load')
     .description('Load images from a docker-archive or OCI archive (tar, also compressed).')
     .option('-i, --input <file>', 'archive to read (default: standard input)')
     .option('-n, --name <name>', "name for the archive's only image, in place of its own")
     .option('--platform <os/arch>', "image to take from an archive of several (default: this machine's)")
     .option('-q, --quiet', 'print image ids alone')
-    .option('--limit <name=value>', `what an archive may ask for (${LIMIT_NAMES}); can be repeated`, collect, [])
     .action(load);
+  return addLimitOption(command);
 }
 
 async function load(options: Options): Promise<void> {
@@ -57,10 +58,6 @@ function openArchive(path: string | undefined): ByteSource {
   }
   if (process.stdin.isTTY) throw new Error('it is a terminal; give an archive with -i FILE, or pipe one in');
   return process.stdin;
-}
-
-function collect(value: string, before: readonly string[]): string[] {
-  return [...before, value];
 }
 
 function report(loaded: readonly LoadedImage[], quiet: boolean): void {

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { enterUserNamespace } from '../runner/container/userns.ts';
 import { type Image } from '../runner/image/image.ts';
-import { LIMIT_NAMES, parseLimits } from '../runner/image/limits.ts';
+import { parseLimits } from '../runner/image/limits.ts';
 import { hostPlatform, parsePlatform } from '../runner/image/platform.ts';
 import { pullImage } from '../runner/image/pull.ts';
 import { familiarName, fullName, parseReference, type Reference } from '../runner/image/reference.ts';
@@ -10,6 +10,7 @@ import { Registry } from '../runner/image/registry/registry.ts';
 import { openStore, type Store } from '../runner/image/store.ts';
 import { Warnings } from '../runner/image/warnings.ts';
 import { complain, messageOf } from './complain.ts';
+import { addLimitOption } from './limit-option.ts';
 import { print } from './print.ts';
 import { tlsVerifyOption } from './tls-verify.ts';
 import { barProgress, jsonProgress, lineProgress, type PullProgress, quietProgress } from './pull-progress.ts';
@@ -24,19 +25,15 @@ interface Flags {
 
 /** `lamina pull`. */
 export function createCommand(): Command {
-  return new Command('pull')
+  const command = new Command('pull')
     .description('Take images from a registry into the store. What the store has is not fetched again.')
     .argument('<image...>', 'names, with a tag or a digest: debian:12, ghcr.io/a/b@sha256:...')
     .option('--platform <os/arch>', "image to take of several (default: this machine's)")
     .addOption(tlsVerifyOption())
     .option('-q, --quiet', 'print image ids alone')
     .option('--json', 'print an object a line')
-    .option('--limit <name=value>', `what an image may ask for (${LIMIT_NAMES}); can be repeated`, collect, [])
     .action(pull);
-}
-
-function collect(value: string, before: readonly string[]): string[] {
-  return [...before, value];
+  return addLimitOption(command);
 }
 
 async function pull(names: readonly string[], flags: Flags): Promise<void> {

@@ -8,7 +8,7 @@ import { close, openat } from '../../fs/sys/file.ts';
 import { type ByteSource } from './compression.ts';
 import { chainIdsOf, type Digest, digestOf, finishDigest } from './digest.ts';
 import { syncFilesystem } from './durable-file.ts';
-import { type Limits } from './limits.ts';
+import { type Limits, overLimit } from './limits.ts';
 import { type Configuration, MEDIA_TYPE, parseConfiguration } from './manifest.ts';
 import { type NewImage, type NewLayer } from './new-image.ts';
 import { platformError } from './oci-archive.ts';
@@ -40,7 +40,7 @@ export async function ingest(
   const lock = store.lockContent();
   try {
     const layers = new LayerIngester(store, scratch, options);
-    for (const image of images) await layers.ingest(image.layers, checkImage(image, options.platform).diffIds);
+    for (const image of images) await layers.ingest(image.layers, checkImage(image, options).diffIds);
     // Only now: until the last layer is unpacked, archives that images share are read from where they are.
     const entries = images.map((image) => keepBlobs(store, scratch, image));
     syncFilesystem(store.root);
@@ -51,7 +51,8 @@ export async function ingest(
   }
 }
 
-function checkImage(image: NewImage, platform: Platform): Configuration {
+function checkImage(image: NewImage, { platform, limits }: IngestOptions): Configuration {
+  checkLayerCount(image.title, image.layers.length, limits);
   const configuration = parseConfiguration(image.config, `configuration of ${image.title}`);
   if (!platformMatches(platform, configuration.platform)) {
     throw platformError(image.title, [configuration.platform], platform);
@@ -63,6 +64,11 @@ function checkImage(image: NewImage, platform: Platform): Configuration {
   }
   if (image.layers.length === 0) throw new Error(`image ${image.title} has no layers`);
   return configuration;
+}
+
+/** Thousands of layers cost a look at each for every name in the next. */
+export function checkLayerCount(title: string, count: number, limits: Limits): void {
+  if (count > limits.layers) throw overLimit(`image ${title} has ${count} layers, which`, limits, 'layers');
 }
 
 function keepBlobs(store: Store, scratch: Scratch, image: NewImage): NewEntry {
@@ -128,7 +134,11 @@ export class LayerIngester {
     const hash = createHash('sha256');
     const counted = { bytes: 0 };
     const archive = coming?.read() ?? createReadStream(file.path, { highWaterMark: 1 << 18 });
-    const content = hashed(decompressInProportion(archive, this.#options.limits, file.size), hash, counted);
+    const content = hashed(
+      decompressInProportion(archive, this.#options.limits, 'layer-size', file.size),
+      hash,
+      counted,
+    );
     const finish = isThere ? await drain(content) : await this.#unpack(content, file.digest, chainIds, counted);
     const digest = finishDigest(hash);
     if (digest !== diffId) throw new Error(`its content has another digest: ${digest}`);

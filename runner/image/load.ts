@@ -4,7 +4,6 @@ import { DOCKER_MANIFEST, readDockerArchive } from './docker-archive.ts';
 import { ingest, type IngestOptions } from './ingest.ts';
 import { type NewImage } from './new-image.ts';
 import { OCI_LAYOUT, readOciArchive } from './oci-archive.ts';
-import { type Platform } from './platform.ts';
 import { decompressInProportion } from './proportion.ts';
 import { type Scratch } from './scratch.ts';
 import { Spool } from './spool.ts';
@@ -45,16 +44,16 @@ export async function loadArchive(store: Store, archive: ByteSource, options: Lo
 
 async function readArchive(scratch: Scratch, archive: ByteSource, options: LoadOptions): Promise<NewImage[]> {
   const spool = new Spool(scratch, options.limits);
-  await spool.fill(decompressInProportion(archive, options.limits));
-  return readImages(spool, options.platform);
+  await spool.fill(decompressInProportion(archive, options.limits, 'archive-size'));
+  return readImages(spool, options);
 }
 
-function readImages(spool: Spool, platform: Platform): NewImage[] {
+function readImages(spool: Spool, { platform, limits }: LoadOptions): NewImage[] {
   if (spool.isEmpty) throw new Error('the archive is empty');
   // docker 25 and later write both; its own manifest has the full names.
   const docker = spool.find(DOCKER_MANIFEST);
-  if (docker !== undefined) return readDockerArchive(spool, docker);
-  if (spool.find(OCI_LAYOUT) !== undefined) return readOciArchive(spool, platform);
+  if (docker !== undefined) return readDockerArchive(spool, docker, limits);
+  if (spool.find(OCI_LAYOUT) !== undefined) return readOciArchive(spool, platform, limits);
   if (spool.find('repositories') !== undefined) {
     throw new Error('the archive was written by a docker older than 1.10, which is not supported');
   }

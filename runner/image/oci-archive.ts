@@ -1,6 +1,7 @@
 import { hexOf } from './digest.ts';
 import { REF_NAME } from './entry-names.ts';
 import { asObject, parseJson } from './json.ts';
+import { type Limits, overLimit } from './limits.ts';
 import {
   type Descriptor,
   isIndexType,
@@ -19,7 +20,6 @@ export const OCI_LAYOUT = 'oci-layout';
 
 /** Indexes within indexes: one for the platforms is usual, one around it is seen. */
 const INDEX_DEPTH = 4;
-const MANIFESTS = 1000;
 
 /** containerd writes full names here, where `ref.name` is but a tag. */
 const CONTAINERD_NAME = 'io.containerd.image.name';
@@ -33,10 +33,10 @@ interface Candidate {
 }
 
 /** Images of an OCI archive that are for `platform`. */
-export function readOciArchive(spool: Spool, platform: Platform): NewImage[] {
+export function readOciArchive(spool: Spool, platform: Platform, limits: Limits): NewImage[] {
   checkLayoutVersion(spool);
   const index = spool.require('index.json', 'index');
-  const candidates = new CandidateReader(spool).read(parseIndex(spool.readDocument(index), 'index.json'));
+  const candidates = new CandidateReader(spool, limits).read(parseIndex(spool.readDocument(index), 'index.json'));
   const matching = candidates.filter((candidate) => platformMatches(platform, candidate.platform));
   if (matching.length > 0) return matching.map((candidate) => readImage(spool, candidate));
   if (candidates.length === 0) throw new Error('the archive has no image in it');
@@ -72,10 +72,14 @@ function requireBlob(spool: Spool, descriptor: Descriptor, what: string): Spoole
 
 class CandidateReader {
   readonly #spool: Spool;
+  readonly #limits: Limits;
   readonly #candidates: Candidate[] = [];
+  /** Entries of indexes: a few small ones that name each other a thousand times have more than can ever be read. */
+  #entries = 0;
 
-  constructor(spool: Spool) {
+  constructor(spool: Spool, limits: Limits) {
     this.#spool = spool;
+    this.#limits = limits;
   }
 
   read(index: readonly Descriptor[]): Candidate[] {
@@ -84,6 +88,9 @@ class CandidateReader {
   }
 
   #readIndex(index: readonly Descriptor[], names: readonly string[], depth: number): void {
+    this.#entries += index.length;
+    if (this.#entries > this.#limits.manifests)
+      throw overLimit("the number of entries of the archive's indexes", this.#limits, 'manifests');
     for (const descriptor of index) {
       if (descriptor.annotations[ATTESTATION] !== undefined) continue;
       const own = namesOf(descriptor);
@@ -106,7 +113,6 @@ class CandidateReader {
   #addManifest(descriptor: Descriptor, names: readonly string[]): void {
     // An archive of some platforms of an image may have an index of all: what is not there is not offered.
     if (descriptor.platform !== undefined && !this.#has(descriptor)) return;
-    if (this.#candidates.length >= MANIFESTS) throw new Error(`the archive has more than ${MANIFESTS} images`);
     this.#candidates.push({ descriptor, names, platform: descriptor.platform ?? this.#configuredPlatform(descriptor) });
   }
 

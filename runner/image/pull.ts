@@ -1,8 +1,9 @@
+import { statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Digest } from './digest.ts';
 import { type Image } from './image.ts';
-import { ingest, type IngestOptions } from './ingest.ts';
-import { DOCUMENT_BYTES } from './limits.ts';
+import { checkLayerCount, ingest, type IngestOptions } from './ingest.ts';
+import { DOCUMENT_BYTES, overLimit } from './limits.ts';
 import { type Lock } from './lock.ts';
 import {
   type Descriptor,
@@ -51,7 +52,7 @@ export async function pullImage(
   let isWhole = false;
   const fetcher = new BlobFetcher(store, scratch, registry, options);
   try {
-    const { document, digest } = await findManifest(registry, reference, options.platform);
+    const { document, digest } = await findManifest(registry, reference, options);
     const manifest = parseManifest(document.bytes, `manifest ${document.digest}`);
     const image = await fetcher.fetch(reference, document, manifest);
     const pulled = { ...image, repoDigests: [`${repositoryOf(reference)}@${digest}`] };
@@ -73,16 +74,38 @@ interface Found {
   readonly digest: Digest;
 }
 
-async function findManifest(registry: Registry, reference: Reference, platform: Platform): Promise<Found> {
+async function findManifest(
+  registry: Registry,
+  reference: Reference,
+  { platform, limits }: PullOptions,
+): Promise<Found> {
   let target: string = reference.digest ?? reference.tag;
   let first: Digest | undefined;
+  let chosen: Descriptor | undefined;
   for (let depth = 0; depth <= INDEX_DEPTH; depth++) {
     const document = await registry.document(target);
     first ??= document.digest;
+    if (chosen !== undefined) checkAgainst(chosen, document);
     if (!isIndexType(document.mediaType)) return { document, digest: first };
-    target = choose(parseIndex(document.bytes, `index ${document.digest}`), reference, platform).digest;
+    const entries = parseIndex(document.bytes, `index ${document.digest}`);
+    if (entries.length > limits.manifests) {
+      throw overLimit(`index ${document.digest} has ${entries.length} entries, which`, limits, 'manifests');
+    }
+    chosen = choose(entries, reference, platform);
+    target = chosen.digest;
   }
   throw new Error(`${fullName(reference)} is an index within more than ${INDEX_DEPTH} others`);
+}
+
+/** The digest alone tells one content from another; that index and content agree on the rest keeps readers from disagreeing. */
+function checkAgainst({ digest, size, mediaType }: Descriptor, document: RemoteDocument): void {
+  if (document.bytes.length !== size) {
+    throw new Error(`manifest ${digest} has ${document.bytes.length} bytes, where its index says ${size}`);
+  }
+  if (document.mediaType !== mediaType) {
+    const types = `${JSON.stringify(document.mediaType)}, where its index says ${JSON.stringify(mediaType)}`;
+    throw new Error(`manifest ${digest} is of another type than what refers to it says: ${types}`);
+  }
 }
 
 /** The entry for the platform; one that does not name any may be an index that does. */
@@ -94,6 +117,11 @@ function choose(entries: readonly Descriptor[], reference: Reference, wanted: Pl
   // buildkit's records of how an image was built are for no machine.
   const offered = entries.flatMap(({ platform }) => platform ?? []).filter(({ os }) => os !== 'unknown');
   throw platformError(fullName(reference), offered, wanted);
+}
+
+/** One that is there already, or that the manifest names twice. */
+function checkSize({ file }: NewLayer, { digest, size }: Descriptor): void {
+  if (file.size !== size) throw new Error(`layer ${digest} has ${file.size} bytes, where its manifest says ${size}`);
 }
 
 /** Fetches what the store lacks of one image, each blob by one process alone. */
@@ -114,15 +142,24 @@ class BlobFetcher {
   }
 
   async fetch(reference: Reference, document: RemoteDocument, manifest: Manifest): Promise<NewImage> {
+    const name = fullName(reference);
+    this.#checkLayers(name, manifest.layers);
     const config = await this.#fetchConfig(manifest.config);
     // Before gigabytes are fetched for nothing.
     const { platform } = parseConfiguration(config, `configuration ${manifest.config.digest}`);
-    const name = fullName(reference);
     if (!platformMatches(this.#options.platform, platform))
       throw platformError(name, [platform], this.#options.platform);
     const layers = await this.#fetchLayers(manifest.layers);
     const names = reference.tag === '' ? [] : [name];
     return { names, title: name, config, manifest: document, layers };
+  }
+
+  #checkLayers(name: string, layers: readonly Descriptor[]): void {
+    const { limits } = this.#options;
+    checkLayerCount(name, layers.length, limits);
+    const bytes = layers.reduce((sum, { size }) => sum + size, 0);
+    if (bytes > limits.archiveBytes)
+      throw overLimit(`image ${name} has layers of ${bytes} bytes, which`, limits, 'archive-size');
   }
 
   /** Ends what is still under way, so that nothing writes to a directory that goes. */
@@ -149,6 +186,7 @@ class BlobFetcher {
     const layers = new Map<Digest, NewLayer>();
     return descriptors.map((descriptor) => {
       const layer = layers.get(descriptor.digest) ?? this.#fetchLayer(descriptor);
+      checkSize(layer, descriptor);
       layers.set(descriptor.digest, layer);
       return layer;
     });
@@ -159,7 +197,8 @@ class BlobFetcher {
     const { layout } = this.#store;
     if (layout.has(digest)) {
       this.#options.progress(digest, undefined);
-      return { file: { path: layout.path(digest), size, digest }, mediaType };
+      const path = layout.path(digest);
+      return { file: { path, size: statSync(path).size, digest }, mediaType };
     }
     const download = this.#start(descriptor, this.#options.progress(digest, size));
     return { file: { path: download.path, size, digest }, mediaType, coming: download };

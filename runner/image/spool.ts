@@ -7,6 +7,7 @@ import { type Digest, finishDigest } from './digest.ts';
 import { parseEntryPath } from './entry-path.ts';
 import { readWithin } from './layout.ts';
 import { DOCUMENT_BYTES, type Limits, overLimit } from './limits.ts';
+import { Retained } from './retained.ts';
 import { type Scratch } from './scratch.ts';
 import { entryError, readTar, type TarEntry } from './tar.ts';
 
@@ -37,6 +38,9 @@ export async function spoolFile(path: string, source: ByteSource): Promise<Spool
 /** Links of links are followed this far. */
 const LINK_HOPS = 16;
 
+/** Bytes that a member takes in memory, about, beside its name. */
+const MEMBER = 256;
+
 type Member = SpooledFile | { readonly linkTo: ByteString };
 
 /**
@@ -47,12 +51,15 @@ export class Spool {
   readonly #members = new Map<ByteString, Member>();
   readonly #scratch: Scratch;
   readonly #limits: Limits;
+  readonly #retained: Retained;
+  readonly #documents = new Map<string, Buffer>();
   /** Bytes written, those of files that a later one replaced included. */
   #spooled = 0;
 
   constructor(scratch: Scratch, limits: Limits) {
     this.#scratch = scratch;
     this.#limits = limits;
+    this.#retained = new Retained(limits, 'what must be remembered of the archive');
   }
 
   /** Whether the archive ended as it should; if not, what is missing may have been cut off. */
@@ -78,6 +85,7 @@ export class Spool {
     if (before !== undefined && !isSame(before, member))
       throw new Error('it is in the archive twice, with different contents');
     if (before !== undefined && 'path' in before) unlinkSync(before.path);
+    this.#retained.add(MEMBER + name.length + ('path' in member ? 0 : member.linkTo.length));
     this.#members.set(name, member);
   }
 
@@ -117,9 +125,14 @@ export class Spool {
     throw new Error(`${what} ${JSON.stringify(name)} ${why}`);
   }
 
-  /** Content of a manifest, index or configuration. */
+  /** Content of a manifest, index or configuration, read once: thousands of entries may refer to the same. */
   readDocument(file: SpooledFile): Buffer {
-    return readWithin(file.path, DOCUMENT_BYTES);
+    const known = this.#documents.get(file.path);
+    if (known !== undefined) return known;
+    const document = readWithin(file.path, DOCUMENT_BYTES);
+    this.#retained.add(document.length);
+    this.#documents.set(file.path, document);
+    return document;
   }
 
   get isEmpty(): boolean {

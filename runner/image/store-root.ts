@@ -42,8 +42,17 @@ function makeDirectories(path: string): void {
   });
 }
 
-// A start that was cut short, or another command in its first steps: containers may be there before the first image.
-const OURS: ReadonlySet<string> = new Set(['blobs', 'containers', 'holds', 'layers', 'lock', 'lock.collect', 'tmp']);
+// A start that was cut short (index.json is there before what makes a layout of it), or another command in its first steps: containers may be there before the first image.
+const OURS: ReadonlySet<string> = new Set([
+  'blobs',
+  'containers',
+  'holds',
+  'index.json',
+  'layers',
+  'lock',
+  'lock.collect',
+  'tmp',
+]);
 
 function holdsOnlyOurs(root: string): boolean {
   return readdirSync(root).every((name) => OURS.has(name));

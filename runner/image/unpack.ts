@@ -32,6 +32,7 @@ import { markerOf, parseEntryPath } from './entry-path.ts';
 import { FileWriter } from './file-writer.ts';
 import { type Limits, overLimit } from './limits.ts';
 import { LowerLayers } from './lower-layers.ts';
+import { Retained } from './retained.ts';
 import { removeTree } from '../../fs/sys/remove-tree.ts';
 import { entryError, readTar, type TarEntry } from './tar.ts';
 import { type Warnings } from './warnings.ts';
@@ -102,13 +103,14 @@ class LayerUnpacker {
   // made when all files are there.
   readonly #whiteouts = new Set<ByteString>();
   readonly #opaques = new Set<ByteString>();
-  #retained = 0;
+  readonly #retained: Retained;
   #keepsOwners = false;
   size = 0;
   entries = 0;
 
   constructor(options: UnpackOptions) {
     this.#options = options;
+    this.#retained = new Retained(options.limits, 'what must be remembered of directories and whiteouts');
     this.#lowers = new LowerLayers(options.lowers);
     this.#walker = new DirectoryWalker(options.directory);
     this.#targets = new DirectoryWalker(options.directory);
@@ -146,11 +148,9 @@ class LayerUnpacker {
 
   // A map's own cost is counted too, so that many short names are no way around the limit.
   #count(key: ByteString, xattrs: Xattrs): void {
-    this.#retained += key.length + 64;
-    for (const [name, content] of xattrs) this.#retained += name.length + content.length;
-    if (this.#retained > this.#options.limits.retainedBytes) {
-      throw overLimit('what must be remembered of directories and whiteouts', this.#options.limits, 'retained');
-    }
+    let bytes = key.length + 64;
+    for (const [name, content] of xattrs) bytes += name.length + content.length;
+    this.#retained.add(bytes);
   }
 
   #keepDirectory(path: Path, metadata: Metadata): void {

@@ -78,7 +78,7 @@ describe.skipIf(isRoot())(titled('lamina load', isRoot()), () => {
       /is not NAME=VALUE.*archive-size, layer-size, ratio/,
     );
     expect(line.call(['load', '--limit', 'entries=3', '--limit', 'ratio=5'], archive).stderr).toMatch(
-      /number of entries .* over the limit of 3; load --limit entries=N sets another/,
+      /number of entries .* over the limit of 3; --limit entries=N sets another/,
     );
     expect(line.call(['load', '--platform', 'arm64'], archive).stderr).toMatch(/"arm64" is not OS\/ARCHITECTURE/);
   });

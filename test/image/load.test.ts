@@ -309,7 +309,7 @@ describe.skipIf(isRoot())(titled('loadArchive refuses', isRoot()), () => {
     const bomb = tar({ name: 'zeros', data: Buffer.alloc(4 * 2 ** 20) });
     const limits = { ...DEFAULT_LIMITS, ratio: 100, ratioFreeBytes: 2 ** 20 };
     await expect(load(store, ociArchive({ layers: [bomb] }), { limits })).rejects.toThrow(
-      /its unpacked size .* over the limit of 100; load --limit ratio=N/,
+      /its unpacked size .* over the limit of 100; --limit ratio=N/,
     );
     expect(contents(store)).toEqual([]);
   });
@@ -319,7 +319,7 @@ describe.skipIf(isRoot())(titled('loadArchive refuses', isRoot()), () => {
     const bomb = gzipSync(tar({ name: 'zeros', data: Buffer.alloc(4 * 2 ** 20) }));
     const limits = { ...DEFAULT_LIMITS, ratio: 100, ratioFreeBytes: 2 ** 20 };
     await expect(load(store, bomb, { limits })).rejects.toThrow(
-      /its unpacked size .* over the limit of 100; load --limit ratio=N/,
+      /its unpacked size .* over the limit of 100; --limit ratio=N/,
     );
     expect(contents(store)).toEqual([]);
   });
@@ -329,7 +329,7 @@ describe.skipIf(isRoot())(titled('loadArchive refuses', isRoot()), () => {
     const files = Array.from({ length: 4 }, () => ({ name: 'same', data: Buffer.alloc(300_000) }));
     const limits = { ...DEFAULT_LIMITS, archiveBytes: 2 ** 20 };
     await expect(load(store, tar(...files), { limits })).rejects.toThrow(
-      /the size of the archive's files is over the limit of 1048576; load --limit archive-size=N/,
+      /its uncompressed size is over the limit of 1048576; --limit archive-size=N/,
     );
     expect(contents(store)).toEqual([]);
   });

@@ -6,50 +6,20 @@ import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 
 import { type Image } from '../../runner/image/image.ts';
-import { DEFAULT_LIMITS } from '../../runner/image/limits.ts';
-import { parsePlatform } from '../../runner/image/platform.ts';
-import { pullImage } from '../../runner/image/pull.ts';
-import { parseReference } from '../../runner/image/reference.ts';
 import { parseChallenges } from '../../runner/image/registry/challenge.ts';
-import { type Credentials, findCredentials, keysOf } from '../../runner/image/registry/credentials.ts';
+import { findCredentials, keysOf } from '../../runner/image/registry/credentials.ts';
 import { removeCredentials, saveCredentials } from '../../runner/image/registry/login.ts';
-import { Registry } from '../../runner/image/registry/registry.ts';
 import { openStore, type Store } from '../../runner/image/store.ts';
-import { Warnings } from '../../runner/image/warnings.ts';
 import { isRoot, titled } from '../support/requirements.ts';
 import { sha256, tar } from './archives.ts';
 import { FakeRegistry } from './fake-registry.ts';
 import { newStore } from './ground.ts';
+import { pull } from './pulling.ts';
 
 const BOTTOM = tar({ name: 'etc/', type: '5' }, { name: 'etc/name', data: 'bottom' });
 const TOP = tar({ name: 'etc/name', data: 'top' });
 /** Larger than what a socket takes at once, and without anything to compress. */
 const LARGE = tar({ name: 'large', data: randomBytes(3 << 20) });
-
-interface Pull {
-  readonly credentials?: Credentials;
-  readonly platform?: string;
-  readonly exists?: string[];
-}
-
-async function pull(store: Store, remote: FakeRegistry, name: string, options: Pull = {}): Promise<Image> {
-  const reference = parseReference(`${remote.host}/team/app${name}`);
-  const { credentials, exists } = options;
-  const registry = new Registry(reference, { credentials, tlsVerify: true, backOff: 1 });
-  try {
-    return await pullImage(store, registry, reference, {
-      platform: parsePlatform(options.platform ?? 'linux/amd64'),
-      limits: DEFAULT_LIMITS,
-      warnings: new Warnings(),
-      progress: (digest, size) => {
-        if (size === undefined) exists?.push(digest);
-        return () => undefined;
-      },
-    });
-  } finally {
-    await registry.close();
-  }
-}
 
 function contents({ root }: Store): string[] {
   return ['layers', 'blobs/sha256', 'tmp'].flatMap((name) => readdirSync(join(root, name)));
