@@ -93,23 +93,12 @@ export interface DirectorySink {
   add(name: ByteString, ino: number, type: number, next: number): void;
 }
 
-/** What is to be written to a descriptor in one call; the memory lives as long as this object. */
-export interface Notification {
-  readonly fd: number;
-  readonly memory: Memory;
-}
-
 /** Tells the kernel to drop what it remembers; answers 0 or a negative errno. Never call it while the kernel waits on
  * the same directory or inode: it would take locks that the waiting request holds. */
 export interface Notifier {
   invalidateEntry(parent: number, name: ByteString): number;
   /** Attributes, and the page cache from `offset` for `length` bytes (0: to the end; a negative offset: none of it). */
   invalidateInode(node: number, offset: number, length: number): number;
-  /**
-   * Has the kernel write a file's dirty pages back and drop its page cache. To be sent by a thread that serves no
-   * requests, since the kernel waits for its WRITEs; undefined where there is none.
-   */
-  writeBack(node: number): Notification | undefined;
 }
 
 export interface FileSystem {

@@ -1,4 +1,4 @@
-import type { Notification, Notifier } from '../filesystem.ts';
+import type { Notifier } from '../filesystem.ts';
 import type { ByteString } from '../sys/bytes.ts';
 import { Memory } from '../sys/memory.ts';
 import { NOTIFY } from './constants.ts';
@@ -39,15 +39,6 @@ export class DeviceNotifier implements Notifier {
     this.#put64(body + INVAL_INODE.off, offset);
     this.#put64(body + INVAL_INODE.len, length);
     return this.#send(NOTIFY.INVAL_INODE, INVAL_INODE.sizeof);
-  }
-
-  writeBack(node: number): Notification {
-    const memory = new Memory(OUT.sizeof + INVAL_INODE.sizeof);
-    memory.view.setUint32(OUT.len, memory.size, true);
-    memory.view.setInt32(OUT.error, NOTIFY.INVAL_INODE, true);
-    // The rest is zeros: the whole of the file.
-    memory.view.setUint32(OUT.sizeof + INVAL_INODE.ino, node, true);
-    return { fd: this.#device.fd, memory };
   }
 
   #send(code: number, payload: number): number {

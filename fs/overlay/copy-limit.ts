@@ -7,8 +7,6 @@ import { type FileOffset } from '../sys/file-offset.ts';
 export const ALL = -1;
 /** Nothing but metadata is about to change: the data may stay below, where metacopies are made. */
 export const METADATA = -2;
-/** All, of a file that is opened for appending: the one change that an append-only file takes. */
-export const APPENDING = -3;
 
 /** Bytes to copy of a file. */
 export function copyLength(limit: FileOffset, size: FileOffset): FileOffset {

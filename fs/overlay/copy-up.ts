@@ -15,18 +15,18 @@ import {
   S_IFREG,
   AT_REMOVEDIR,
 } from '../sys/constants.ts';
-import { EIO, EPERM, EROFS } from '../sys/errno.ts';
+import { EIO, EROFS } from '../sys/errno.ts';
 import { close, fdatasync, fstat, ftruncate, openat, renameat2, statat, unlinkat } from '../sys/file.ts';
 import { type FileOffset } from '../sys/file-offset.ts';
 import { Memory } from '../sys/memory.ts';
 import { SELF, setxattrText } from '../sys/xattr.ts';
 import { DEFERRED } from '../filesystem.ts';
 import { cloneData, copyContents } from './copy-data.ts';
-import { ALL, APPENDING, METADATA, copyLength } from './copy-limit.ts';
+import { ALL, METADATA, copyLength } from './copy-limit.ts';
 import { copyMetadata, copyTimes } from './copy-metadata.ts';
 import { type Inode } from './inode.ts';
 import { COUNTER } from './options.ts';
-import { copyFlags, isAppendOnly, isImmutable, makeAppendOnly } from './protection.ts';
+import { copyFlags, copyProtection } from './protection.ts';
 import { RealDirectory } from './real-directory.ts';
 import { markPlain, needsPlainMark } from './dot-names.ts';
 import { encodeHandle } from './file-handle.ts';
@@ -34,7 +34,6 @@ import { addToIndex, indexNameOf } from './link-index.ts';
 import { registerLinks } from './lookup.ts';
 import { forgetData, openData } from './metacopy.ts';
 import { reopenHandles } from './handle-files.ts';
-import { openReal } from './real-file.ts';
 import { makeReal } from './make-real.ts';
 import { readTarget } from './read-target.ts';
 import { statLayer } from './stat-override.ts';
@@ -71,15 +70,7 @@ export function ensureUpper(union: Union, inode: Inode, limit: FileOffset = ALL)
   if (copied === DEFERRED) return DEFERRED;
   const placed = copied < 0 ? copied : place(union, workdir, inode, inode.parent, temporary);
   if (placed < 0) unlinkat(workdir.fd, temporary, inode.isDirectory ? AT_REMOVEDIR : 0);
-  else if (isAppendOnly(source)) keepAppendOnly(union, inode);
   return placed;
-}
-
-function keepAppendOnly(union: Union, inode: Inode): void {
-  const fd = openReal(union.dirfdOf(inode), union.nameOf(inode), O_RDONLY | O_NONBLOCK);
-  if (fd < 0) return;
-  makeAppendOnly(fd);
-  close(fd);
 }
 
 /** Makes a copy of `inode`'s lower file in the workdir; `source` holds its attributes afterwards. */
@@ -88,7 +79,6 @@ function copyTo(union: Union, workdir: Workdir, inode: Inode, temporary: ByteStr
   const name = union.nameOf(inode);
   const stated = statLayer(union.layerOf(inode), dirfd, name, source);
   if (stated < 0) return stated;
-  if (isImmutable(source) || (isAppendOnly(source) && limit !== APPENDING)) return -EPERM;
   if (inode.copying === undefined) union.count(COUNTER.copyUps);
   shell = false;
   const made =
@@ -97,6 +87,7 @@ function copyTo(union: Union, workdir: Workdir, inode: Inode, temporary: ByteStr
       : makeSpecial(union, workdir, inode, temporary);
   if (made < 0) return made;
   let copied = copyMetadata(union, union.layerOf(inode), dirfd, name, source, workdir.fd, temporary);
+  if (copied === 0) copied = copyProtection(union, source, workdir.fd, temporary);
   if (copied === 0 && needsPlainMark(union, inode.name, inode.type)) copied = markPlain(workdir.fd, temporary);
   if (copied === 0 && keepsNumber(union, inode)) writeOrigin(union, workdir, inode, dirfd, name, temporary);
   return copied;

@@ -34,6 +34,7 @@ import { type Inode } from './inode.ts';
 import { ABSENT, NAME_MAX, addAlias, present, registerLinks, resolve, statInode } from './lookup.ts';
 import { redirectData } from './metacopy.ts';
 import { findEntry } from './merge.ts';
+import { refuseChange, refuseEntry } from './protection.ts';
 import { RealDirectory } from './real-directory.ts';
 import { chmodReal, chownReal, linkReal } from './real-file.ts';
 import { openInode } from './open.ts';
@@ -62,6 +63,8 @@ function prepare(union: Union, parent: Inode, name: ByteString, type: number): n
   const entry = findEntry(union, parent, name);
   if (typeof entry === 'number' && entry < 0) return entry;
   if (typeof entry !== 'number' && entry.visible) return -EEXIST;
+  const refused = refuseEntry(union, parent);
+  if (refused < 0) return refused;
   const raised = ensureUpper(union, parent);
   if (raised < 0) return raised;
   const known: IndexEntry | undefined = typeof entry === 'number' ? undefined : entry;
@@ -241,6 +244,7 @@ function adopt(union: Union, parent: Inode, name: ByteString, attr: Attr): Inode
   if (upper === undefined) throw new Error('a file was made in a directory that is not in the upper layer');
   const type = attr.mode & S_IFMT;
   const inode = union.inodes.create(type, upper.layer.uniqueIno(attr.ino), parent, name);
+  inode.protection = 0;
   noteUpper(union, parent, name, type, inode.ino);
   if (type === S_IFDIR) {
     inode.upper = new RealDirectory(upper.layer, upper, name);
@@ -347,7 +351,7 @@ export function createTemporary(
 ): number {
   if (union.upper === undefined) return -EROFS;
   if (parent.unlinked) return -ENOENT;
-  const raised = ensureUpper(union, parent);
+  const raised = refuseEntry(union, parent) || ensureUpper(union, parent);
   if (raised < 0) return raised;
   if (parent.upper === undefined) return -EIO;
   setUmask(union, caller);
@@ -363,6 +367,7 @@ export function createTemporary(
   }
   const inode = union.inodes.create(S_IFREG, union.upper.uniqueIno(entry.attr.ino), undefined, '');
   inode.unlinked = true;
+  inode.protection = 0;
   opened.handle = union.handles.open(inode, fd, kept);
   present(union, inode, entry.attr);
   grant(entry, inode);
@@ -374,6 +379,8 @@ export function linkInode(union: Union, inode: Inode, parent: Inode, name: ByteS
   if (inode.isDirectory) return -EPERM;
   // The source first: its copy-up may change what `prepare` finds out about the parent.
   if (union.upper === undefined) return -EROFS;
+  const refused = refuseEntry(union, parent) || refuseChange(union, inode);
+  if (refused < 0) return refused;
   const raised = ensureUpper(union, inode, METADATA) || redirectData(union, inode);
   if (raised < 0) return raised;
   const prepared = prepare(union, parent, name, inode.type) || markForName(union, inode, name);

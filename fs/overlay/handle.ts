@@ -1,15 +1,10 @@
-import { NO_HANDLE, type Notification } from '../filesystem.ts';
+import { NO_HANDLE } from '../filesystem.ts';
 import { type ByteString } from '../sys/bytes.ts';
 import { close } from '../sys/file.ts';
 import { type DirectoryIndex } from './directory-index.ts';
 import { type Inode } from './inode.ts';
 
 const NO_NAMES: readonly ByteString[] = [];
-
-interface WriteBack {
-  readonly notification: Notification;
-  readonly job: number;
-}
 
 /** An open file or directory. */
 export class Handle {
@@ -26,8 +21,6 @@ export class Handle {
   index: DirectoryIndex | undefined = undefined;
   /** Job of the slow lane that reaches the disk for it, or -1. */
   syncJob = -1;
-  /** What has the kernel write dirty pages back, and the job of the slow lane that sends it. */
-  writeBack: WriteBack | undefined = undefined;
   next: Handle | undefined;
 
   constructor(id: number, inode: Inode, fd: number, flags: number) {

@@ -1,4 +1,3 @@
-import { DEFERRED } from '../filesystem.ts';
 import { O_CLOEXEC, O_DIRECTORY, O_NONBLOCK, O_RDONLY } from '../sys/constants.ts';
 import { ENOTTY, EROFS } from '../sys/errno.ts';
 import { close, ioctl, openat } from '../sys/file.ts';
@@ -9,7 +8,7 @@ import { type Handle } from './handle.ts';
 import { type Inode } from './inode.ts';
 import { ensureData } from './metacopy.ts';
 import { openReal } from './real-file.ts';
-import { PENDING } from './slow-lane.ts';
+import { PROTECTION, protect, protectionOf } from './protection.ts';
 import { type Union } from './union.ts';
 
 // linux/fs.h: what lsattr, chattr and xfs_io ask for. The numbers carry the size of what they pass.
@@ -17,13 +16,11 @@ const FS_IOC_GETFLAGS = 0x80086601;
 const FS_IOC_SETFLAGS = 0x40086602;
 const FS_IOC_FSGETXATTR = 0x801c581f;
 const FS_IOC_FSSETXATTR = 0x401c5820;
-const FS_IMMUTABLE = 0x10;
-const FS_APPEND = 0x20;
-const FS_XFLAG_IMMUTABLE = 0x8;
-const FS_XFLAG_APPEND = 0x10;
+const FLAGS = { immutable: 0x10, append: 0x20 } as const;
+const XFLAGS = { immutable: 0x8, append: 0x10 } as const;
 
 /**
- * ioctls on a file's flags, passed on to the layer; all others mean nothing to a union.
+ * ioctls on a file's flags, passed on to the layer but for those that protect a file; all others mean nothing to a union.
  *
  * @param open the open file; undefined for a directory, which is opened here.
  * @param address of the request's data, where the answer goes, too.
@@ -38,16 +35,18 @@ export function controlInode(
   const fd = open?.fd ?? -1;
   switch (request) {
     case FS_IOC_GETFLAGS:
-    case FS_IOC_FSGETXATTR:
-      return control(union, inode, fd, request, address);
+    case FS_IOC_FSGETXATTR: {
+      const done = control(union, inode, fd, request, address);
+      if (done >= 0) showProtection(request, address, protectionOf(union, inode));
+      return done;
+    }
     case FS_IOC_SETFLAGS:
     case FS_IOC_FSSETXATTR: {
       if (union.upper === undefined) return -EROFS;
       // A metacopy's open file is the one below, which is not to be changed.
       const raised = ensureUpper(union, inode) || ensureData(union, inode, ALL);
       if (raised < 0) return raised;
-      if (open !== undefined && protects(request, address) && !isWrittenBack(union, open)) return DEFERRED;
-      const changed = control(union, inode, fd, request, address);
+      const changed = setFlags(union, inode, fd, request, address);
       // The kernel does not expect a new ctime.
       if (changed >= 0) union.attributesChanged(inode);
       return changed;
@@ -57,34 +56,38 @@ export function controlInode(
   }
 }
 
-const given = new Memory(4);
+const flags = new Memory(4);
 
-/** Whether a change of flags makes the file immutable or append-only. */
-function protects(request: number, address: number): boolean {
-  copyBytes(given.address, address, given.size);
-  const protection = request === FS_IOC_SETFLAGS ? FS_IMMUTABLE | FS_APPEND : FS_XFLAG_IMMUTABLE | FS_XFLAG_APPEND;
-  return (given.view.getUint32(0, true) & protection) !== 0;
+function protectionBits(request: number): { immutable: number; append: number } {
+  return request === FS_IOC_GETFLAGS || request === FS_IOC_SETFLAGS ? FLAGS : XFLAGS;
+}
+
+function showProtection(request: number, address: number, protection: number): void {
+  const { immutable, append } = protectionBits(request);
+  copyBytes(flags.address, address, flags.size);
+  let shown = flags.view.getUint32(0, true);
+  if ((protection & PROTECTION.immutable) !== 0) shown |= immutable;
+  if ((protection & PROTECTION.append) !== 0) shown |= append;
+  flags.view.setUint32(0, shown >>> 0, true);
+  copyBytes(address, flags.address, flags.size);
 }
 
 /**
- * Whether what was written through mappings has reached the layer, whose file will take no more; until then, the slow
- * lane sees to it. Filesystems do so themselves before they set such a flag (ext4_ioctl_setflags in fs/ext4/ioctl.c);
- * the kernel's FUSE leaves it to nobody.
+ * What protects the file becomes our mark. What protected it in the upper's own filesystem goes, and goes first, since that
+ * would take no mark (ovl_fileattr_set).
  */
-function isWrittenBack({ slowLane, notifier }: Union, open: Handle): boolean {
-  if (slowLane === undefined || notifier === undefined) return true;
-  if (open.writeBack !== undefined) {
-    if (slowLane.take(open.writeBack.job) === PENDING) return false;
-    open.writeBack = undefined;
-    return true;
-  }
-  const notification = notifier.writeBack(open.inode.id);
-  if (notification === undefined) return true;
-  const { fd, memory } = notification;
-  const job = slowLane.write(fd, memory.address, memory.size);
-  if (job < 0) return true;
-  open.writeBack = { notification, job };
-  return false;
+function setFlags(union: Union, inode: Inode, fd: number, request: number, address: number): number {
+  const { immutable, append } = protectionBits(request);
+  copyBytes(flags.address, address, flags.size);
+  const given = flags.view.getUint32(0, true);
+  const protection =
+    ((given & immutable) === 0 ? 0 : PROTECTION.immutable) | ((given & append) === 0 ? 0 : PROTECTION.append);
+  flags.view.setUint32(0, (given & ~(immutable | append)) >>> 0, true);
+  copyBytes(address, flags.address, flags.size);
+  const before = protectionOf(union, inode);
+  const changed = control(union, inode, fd, request, address);
+  if (changed < 0 || (before | protection) === 0) return changed;
+  return Math.min(protect(union, inode, protection), changed);
 }
 
 function control(union: Union, inode: Inode, fd: number, request: number, address: number): number {

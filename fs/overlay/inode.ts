@@ -5,6 +5,7 @@ import { EIO } from '../sys/errno.ts';
 import { type DirectoryIndex } from './directory-index.ts';
 import { type Handle } from './handle.ts';
 import { type Layer } from './layer.ts';
+import { PROTECTION } from './protection.ts';
 import { type RealDirectory } from './real-directory.ts';
 
 export const NO_LOWERS: readonly RealDirectory[] = [];
@@ -86,8 +87,8 @@ export class Inode {
   lostLinks = 0;
   /** Its name in the index of hard links, where it is reached then; see link-index.ts. */
   indexName: ByteString = '';
-  /** Its lower file is immutable or append-only: no name of it goes. */
-  isProtected = false;
+  /** Bits of `PROTECTION`: what `chattr` forbids. */
+  protection: number = PROTECTION.unread;
   /** It was asked for file capabilities and has none; nothing but setxattr(2) gives a file some. */
   lacksCapability = false;
   /** It was copied up, and shows its origin's inode number. */

@@ -12,7 +12,7 @@ import { indexNameOf, readLowerLinks } from './link-index.ts';
 import { mayBeMetacopy, presentBlocks, takeIndexedMetacopy, takeMetacopy } from './metacopy.ts';
 import { findEntry, loadIndex } from './merge.ts';
 import { COUNTER } from './options.ts';
-import { isProtected } from './protection.ts';
+import { protectionIn } from './protection.ts';
 import { RealDirectory } from './real-directory.ts';
 import { stackLowers } from './stack.ts';
 import { showOverride, statShown } from './stat-override.ts';
@@ -103,7 +103,8 @@ function instantiate(union: Union, parent: Inode, name: ByteString, entry: Index
       ? createDirectory(union, parent, name, entry, top.layer.uniqueIno(attr.ino, attr.dev))
       : createFile(union, parent, name, top, attr, type);
   if (typeof inode === 'number') return inode;
-  if (!entry.inUpper) inode.isProtected = isProtected(attr);
+  if (!inode.isUpper) inode.protection = protectionIn(attr);
+  else if (inode.isDirectory || inode.real === top) inode.protection |= protectionIn(attr);
   if (inode.real !== undefined && inode.real !== top) return refill(union, inode, attr);
   present(union, inode, attr);
   if (inode.metacopy) presentBlocks(union, inode, attr);

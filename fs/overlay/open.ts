@@ -2,10 +2,11 @@ import { type Opened } from '../filesystem.ts';
 import { O_ACCMODE, O_APPEND, O_DIRECT, O_NONBLOCK, O_RDONLY, O_TRUNC, S_IFREG } from '../sys/constants.ts';
 import { EISDIR, ENXIO, EPERM, EROFS } from '../sys/errno.ts';
 import { noteAccess } from './access-time.ts';
-import { ALL, APPENDING } from './copy-limit.ts';
+import { ALL } from './copy-limit.ts';
 import { ensureUpper } from './copy-up.ts';
 import { type Inode } from './inode.ts';
 import { ensureData, openData } from './metacopy.ts';
+import { refuseWrite } from './protection.ts';
 import { type Union } from './union.ts';
 
 /** Opens a regular file; for writing, it is copied up first, without its data where that goes at once (O_TRUNC). */
@@ -17,7 +18,9 @@ export function openInode(union: Union, inode: Inode, flags: number, opened: Ope
   const truncates = (flags & O_TRUNC) !== 0;
   if (access !== O_RDONLY || truncates) {
     if (union.upper === undefined) return -EROFS;
-    const limit = truncates ? 0 : (flags & O_APPEND) === 0 ? ALL : APPENDING;
+    const refused = refuseWrite(union, inode, (flags & O_APPEND) !== 0 && !truncates);
+    if (refused < 0) return refused;
+    const limit = truncates ? 0 : ALL;
     const { isUpper } = inode;
     const raised = ensureUpper(union, inode, limit) || ensureData(union, inode, limit);
     if (raised < 0) return raised;
@@ -26,7 +29,7 @@ export function openInode(union: Union, inode: Inode, flags: number, opened: Ope
   let kept = access | (flags & O_DIRECT);
   let fd = openData(union, inode, kept | (truncates ? O_TRUNC : 0) | O_NONBLOCK);
   if (fd === -EPERM && !truncates && (flags & O_APPEND) !== 0) {
-    // An append-only file; for all others the kernel has the end's offset in each request.
+    // Append-only in the upper's own filesystem, not by our mark; for all others the kernel has the end's offset in each request.
     kept |= O_APPEND;
     fd = openData(union, inode, kept | O_NONBLOCK);
   }

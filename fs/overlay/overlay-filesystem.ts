@@ -12,7 +12,7 @@ import {
 import { type Attr } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
 import { type FileOffset } from '../sys/file-offset.ts';
-import { O_CLOEXEC, O_DIRECTORY, O_RDONLY, S_IFLNK } from '../sys/constants.ts';
+import { FALLOC_FL_KEEP_SIZE, O_CLOEXEC, O_DIRECTORY, O_RDONLY, S_IFLNK } from '../sys/constants.ts';
 import { EBADF, EINVAL, EIO, ENOSYS, ENOTDIR, ESTALE } from '../sys/errno.ts';
 import {
   close,
@@ -36,6 +36,7 @@ import { resolve, statInode, statOpen } from './lookup.ts';
 import { openInode } from './open.ts';
 import { writeData } from './write.ts';
 import { COUNTER, DEFAULT_TIMEOUT, type OverlayOptions } from './options.ts';
+import { refuseWrite } from './protection.ts';
 import { readEntries } from './read-directory.ts';
 import { readTarget } from './read-target.ts';
 import { rmdirName, unlinkName } from './remove.ts';
@@ -223,7 +224,11 @@ export class OverlayFileSystem implements FileSystem {
   }
 
   fallocate(_node: number, handle: number, mode: number, offset: FileOffset, length: FileOffset): number {
-    return fallocate(this.#fd(handle), mode, offset, length);
+    const open = this.#union.handles.get(handle);
+    if (open === undefined) return -EBADF;
+    // vfs_fallocate: what only sets space aside is writing at the end.
+    const refused = refuseWrite(this.#union, open.inode, (mode & ~FALLOC_FL_KEEP_SIZE) === 0);
+    return refused < 0 ? refused : fallocate(open.fd, mode, offset, length);
   }
 
   lseek(_node: number, handle: number, offset: FileOffset, whence: number): FileOffset {

@@ -1,6 +1,6 @@
 import { type ByteString } from '../sys/bytes.ts';
 import { AT_REMOVEDIR, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH, S_IFREG } from '../sys/constants.ts';
-import { EBUSY, EDQUOT, EISDIR, ENOENT, ENOSPC, ENOTDIR, ENOTEMPTY, EPERM, EROFS } from '../sys/errno.ts';
+import { EBUSY, EDQUOT, EISDIR, ENOENT, ENOSPC, ENOTDIR, ENOTEMPTY, EROFS } from '../sys/errno.ts';
 import { close, fstat, openat, renameat2, statat, unlinkat } from '../sys/file.ts';
 import { materialize } from './create.ts';
 import { ensureUpper } from './copy-up.ts';
@@ -8,8 +8,7 @@ import { type Alias, type Inode } from './inode.ts';
 import { noteLowerLinks, releaseEntry } from './link-index.ts';
 import { ABSENT, resolve } from './lookup.ts';
 import { findEntry, readIndex } from './merge.ts';
-import { isProtected } from './protection.ts';
-import { statReal } from './real-file.ts';
+import { refuseDeparture } from './protection.ts';
 import { discard } from './discard.ts';
 import { type Union } from './union.ts';
 import { replaceByWhiteout, writeWhiteout } from './upper-format.ts';
@@ -33,13 +32,14 @@ function removeName(union: Union, parent: Inode, name: ByteString, directory: bo
 }
 
 function removeInode(union: Union, inode: Inode, parent: Inode, name: ByteString, directory: boolean): number {
-  if (inode.isDirectory !== directory) return directory ? -ENOTDIR : -EISDIR;
   if (union.upper === undefined) return -EROFS;
-  if (inode.isProtected && !inode.isUpper) return -EPERM;
+  const refused = refuseDeparture(union, parent, inode);
+  if (refused < 0) return refused;
+  if (inode.isDirectory !== directory) return directory ? -ENOTDIR : -EISDIR;
   if (inode.parent === undefined && inode.isDirectory) return -EBUSY;
   if (directory) {
     const empty = checkEmpty(union, inode);
-    if (empty < 0) return empty === -ENOTEMPTY ? refuseRemoval(union, parent) : empty;
+    if (empty < 0) return empty;
   }
   const indexed = indexBeforeHiding(union, inode);
   if (indexed < 0) return indexed;
@@ -69,12 +69,6 @@ export function indexBeforeHiding(union: Union, inode: Inode): number {
   if (inode.type !== S_IFREG && !union.keepsTrustedXattrs) return 0;
   const raised = ensureUpper(union, inode);
   return raised === -ENOSPC || raised === -EDQUOT ? 0 : raised;
-}
-
-/** Why a full directory cannot be removed: that its parent is protected comes first (may_delete in fs/namei.c). */
-function refuseRemoval(union: Union, parent: Inode): number {
-  const stated = statReal(union.dirfdOf(parent), union.nameOf(parent), union.scratch);
-  return stated === 0 && isProtected(union.scratch) ? -EPERM : -ENOTEMPTY;
 }
 
 /** 0 where a directory shows no entry, -ENOTEMPTY where it does. */

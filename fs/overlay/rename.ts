@@ -25,6 +25,7 @@ import { type Alias, type Inode, NO_LOWERS } from './inode.ts';
 import { ABSENT, NAME_MAX, resolve } from './lookup.ts';
 import { redirectData } from './metacopy.ts';
 import { findEntry } from './merge.ts';
+import { refuseDeparture, refuseEntry } from './protection.ts';
 import { afterRemoval, beforeRemoval, checkEmpty, indexBeforeHiding, undoRemoval } from './remove.ts';
 import { type Union } from './union.ts';
 import { markImpure, noteUpper } from './upper-names.ts';
@@ -108,8 +109,10 @@ function move(union: Union, from: End, to: End, flags: number): number {
   if (moved === undefined) return -ENOENT;
   // rename(2): two names of one file stay as they are.
   if (moved === target) return 0;
+  if (target !== undefined && (flags & RENAME_NOREPLACE) !== 0) return -EEXIST;
+  const refused = refuseRename(union, from, to);
+  if (refused < 0) return refused;
   if (target !== undefined) {
-    if ((flags & RENAME_NOREPLACE) !== 0) return -EEXIST;
     if (staysWithLower(union, moved)) return -EXDEV;
     const replaceable = checkReplace(union, moved, target);
     if (replaceable < 0) return replaceable;
@@ -137,9 +140,15 @@ function move(union: Union, from: End, to: End, flags: number): number {
   return 0;
 }
 
+/** What `chattr` forbids, which comes before all that is wrong with a rename but for NOREPLACE (vfs_rename). */
+function refuseRename(union: Union, from: End, to: End): number {
+  const left = from.inode === undefined ? 0 : refuseDeparture(union, from.parent, from.inode);
+  if (left < 0) return left;
+  return to.inode === undefined ? refuseEntry(union, to.parent) : refuseDeparture(union, to.parent, to.inode);
+}
+
 /** The rules of rename(2) for what is in the way. */
 function checkReplace(union: Union, moved: Inode, target: Inode): number {
-  if (target.isProtected && !target.isUpper) return -EPERM;
   if (target.isDirectory !== moved.isDirectory) return target.isDirectory ? -EISDIR : -ENOTDIR;
   if (target.parent === undefined) return -EBUSY;
   return target.isDirectory ? checkEmpty(union, target) : 0;
@@ -273,6 +282,8 @@ function exchange(union: Union, first: End, second: End): number {
   const { inode: other } = second;
   if (one === undefined || other === undefined) return -ENOENT;
   if (one === other) return 0;
+  const refused = refuseRename(union, first, second);
+  if (refused < 0) return refused;
   const raised = raise(union, first) || raise(union, second);
   if (raised < 0) return raised;
   const marked =

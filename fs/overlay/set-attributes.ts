@@ -1,7 +1,7 @@
 import { type AttrChange, type Caller, CHANGE } from '../filesystem.ts';
 import { Attr } from '../sys/attr.ts';
 import { O_ACCMODE, O_NONBLOCK, O_RDONLY, O_WRONLY, S_IFLNK, S_IFREG, S_ISGID, S_ISUID } from '../sys/constants.ts';
-import { EISDIR, ENODATA, EOPNOTSUPP, EROFS } from '../sys/errno.ts';
+import { EISDIR, ENODATA, EOPNOTSUPP, EPERM, EROFS } from '../sys/errno.ts';
 import { close, ftruncate } from '../sys/file.ts';
 import { type FileOffset } from '../sys/file-offset.ts';
 import { METADATA } from './copy-limit.ts';
@@ -12,6 +12,7 @@ import { type Handle } from './handle.ts';
 import { type Inode } from './inode.ts';
 import { removeLayerXattr } from './layer-xattrs.ts';
 import { isForeign, keepsRecords } from './make-real.ts';
+import { PROTECTION, protectionOf } from './protection.ts';
 import { chmodAcl } from './recorded-acl.ts';
 import { chmodReal, chownReal, openReal, utimesReal } from './real-file.ts';
 import { chmodRecorded, chownRecorded, statLayer } from './stat-override.ts';
@@ -36,6 +37,8 @@ export function changeAttributes(
 ): number {
   if (union.upper === undefined) return -EROFS;
   const { valid } = change;
+  const refused = refuseAttributes(union, inode, handle, change);
+  if (refused < 0) return refused;
   const limit = (valid & CHANGE.size) === 0 ? METADATA : change.size;
   const raised = ensureUpper(union, inode, limit) || (limit === METADATA ? 0 : ensureData(union, inode, limit));
   if (raised < 0) return raised;
@@ -48,6 +51,24 @@ export function changeAttributes(
       ? 0
       : clearPrivileges(union, inode, caller))
   );
+}
+
+/** What `chattr` forbids: may_setattr and do_sys_ftruncate. A file that was opened for writing before is truncated still. */
+function refuseAttributes(
+  union: Union,
+  inode: Inode,
+  handle: Handle | undefined,
+  { valid, times }: AttrChange,
+): number {
+  const isResized = (valid & CHANGE.size) !== 0;
+  // A truncation sets the times, too.
+  const isTimed = (valid & CHANGE.times) !== 0 && !isResized;
+  const isGiven = (valid & (CHANGE.mode | CHANGE.uid | CHANGE.gid)) !== 0 || (isTimed && !times.areNow);
+  if (!isGiven && !isTimed && !isResized) return 0;
+  const protection = protectionOf(union, inode);
+  if (protection === 0) return 0;
+  if (isGiven || (isResized && (protection & PROTECTION.append) !== 0)) return -EPERM;
+  return (protection & PROTECTION.immutable) === 0 || (isResized && handle !== undefined) ? 0 : -EPERM;
 }
 
 /** A real chown(2) clears what has to be cleared, but for a setgid bit that root may keep and another not. */

@@ -18,7 +18,7 @@ const STATES = MAX_JOBS + 1;
 export const FIELD = { kind: 0, fd: 1, to: 2, length: 3, blocks: 4, sync: 5, result: 6 } as const;
 export const FIELDS = 8;
 
-export const KIND = { copy: 0, fsync: 1, fdatasync: 2, write: 3 } as const;
+export const KIND = { copy: 0, fsync: 1, fdatasync: 2 } as const;
 
 /** What a slow worker is started with. */
 export interface SlowWorkerInput {
@@ -47,11 +47,6 @@ export class SlowLane {
 
   sync(fd: number, dataOnly: boolean): number {
     return this.#submit(dataOnly ? KIND.fdatasync : KIND.fsync, fd, -1, 0, 0, true);
-  }
-
-  /** Writes `length` bytes at an address, which must stay good until the result is taken. */
-  write(fd: number, address: number, length: number): number {
-    return this.#submit(KIND.write, fd, address, length, 0, false);
   }
 
   /** PENDING, or the job's result, 0 or a negative errno, after which its number is free again. */

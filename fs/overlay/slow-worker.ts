@@ -33,8 +33,6 @@ function perform(job: number): number {
       return fsync(fd);
     case KIND.fdatasync:
       return fdatasync(fd);
-    case KIND.write:
-      return Math.min(0, write(fd, field(job, FIELD.to), field(job, FIELD.length)));
     default:
       return -EINVAL;
   }

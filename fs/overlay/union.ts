@@ -14,6 +14,7 @@ import { type Inode } from './inode.ts';
 import { InodeTable } from './inode-table.ts';
 import { Layer, assignFilesystemIds } from './layer.ts';
 import { COUNTERS, DEFAULT_TIMEOUT, type OverlayOptions } from './options.ts';
+import { protectionIn } from './protection.ts';
 import { RealDirectory } from './real-directory.ts';
 import { type SlowLane } from './slow-lane.ts';
 import { giveUuid } from './upper-uuid.ts';
@@ -84,6 +85,7 @@ export class Union {
   readonly nlinkXattr: ByteString;
   readonly impureXattr: ByteString;
   readonly metacopyXattr: ByteString;
+  readonly protattrXattr: ByteString;
   /** `workdir/index`, the upper files that lower ones of several names were copied up to. */
   readonly index: RealDirectory | undefined;
   /** Once the kernel is there. */
@@ -129,6 +131,7 @@ export class Union {
     this.nlinkXattr = `${prefix}nlink`;
     this.impureXattr = `${prefix}impure`;
     this.metacopyXattr = `${prefix}metacopy`;
+    this.protattrXattr = `${prefix}protattr`;
     this.index = this.#openIndex();
     readUuids(this.lowers, options.uuid === 'off');
     if (options.uuid === 'on' && this.upper !== undefined) giveUuid(this.upper, `${prefix}uuid`);
@@ -205,6 +208,8 @@ export class Union {
     const visible: RealDirectory[] = end < 0 ? stack : stack.slice(0, end + 1);
     root.lowers = visible.filter((directory) => !directory.layer.writable);
     root.nlookup = 1;
+    const [shown] = stack;
+    if (shown !== undefined && fstat(shown.fd, this.scratch) === 0) root.protection |= protectionIn(this.scratch);
     const top = root.lowers[0] ?? root.upper;
     if (top !== undefined) root.ino = top.layer.uniqueIno(this.#inoOf(top));
   }

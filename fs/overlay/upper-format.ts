@@ -14,7 +14,7 @@ import { close, fstat, mknodat, openat, renameat2, unlinkat } from '../sys/file.
 import { SELF, setxattrText } from '../sys/xattr.ts';
 import { type Inode } from './inode.ts';
 import { COUNTER } from './options.ts';
-import { isProtected } from './protection.ts';
+import { protectionIn } from './protection.ts';
 import { discard } from './discard.ts';
 import { type Union } from './union.ts';
 import { DOT_OPAQUE, DOT_WHITEOUT, OPAQUE_XATTRS } from '../layer-format.ts';
@@ -61,7 +61,7 @@ export function writeRedirect(union: Union, directory: Inode, sameParent: boolea
   const redirect = sameParent ? directory.name : lowerPathOf(directory);
   const fd = union.fds.fd(upper);
   const written = setxattrText(fd, SELF, union.redirectXattr, redirect);
-  if (written < 0) return fstat(fd, union.scratch) === 0 && isProtected(union.scratch) ? -EPERM : -EXDEV;
+  if (written < 0) return fstat(fd, union.scratch) === 0 && protectionIn(union.scratch) !== 0 ? -EPERM : -EXDEV;
   upper.redirect = redirect;
   upper.marksRead = true;
   return 0;

@@ -7,6 +7,7 @@ import { ensureUpper } from './copy-up.ts';
 import { type Inode } from './inode.ts';
 import { type Layer } from './layer.ts';
 import { getLayerXattr, isKeptForUsers, layerXattrNames, removeLayerXattr, storedXattr } from './layer-xattrs.ts';
+import { refuseChange } from './protection.ts';
 import { isAcl, setAcl } from './recorded-acl.ts';
 import { type Union } from './union.ts';
 import { isOwnXattr } from '../layer-format.ts';
@@ -65,7 +66,7 @@ export function setInodeXattr(
   size: number,
   flags: number,
 ): number {
-  const refused = refuseChange(union, name);
+  const refused = refuseXattrChange(union, inode, name);
   if (refused < 0) return refused;
   const raised = ensureUpper(union, inode, METADATA);
   if (raised < 0) return raised;
@@ -79,7 +80,7 @@ export function setInodeXattr(
 }
 
 export function removeInodeXattr(union: Union, inode: Inode, name: ByteString): number {
-  const refused = refuseChange(union, name);
+  const refused = refuseXattrChange(union, inode, name);
   if (refused < 0) return refused;
   if (!inode.isUpper) {
     // Nothing to remove is no reason to copy.
@@ -96,7 +97,9 @@ function removalStatus(name: ByteString, status: number): number {
   return status === -ENODATA && name.startsWith('system.posix_acl_') ? 0 : status;
 }
 
-function refuseChange(union: Union, name: ByteString): number {
+function refuseXattrChange(union: Union, inode: Inode, name: ByteString): number {
   if (union.upper === undefined) return -EROFS;
+  const refused = refuseChange(union, inode);
+  if (refused < 0) return refused;
   return refusal(union, union.upper, name, -EPERM);
 }

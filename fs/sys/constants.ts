@@ -60,6 +60,7 @@ export const SEEK_DATA = 3;
 export const SEEK_HOLE = 4;
 
 /** utimensat(2): tv_nsec values. */
+export const FALLOC_FL_KEEP_SIZE = 1;
 export const UTIME_NOW = 0x3fffffff;
 export const UTIME_OMIT = 0x3ffffffe;
 

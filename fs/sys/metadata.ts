@@ -1,5 +1,5 @@
 import { type ByteString, firstPath } from './bytes.ts';
-import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, UTIME_OMIT } from './constants.ts';
+import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, UTIME_NOW, UTIME_OMIT } from './constants.ts';
 import { ENOSYS } from './errno.ts';
 import { bind, result, syscallNumber } from './libc.ts';
 import { Memory } from './memory.ts';
@@ -55,6 +55,12 @@ export function chownPath(fd: number, uid: number, gid: number): number {
 /** Two `struct timespec` for utimensat(2); seconds are signed. Meant to be pooled. */
 export class Times {
   readonly memory = new Memory(32);
+
+  /** Both are to be the present time, as touch(1) asks for. */
+  get areNow(): boolean {
+    const { view } = this.memory;
+    return view.getUint32(8, true) === UTIME_NOW && view.getUint32(24, true) === UTIME_NOW;
+  }
 
   omitAtime(): void {
     this.setAtime(0, 0, UTIME_OMIT);

@@ -1,5 +1,6 @@
 import { expect } from 'vitest';
 import { errnoOf } from '../support/agent.ts';
+import { LIMITS } from '../../fs/libfuse/limits.ts';
 import { type Path, type System } from '../support/system.ts';
 import { file } from '../support/tree.ts';
 import { type Row, conformance } from './suite.ts';
@@ -17,6 +18,10 @@ const FS_NOATIME = 0x80;
 const SETTABLE = FS_IMMUTABLE | FS_APPEND | FS_NODUMP | FS_NOATIME;
 const FS_XFLAG_APPEND = 0x10;
 const FS_XFLAG_NODUMP = 0x80;
+
+/** In which overlayfs keeps what `chattr +i` and `+a` forbid. */
+const PROTATTR = 'trusted.overlay.protattr';
+const RENAME_EXCHANGE = 2;
 
 const PAGE = 4096;
 const PROT_READ = 1;
@@ -298,6 +303,115 @@ const protection: readonly Row[] = [
         }
         await root.put(at('n/a'), 'changed', O_WRONLY);
         expect(await root.text(at('n/a'))).toBe('changed');
+      });
+    },
+  },
+  {
+    name: 'what protects a lower file or directory is kept by its copy-up as a mark, which takes its place in the upper',
+    differs: UNPRIVILEGED,
+    lowers: [{ f: 'x', d: { a: 'x', sub: {} } }],
+    async run({ root, at, lower, upper, unmounted, remount }) {
+      const protections = { f: FS_APPEND, d: FS_IMMUTABLE } as const;
+      const paths = Object.keys(protections).flatMap((name) => [lower(0, name), at(name)]);
+      await freely(root, paths, async () => {
+        await unmounted(async () => {
+          for (const [name, flag] of Object.entries(protections)) await setFlags(root, lower(0, name), flag);
+        });
+        const fd = await root.open(at('f'), O_WRONLY | O_APPEND);
+        await root.write(fd, 'y');
+        await root.close(fd);
+        await root.put(at('d/a'), 'changed', O_WRONLY);
+        await root.put(at('d/sub/new'), 'new');
+        await remount();
+        for (const [name, flag] of Object.entries(protections)) {
+          expect([name, await getFlags(root, upper(name))]).toEqual([name, 0]);
+          expect([name, await getFlags(root, at(name))]).toEqual([name, flag]);
+          expect(await root.getxattr(upper(name), PROTATTR)).toBe(name === 'f' ? 'a' : 'i');
+        }
+        expect(await root.text(at('d/a'))).toBe('changed');
+        const outcomes = await refusedWith({
+          create: () => root.put(at('d/new'), ''),
+          unlink: () => root.unlink(at('d/a')),
+          rmdir: () => root.rmdir(at('d/sub')),
+          truncate: () => root.truncate(at('f'), 0),
+          'unlink of itself': () => root.unlink(at('f')),
+        });
+        expect(new Set(Object.values(outcomes))).toEqual(new Set(['EPERM']));
+      });
+      expect(await errnoOf(root.getxattr(upper('f'), PROTATTR))).toBe('ENODATA');
+      await root.put(at('d/new'), '');
+      await root.unlink(at('f'));
+    },
+  },
+  {
+    name: 'a mark of another mount protects a file, unless something in it is not known',
+    differs: UNPRIVILEGED,
+    lowers: [{}],
+    upper: { i: 'x', a: 'x', ai: 'x', 'a?i': 'x', '?a': 'x' },
+    async run({ root, at, upper, unmounted }) {
+      const shown = { i: FS_IMMUTABLE, a: FS_APPEND, ai: FS_APPEND | FS_IMMUTABLE, 'a?i': 0, '?a': 0 } as const;
+      await unmounted(async () => {
+        for (const name of Object.keys(shown)) await root.setxattr(upper(name), PROTATTR, name);
+      });
+      for (const [name, flag] of Object.entries(shown)) {
+        expect([name, await getFlags(root, at(name))]).toEqual([name, flag]);
+        expect([name, await errnoOf(root.chmod(at(name), 0o600))]).toEqual([name, flag === 0 ? NO_ERROR : 'EPERM']);
+        await setFlags(root, at(name), 0);
+        await root.unlink(at(name));
+      }
+    },
+  },
+  {
+    name: 'a flag that the upper filesystem itself keeps protects a file, and gives way to a mark',
+    differs: {
+      ...UNPRIVILEGED,
+      kernel: 'EPERM: it changes its mark while the file is immutable still',
+    },
+    lowers: [{}],
+    upper: { own: 'x' },
+    async run({ root, at, upper, unmounted }) {
+      await freely(root, [at('own'), upper('own')], async () => {
+        await unmounted(() => setFlags(root, upper('own'), FS_IMMUTABLE));
+        expect(await errnoOf(root.unlink(at('own')))).toBe('EPERM');
+        await setFlags(root, at('own'), FS_APPEND);
+        expect(await getFlags(root, upper('own'))).toBe(0);
+        expect(await root.getxattr(upper('own'), PROTATTR)).toBe('a');
+        expect(await errnoOf(root.open(at('own'), O_WRONLY | O_APPEND))).toBe(NO_ERROR);
+      });
+      expect(await errnoOf(root.unlink(at('own')))).toBe(NO_ERROR);
+    },
+  },
+  {
+    name: 'both names of an exchange stay where a file or directory is protected',
+    differs: { ...UNPRIVILEGED, 'fuse-native': LIMITS.renameFlags },
+    lowers: [{ d: { a: 'x' }, free: { a: 'x' }, f: 'x', g: 'x' }],
+    async run({ root, at }) {
+      await freely(root, [at('d'), at('f')], async () => {
+        for (const name of ['d', 'f']) await setFlags(root, at(name), FS_APPEND);
+        for (const [from, to] of [
+          ['d/a', 'free/a'],
+          ['g', 'f'],
+        ] as const) {
+          expect([from, await errnoOf(root.rename(at(from), at(to), RENAME_EXCHANGE))]).toEqual([from, 'EPERM']);
+        }
+      });
+    },
+  },
+  {
+    name: 'a name is not linked from, nor replaced in the place of, what is protected, and an append-only directory takes more',
+    differs: UNPRIVILEGED,
+    lowers: [{ d: { a: 'x' }, f: 'x', g: 'x' }],
+    async run({ root, at }) {
+      await freely(root, [at('d'), at('f')], async () => {
+        for (const name of ['d', 'f']) await setFlags(root, at(name), FS_APPEND);
+        const outcomes = await refusedWith({
+          'rename over an append-only file': () => root.rename(at('g'), at('f')),
+          'rename over a name in an append-only directory': () => root.rename(at('g'), at('d/a')),
+          'link of an append-only file': () => root.link(at('f'), at('h')),
+        });
+        expect(new Set(Object.values(outcomes))).toEqual(new Set(['EPERM']));
+        expect(await errnoOf(root.rename(at('g'), at('d/new')))).toBe(NO_ERROR);
+        expect(await errnoOf(root.put(at('d/newer'), 'x'))).toBe(NO_ERROR);
       });
     },
   },
