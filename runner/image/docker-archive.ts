@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 
 import { detectCompression, MAGIC_LENGTH } from './compression.ts';
 import { isDigest } from './digest.ts';
-import { asArray, asObject, asString, optionalStrings, parseJson } from './json.ts';
+import { asArray, asObject, asString, optionalStrings, parseDocument } from './json.ts';
 import { type Limits, overLimit } from './limits.ts';
 import { MEDIA_TYPE } from './manifest.ts';
 import { type NewImage, type NewLayer } from './new-image.ts';
@@ -15,7 +15,7 @@ export const DOCKER_MANIFEST = 'manifest.json';
 
 /** Images of an archive as `docker save`, podman and skopeo write it. */
 export function readDockerArchive(spool: Spool, manifest: SpooledFile, limits: Limits): NewImage[] {
-  const images = asArray(parseJson(spool.readDocument(manifest), DOCKER_MANIFEST), DOCKER_MANIFEST);
+  const images = asArray(parseDocument(spool.readDocument(manifest), DOCKER_MANIFEST), DOCKER_MANIFEST);
   if (images.length > limits.manifests)
     throw overLimit(`${DOCKER_MANIFEST} with ${images.length} images`, limits, 'manifests');
   return images.map((item, at) => readImage(spool, item, `${DOCKER_MANIFEST}[${at}]`));

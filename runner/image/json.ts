@@ -1,4 +1,5 @@
 import { type Digest, parseDigest } from './digest.ts';
+import { findRepeatedMember } from './json-members.ts';
 
 /** A parsed JSON object, nothing known of its members. */
 export type JsonObject = Readonly<Record<string, unknown>>;
@@ -6,10 +7,42 @@ export type JsonObject = Readonly<Record<string, unknown>>;
 /** Readers of hostile JSON: each answers what it names or throws with the place (`manifest.config.size`). */
 
 export function parseJson(bytes: Uint8Array, where: string): unknown {
+  return parseText(bytes, where).value;
+}
+
+/** A document that says what an image is: what two readers would read in two ways is refused. */
+export function parseDocument(bytes: Uint8Array, where: string): unknown {
+  const { value, text } = parseText(bytes, where);
+  const repeated = findRepeatedMember(text);
+  if (repeated === undefined) return value;
+  throw new Error(
+    `${where} has the member ${JSON.stringify(repeated.slice(0, 100))} twice: its readers would disagree about it`,
+  );
+}
+
+function parseText(bytes: Uint8Array, where: string): { readonly value: unknown; readonly text: string } {
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    return { value: JSON.parse(text), text };
   } catch (error) {
     throw new Error(`${where} is not JSON: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+/**
+ * Go's readers take a member for another that differs in case alone.
+ *
+ * @param names those that say what the document is.
+ */
+export function checkCase(object: JsonObject, names: readonly string[], where: string): void {
+  const byLowerCase = new Map(names.map((name) => [name.toLowerCase(), name]));
+  for (const key of Object.keys(object)) {
+    const name = byLowerCase.get(key.toLowerCase());
+    if (name !== undefined && name !== key) {
+      throw new Error(
+        `${where} has the member ${JSON.stringify(key)}, which some readers take for ${JSON.stringify(name)}`,
+      );
+    }
   }
 }
 

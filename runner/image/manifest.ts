@@ -6,13 +6,14 @@ import {
   asObject,
   asSize,
   asString,
+  checkCase,
   isObject,
   type JsonObject,
   optionalObject,
   optionalString,
   optionalStringMap,
   optionalStrings,
-  parseJson,
+  parseDocument,
 } from './json.ts';
 import { type Platform } from './platform.ts';
 
@@ -69,6 +70,7 @@ export function isManifestType(mediaType: string): boolean {
 
 export function parseDescriptor(value: unknown, where: string): Descriptor {
   const descriptor = asObject(value, where);
+  checkCase(descriptor, ['mediaType', 'digest', 'size', 'platform', 'annotations'], where);
   return {
     mediaType: asString(descriptor['mediaType'], `${where}.mediaType`),
     digest: asDigest(descriptor['digest'], `${where}.digest`),
@@ -114,7 +116,8 @@ function confusion(where: string): Error {
 }
 
 function documentOf(bytes: Uint8Array, where: string, isExpected: (mediaType: string) => boolean): JsonObject {
-  const document = asObject(parseJson(bytes, where), where);
+  const document = asObject(parseDocument(bytes, where), where);
+  checkCase(document, ['schemaVersion', 'mediaType', 'config', 'layers', 'manifests', 'fsLayers', 'blobs'], where);
   if (document['schemaVersion'] !== 2) throw new Error(`${where} is not of schema version 2`);
   const mediaType = optionalString(document['mediaType'], `${where}.mediaType`);
   if (mediaType !== '' && !isExpected(mediaType)) {
@@ -124,7 +127,8 @@ function documentOf(bytes: Uint8Array, where: string, isExpected: (mediaType: st
 }
 
 export function parseConfiguration(bytes: Uint8Array, where: string): Configuration {
-  const document = asObject(parseJson(bytes, where), where);
+  const document = asObject(parseDocument(bytes, where), where);
+  checkCase(document, ['rootfs', 'config', 'architecture', 'os', 'variant', 'history'], where);
   const rootfs = asObject(document['rootfs'], `${where}.rootfs`);
   if (rootfs['type'] !== 'layers') throw new Error(`${where}.rootfs.type is not "layers"`);
   const created = optionalString(document['created'], `${where}.created`);
@@ -146,6 +150,7 @@ export function parseConfiguration(bytes: Uint8Array, where: string): Configurat
 
 function parseProcess(config: JsonObject, where: string): ImageConfig {
   const stopSignal = optionalString(config['StopSignal'], `${where}.StopSignal`);
+  for (const [key, member] of Object.entries(config)) checkNul(member, `${where}.${key}`);
   return {
     env: optionalStrings(config['Env'], `${where}.Env`),
     entrypoint: optionalStrings(config['Entrypoint'], `${where}.Entrypoint`),
@@ -157,6 +162,13 @@ function parseProcess(config: JsonObject, where: string): ImageConfig {
     labels: optionalStringMap(config['Labels'], `${where}.Labels`),
     stopSignal: stopSignal === '' ? undefined : stopSignal,
   };
+}
+
+// The kernel ends a string there: what runs would be another command than the one that is shown.
+function checkNul(value: unknown, where: string): void {
+  const texts = Array.isArray(value) ? (value as unknown[]) : [value];
+  if (texts.some((text) => typeof text === 'string' && text.includes('\0')))
+    throw new Error(`${where} has a NUL character`);
 }
 
 // History is for people: what is odd in it keeps no image from running.

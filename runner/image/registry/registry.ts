@@ -2,7 +2,7 @@ import { type Digest, digestOf, isDigest } from '../digest.ts';
 import { DOCUMENT_BYTES } from '../limits.ts';
 import { isIndexType, isManifestType } from '../manifest.ts';
 import { type Reference } from '../reference.ts';
-import { isObject, parseJson } from '../json.ts';
+import { isObject, parseDocument, parseJson } from '../json.ts';
 import { isLoopback } from './address.ts';
 import { Authorizer } from './authorizer.ts';
 import { readBody } from './body.ts';
@@ -48,7 +48,7 @@ export class Registry {
   #probed: Promise<void> | undefined;
 
   constructor({ domain, path }: Pick<Reference, 'domain' | 'path'>, options: RegistryOptions) {
-    this.#base = new URL(`https://${HOSTS[domain] ?? domain}/`);
+    this.#base = new URL(`https://${Object.hasOwn(HOSTS, domain) ? HOSTS[domain] : domain}/`);
     this.#path = path;
     this.#mayBePlain = !options.tlsVerify || isLoopback(this.#base);
     const { backOff } = options;
@@ -151,7 +151,7 @@ function withAuthorization(
 /** Header and document must agree (CVE-2021-41190). */
 function mediaTypeOf(response: HttpResponse, bytes: Buffer, what: string): string {
   const named = (response.headers['content-type'] ?? '').split(';')[0]?.trim() ?? '';
-  const document = parseJson(bytes, what);
+  const document = parseDocument(bytes, what);
   const own = isObject(document) && typeof document['mediaType'] === 'string' ? document['mediaType'] : named;
   if (own !== named) {
     throw new Error(

@@ -1,0 +1,52 @@
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+
+/** Members of the objects around the place that is read; undefined for an array. */
+type Scope = { readonly seen: Set<string>; isKeyNext: boolean } | undefined;
+
+/**
+ * A name that an object of a JSON text has twice: of two members JavaScript and Go take the last, other readers the first.
+ * The text is known to be JSON; nothing here recurses, however deep it is.
+ */
+export function findRepeatedMember(text: string): string | undefined {
+  const scopes: Scope[] = [];
+  for (let at = 0; at < text.length; at++) {
+    const scope = scopes.at(-1);
+    switch (text[at]) {
+      case '{':
+        scopes.push({ seen: new Set(), isKeyNext: true });
+        break;
+      case '[':
+        scopes.push(undefined);
+        break;
+      case '}':
+      case ']':
+        scopes.pop();
+        break;
+      case ',':
+        if (scope !== undefined) scope.isKeyNext = true;
+        break;
+      case '"': {
+        const end = endOfString(text, at);
+        const name = scope?.isKeyNext === true ? (JSON.parse(text.slice(at, end)) as string) : undefined;
+        if (scope !== undefined && name !== undefined) {
+          if (scope.seen.has(name)) return name;
+          scope.seen.add(name);
+          scope.isKeyNext = false;
+        }
+        at = end - 1;
+        break;
+      }
+    }
+  }
+  return undefined;
+}
+
+function endOfString(text: string, start: number): number {
+  for (let at = start + 1; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code === QUOTE) return at + 1;
+    if (code === BACKSLASH) at += 1;
+  }
+  return text.length;
+}
