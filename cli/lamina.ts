@@ -14,6 +14,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   rm: () => import('./rm.ts'),
   diff: () => import('./diff.ts'),
   pull: () => import('./pull.ts'),
+  push: () => import('./push.ts'),
   login: () => import('./login.ts'),
   logout: () => import('./logout.ts'),
   load: () => import('./load.ts'),

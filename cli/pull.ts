@@ -5,21 +5,16 @@ import { parseLimits } from '../runner/image/limits.ts';
 import { hostPlatform, parsePlatform } from '../runner/image/platform.ts';
 import { pullImage } from '../runner/image/pull.ts';
 import { familiarName, fullName, parseReference, type Reference } from '../runner/image/reference.ts';
-import { findCredentials } from '../runner/image/registry/credentials.ts';
-import { Registry } from '../runner/image/registry/registry.ts';
 import { openStore, type Store } from '../runner/image/store.ts';
 import { Warnings } from '../runner/image/warnings.ts';
 import { complain, messageOf } from './complain.ts';
 import { addLimitOption } from './limit-option.ts';
 import { print } from './print.ts';
-import { tlsVerifyOption } from './tls-verify.ts';
-import { barProgress, jsonProgress, lineProgress, type PullProgress, quietProgress } from './pull-progress.ts';
+import { PULLED } from './progress.ts';
+import { addRegistryOptions, openRegistry, progressFor, type RegistryFlags } from './registry-flags.ts';
 
-interface Flags {
+interface Flags extends RegistryFlags {
   readonly platform?: string;
-  readonly quiet?: boolean;
-  readonly json?: boolean;
-  readonly tlsVerify: string;
   readonly limit: readonly string[];
 }
 
@@ -29,11 +24,8 @@ export function createCommand(): Command {
     .description('Take images from a registry into the store. What the store has is not fetched again.')
     .argument('<image...>', 'names, with a tag or a digest: debian:12, ghcr.io/a/b@sha256:...')
     .option('--platform <os/arch>', "image to take of several (default: this machine's)")
-    .addOption(tlsVerifyOption())
-    .option('-q, --quiet', 'print image ids alone')
-    .option('--json', 'print an object a line')
     .action(pull);
-  return addLimitOption(command);
+  return addLimitOption(addRegistryOptions(command, 'print image ids alone'));
 }
 
 async function pull(names: readonly string[], flags: Flags): Promise<void> {
@@ -48,17 +40,17 @@ async function pull(names: readonly string[], flags: Flags): Promise<void> {
 
 async function pullOne(store: Store, name: string, reference: Reference, flags: Flags): Promise<Image> {
   const warnings = new Warnings();
-  const progress = progressFor(flags);
-  const registry = new Registry(reference, {
-    credentials: await findCredentials(reference.domain, reference.path),
-    tlsVerify: flags.tlsVerify === 'true',
-  });
+  const progress = progressFor(flags, PULLED);
+  const registry = await openRegistry(reference, flags);
   try {
     return await pullImage(store, registry, reference, {
       platform: flags.platform === undefined ? hostPlatform() : parsePlatform(flags.platform),
       limits: parseLimits(flags.limit),
       warnings,
-      progress: (digest, size) => progress.layer(digest, size),
+      progress: {
+        begin: (digest, size) => progress.layer(digest, size),
+        settle: (digest) => progress.settle(digest, 'exists'),
+      },
     });
   } catch (error) {
     throw new Error(`cannot pull ${name}: ${messageOf(error)}`, { cause: error });
@@ -67,16 +59,6 @@ async function pullOne(store: Store, name: string, reference: Reference, flags: 
     await registry.close();
     warnings.lines().forEach(complain);
   }
-}
-
-function progressFor({ quiet, json }: Flags): PullProgress {
-  if (quiet === true) return quietProgress;
-  if (json === true) return jsonProgress(print);
-  return process.stderr.isTTY ? barProgress(writeError) : lineProgress(writeError);
-}
-
-function writeError(text: string): void {
-  process.stderr.write(text);
 }
 
 function report(image: Image, reference: Reference, { quiet, json }: Flags): void {

@@ -24,6 +24,8 @@ export interface Descriptor {
   readonly size: number;
   readonly platform: Platform | undefined;
   readonly annotations: Readonly<Record<string, string>>;
+  /** Where else the blob is to be had. */
+  readonly urls: readonly string[];
 }
 
 export interface Manifest {
@@ -60,6 +62,8 @@ const MANIFESTS: ReadonlySet<string> = new Set([
 const LAYER =
   /^application\/vnd\.(?:oci\.image\.layer\.(?:nondistributable\.)?v1\.tar(?:\+gzip|\+zstd)?|docker\.image\.rootfs\.(?:diff|foreign\.diff)\.tar(?:\.gzip|\.zstd)?)$/;
 
+const FOREIGN = /\.layer\.nondistributable\.|\.rootfs\.foreign\./;
+
 export function isIndexType(mediaType: string): boolean {
   return INDEXES.has(mediaType);
 }
@@ -77,7 +81,13 @@ export function parseDescriptor(value: unknown, where: string): Descriptor {
     size: asSize(descriptor['size'], `${where}.size`),
     platform: parsePlatformMember(descriptor['platform'], `${where}.platform`),
     annotations: optionalStringMap(descriptor['annotations'], `${where}.annotations`),
+    urls: optionalStrings(descriptor['urls'], `${where}.urls`),
   };
+}
+
+/** Whether registries need not have the blob of a layer: those who made it want it to come from them alone. */
+export function isForeign({ mediaType, urls }: Descriptor): boolean {
+  return FOREIGN.test(mediaType) && urls.length > 0;
 }
 
 function parsePlatformMember(value: unknown, where: string): Platform | undefined {

@@ -25,8 +25,14 @@ import { type Scratch } from './scratch.ts';
 import { type Store } from './store.ts';
 
 export interface PullOptions extends IngestOptions {
-  /** Is told of each layer: undefined for one that is there already. Answers what is to be told of its bytes. */
-  readonly progress: (digest: Digest, size: number | undefined) => (bytes: number) => void;
+  readonly progress: PullProgress;
+}
+
+interface PullProgress {
+  /** A layer is to be fetched. Answers what is to be told of its bytes. */
+  begin(digest: Digest, size: number): (bytes: number) => void;
+  /** A layer is in the store already. */
+  settle(digest: Digest): void;
 }
 
 /** Indexes within indexes. */
@@ -57,6 +63,9 @@ export async function pullImage(
     const image = await fetcher.fetch(reference, document, manifest);
     const pulled = { ...image, repoDigests: [`${repositoryOf(reference)}@${digest}`] };
     await ingest(store, scratch, [pulled], options);
+    for (const blob of [manifest.config, ...manifest.layers]) {
+      store.sources.add(blob.digest, repositoryOf(reference), scratch);
+    }
     isWhole = true;
     return store.resolve(document.digest);
   } finally {
@@ -196,11 +205,11 @@ class BlobFetcher {
     const { digest, size, mediaType } = descriptor;
     const { layout } = this.#store;
     if (layout.has(digest)) {
-      this.#options.progress(digest, undefined);
+      this.#options.progress.settle(digest);
       const path = layout.path(digest);
       return { file: { path, size: statSync(path).size, digest }, mediaType };
     }
-    const download = this.#start(descriptor, this.#options.progress(digest, size));
+    const download = this.#start(descriptor, this.#options.progress.begin(digest, size));
     return { file: { path: download.path, size, digest }, mediaType, coming: download };
   }
 

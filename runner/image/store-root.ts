@@ -51,6 +51,7 @@ const OURS: ReadonlySet<string> = new Set([
   'layers',
   'lock',
   'lock.collect',
+  'sources',
   'tmp',
 ]);
 

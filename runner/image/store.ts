@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { BlobSources } from './blob-sources.ts';
 import { Catalog, type CatalogEntry } from './catalog.ts';
 import { type Digest, hexOf } from './digest.ts';
 import { nameOf } from './entry-names.ts';
@@ -45,6 +46,7 @@ export class Store {
   readonly root: string;
   readonly layout: ImageLayout;
   readonly layers: LayerDirectory;
+  readonly sources: BlobSources;
   readonly #catalog: Catalog;
   readonly #holds: Holds;
 
@@ -52,12 +54,14 @@ export class Store {
     this.root = root;
     this.layout = new ImageLayout(root);
     this.layers = new LayerDirectory(root);
+    this.sources = new BlobSources(root);
     this.#catalog = new Catalog(this.layout, this.layers);
     this.#holds = new Holds(root);
     prepareRoot(root);
     mkdirSync(this.#tmp, { recursive: true, mode: 0o700 });
     this.layers.prepare();
     this.#holds.prepare();
+    this.sources.prepare();
     removeLeftovers(this.#tmp, this.#lock);
     this.layout.prepare(() => this.scratch());
     if (existsSync(this.#pending)) this.collect();
@@ -278,6 +282,7 @@ export class Store {
     const layers = this.layers.collect(needed.chainIds, scratch);
     const blobBytes = spare.reduce((sum, digest) => sum + (this.layout.sizeOf(digest) ?? 0), 0);
     for (const digest of spare) this.layout.remove(digest);
+    this.sources.collect(needed.blobs);
     return { layers, bytes: layers.reduce((sum, { size }) => sum + size, blobBytes), damaged: [] };
   }
 

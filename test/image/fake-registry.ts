@@ -24,6 +24,12 @@ export class FakeRegistry {
   behave: (request: IncomingMessage, response: ServerResponse) => boolean = () => false;
   readonly blobs = new Map<string, Buffer>();
   readonly manifests = new Map<string, { readonly bytes: Buffer; readonly mediaType: string }>();
+  /** Uploads that are under way, by their ids: what has come of them. */
+  readonly uploads = new Map<string, Buffer>();
+  /** Repositories that a blob can be mounted from, as `PATH sha256:...`. */
+  readonly mountable = new Set<string>();
+  /** Whether an upload that broke can be asked after. */
+  keepsBroken = true;
   readonly #server = createServer((request, response) => this.#answer(request, response));
 
   static async open(): Promise<FakeRegistry> {
@@ -87,12 +93,83 @@ export class FakeRegistry {
     this.requests.push(`${request.method ?? ''} ${request.url ?? ''}${range === undefined ? '' : ` ${range}`}`);
     this.authorizations.push(request.headers.authorization);
     if (this.behave(request, response)) return;
+    const upload = /^\/v2\/(.+)\/blobs\/uploads\/([^?]*)/.exec(request.url ?? '');
+    if (upload !== null) {
+      this.#upload(upload[1] ?? '', upload[2] ?? '', request, response);
+      return;
+    }
     const [, kind, name = ''] = /^\/v2\/.+\/(manifests|blobs)\/([^/]+)$/.exec(request.url ?? '') ?? [];
     if (request.url === '/v2/') response.writeHead(200).end();
+    else if (kind === 'manifests' && request.method === 'PUT') this.#takeManifest(name, request, response);
     else if (kind === 'manifests') this.#sendManifest(name, response);
     else if (kind === 'blobs') this.sendBlob(name, request, response);
     else response.writeHead(404).end();
   };
+
+  #takeManifest(name: string, request: IncomingMessage, response: ServerResponse): void {
+    const chunks: Buffer[] = [];
+    request.on('data', (chunk: Buffer) => chunks.push(chunk));
+    request.on('end', () => {
+      const bytes = Buffer.concat(chunks);
+      const digest = `sha256:${sha256(bytes)}`;
+      for (const key of [name, digest])
+        this.manifests.set(key, { bytes, mediaType: request.headers['content-type'] ?? '' });
+      response.writeHead(201, { 'docker-content-digest': digest }).end();
+    });
+  }
+
+  #upload(repository: string, id: string, request: IncomingMessage, response: ServerResponse): void {
+    const url = new URL(request.url ?? '', 'http://x');
+    const before = this.uploads.get(id);
+    if (request.method === 'POST') this.#beginUpload(repository, url.searchParams, response);
+    else if (before === undefined) response.writeHead(404).end();
+    else if (request.method === 'GET') this.#location(repository, id, response, 204);
+    else if (request.method === 'DELETE') {
+      this.uploads.delete(id);
+      response.writeHead(204).end();
+    } else {
+      request.on('data', (chunk: Buffer) => {
+        if (this.keepsBroken) this.uploads.set(id, Buffer.concat([this.uploads.get(id) ?? Buffer.alloc(0), chunk]));
+      });
+      request.on('error', () => undefined);
+      request.on('end', () => {
+        if (request.method === 'PATCH') this.#location(repository, id, response, 202);
+        else this.#endUpload(id, url.searchParams.get('digest') ?? '', response);
+      });
+    }
+  }
+
+  #beginUpload(repository: string, query: URLSearchParams, response: ServerResponse): void {
+    const [digest, from] = [query.get('mount'), query.get('from')];
+    if (digest !== null && this.mountable.has(`${from ?? ''} ${digest}`)) {
+      response.writeHead(201, { location: `/v2/${repository}/blobs/${digest}` }).end();
+      return;
+    }
+    const id = `u${this.requests.length}`;
+    this.uploads.set(id, Buffer.alloc(0));
+    this.#location(repository, id, response, 202);
+  }
+
+  #location(repository: string, id: string, response: ServerResponse, status: number): void {
+    const length = this.uploads.get(id)?.length ?? 0;
+    const headers = {
+      location: `/v2/${repository}/blobs/uploads/${id}?state=a%2Fb`,
+      range: `0-${Math.max(length - 1, 0)}`,
+    };
+    response.writeHead(status, headers).end();
+  }
+
+  #endUpload(id: string, digest: string, response: ServerResponse): void {
+    const bytes = this.uploads.get(id) ?? Buffer.alloc(0);
+    this.uploads.delete(id);
+    if (`sha256:${sha256(bytes)}` === digest) {
+      this.blobs.set(digest, bytes);
+      response.writeHead(201, { 'docker-content-digest': digest }).end();
+    } else {
+      const errors = [{ code: 'DIGEST_INVALID', message: 'provided digest did not match uploaded content' }];
+      response.writeHead(400, { 'content-type': 'application/json' }).end(JSON.stringify({ errors }));
+    }
+  }
 
   #sendManifest(name: string, response: ServerResponse): void {
     const found = this.manifests.get(name);

@@ -30,10 +30,7 @@ export async function pull(store: Store, remote: FakeRegistry, name: string, opt
       platform: parsePlatform(options.platform ?? 'linux/amd64'),
       limits: options.limits ?? DEFAULT_LIMITS,
       warnings: new Warnings(),
-      progress: (digest, size) => {
-        if (size === undefined) exists?.push(digest);
-        return () => undefined;
-      },
+      progress: { begin: () => () => undefined, settle: (digest) => exists?.push(digest) },
     });
   } finally {
     await registry.close();

@@ -30,7 +30,7 @@ export class Authorizer {
 
   /**
    * The header that answers a 401; undefined where there is nothing to answer with.
-   * @param scope `repository:NAME:pull`.
+   * @param scope `repository:NAME:pull`; several with a blank between them.
    */
   async answer(header: string, scope: string): Promise<string | undefined> {
     const challenges = parseChallenges(header);
@@ -77,7 +77,8 @@ export class Authorizer {
       return { method: 'POST', url: realm, headers, body: new URLSearchParams(form).toString() };
     }
     const url = new URL(realm);
-    for (const [name, value] of Object.entries(asked)) if (value !== '') url.searchParams.set(name, value);
+    if (asked.service !== '') url.searchParams.set('service', asked.service);
+    for (const scope of asked.scope.split(' ')) if (scope !== '') url.searchParams.append('scope', scope);
     const basic = this.#basic();
     return { method: 'GET', url, ...(basic === undefined ? {} : { headers: { authorization: basic } }) };
   }

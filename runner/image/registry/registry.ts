@@ -3,11 +3,11 @@ import { DOCUMENT_BYTES } from '../limits.ts';
 import { isIndexType, isManifestType } from '../manifest.ts';
 import { type Reference } from '../reference.ts';
 import { isObject, parseDocument, parseJson } from '../json.ts';
-import { isLoopback } from './address.ts';
+import { isLoopback, refuseLinkLocal } from './address.ts';
 import { Authorizer } from './authorizer.ts';
 import { readBody } from './body.ts';
 import { type Credentials } from './credentials.ts';
-import { codeOf, type HttpRequest, type HttpResponse, Transport } from './transport.ts';
+import { codeOf, type HttpRequest, type HttpResponse, resolveRedirect, Transport } from './transport.ts';
 
 /** Hub's API is not where its name says. */
 const HOSTS: Readonly<Record<string, string>> = { 'docker.io': 'registry-1.docker.io' };
@@ -37,6 +37,12 @@ export interface RemoteDocument {
   readonly mediaType: string;
   readonly digest: Digest;
 }
+
+type RepositoryRequest = Omit<HttpRequest, 'url'> & {
+  readonly path: string;
+  /** Another repository of the registry that is to be read for it. */
+  readonly alsoFrom?: string;
+};
 
 /** One repository of a registry that speaks the OCI distribution specification. */
 export class Registry {
@@ -85,34 +91,108 @@ export class Registry {
 
   /** Makes sure that the registry is there, and that it takes the credentials. */
   async ping(): Promise<void> {
-    const response = await this.#authorized({ method: 'GET', url: new URL('v2/', this.#base) }, '');
+    const response = await this.#authorized({ method: 'GET', url: new URL('v2/', this.#base) }, '', (sent) =>
+      this.transport.send(sent),
+    );
     if (response.status === 401) throw new Error(`${this.host} refuses the user name or the password`);
     if (response.status !== 200) throw await this.failure(response, 'its API');
     await response.body.dump();
   }
 
-  async request(
-    asked: Pick<HttpRequest, 'method' | 'headers' | 'body'> & { readonly path: string },
-  ): Promise<HttpResponse> {
-    await (this.#probed ??= this.#probe());
-    const { path, ...rest } = asked;
-    const actions = asked.method === 'GET' || asked.method === 'HEAD' ? 'pull' : 'pull,push';
-    const url = new URL(`v2/${this.#path}/${path}`, this.#base);
-    return this.#authorized({ ...rest, url }, `repository:${this.#path}:${actions}`);
+  /** Whether the repository has the blob. */
+  async has(digest: Digest): Promise<boolean> {
+    const response = await this.request({ method: 'HEAD', path: `blobs/${digest}` });
+    if (response.status === 200 || response.status === 404) {
+      await response.body.dump();
+      return response.status === 200;
+    }
+    throw await this.refusal(response, `blob ${digest}`);
   }
 
-  async #authorized(asked: HttpRequest, scope: string): Promise<HttpResponse> {
+  /**
+   * Asks for a blob that another repository of the registry is said to have.
+   *
+   * @returns true where the repository has it now; where an upload is to be gone on with, if the registry has begun one
+   *   instead; undefined where it does neither.
+   */
+  async mount(digest: Digest, from: string): Promise<URL | true | undefined> {
+    const path = `blobs/uploads/?mount=${encodeURIComponent(digest)}&from=${encodeURIComponent(from)}`;
+    const response = await this.request({ method: 'POST', path, alsoFrom: from }).catch(() => undefined);
+    // Whatever is in the way, such as credentials that are not for the other repository, the blob can still be sent.
+    if (response === undefined) return undefined;
+    await response.body.dump();
+    if (response.status === 201) return true;
+    return response.status === 202 ? this.uploadLocation(response) : undefined;
+  }
+
+  /** Makes a manifest, byte for byte, that of a tag or digest. */
+  async putDocument(target: string, { bytes, mediaType, digest }: RemoteDocument): Promise<void> {
+    const headers = { 'content-type': mediaType };
+    const response = await this.request({ method: 'PUT', path: `manifests/${target}`, headers, body: bytes });
+    const what = `manifest ${digest}`;
+    if (response.status !== 201) throw await this.refusal(response, what);
+    await response.body.dump();
+    this.checkDigest(response, digest, what);
+  }
+
+  /** What a registry says that it has taken must be what was sent. */
+  checkDigest({ headers }: HttpResponse, digest: Digest, what: string): void {
+    const found = headers['docker-content-digest'];
+    if (found === undefined || found === digest) return;
+    throw new Error(`${this.host} has taken ${what} for another: ${JSON.stringify(found.slice(0, 100))}`);
+  }
+
+  async request(asked: RepositoryRequest): Promise<HttpResponse> {
+    await (this.#probed ??= this.#probe());
+    const { path, alsoFrom, ...rest } = asked;
+    const actions = asked.method === 'GET' || asked.method === 'HEAD' ? 'pull' : 'pull,push';
+    const scopes = [`repository:${this.#path}:${actions}`];
+    if (alsoFrom !== undefined) scopes.push(`repository:${alsoFrom}:pull`);
+    const url = new URL(`v2/${this.#path}/${path}`, this.#base);
+    return this.#authorized({ ...rest, url }, scopes.join(' '), (sent) => this.transport.send(sent));
+  }
+
+  /** A step of an upload, where the registry has told to take it: one attempt. Another host gets no credentials. */
+  async uploadStep(asked: HttpRequest): Promise<HttpResponse> {
+    const send = (sent: HttpRequest): Promise<HttpResponse> => this.transport.once(sent);
+    if (asked.url.origin !== this.#base.origin) return send(asked);
+    return this.#authorized(asked, `repository:${this.#path}:pull,push`, send);
+  }
+
+  /** Where the next step of an upload is to be taken. */
+  uploadLocation({ url, headers }: HttpResponse): URL {
+    const { location } = headers;
+    if (location === undefined) throw new Error(`${this.host} does not say where the upload goes on`);
+    const next = resolveRedirect(url, location);
+    refuseLinkLocal(next);
+    if (isLoopback(next) && !isLoopback(this.#base)) {
+      throw new Error(`${this.host} sends the upload to ${next.host}, which is refused`);
+    }
+    return next;
+  }
+
+  /** Tells the registry that it need not keep what it has of an upload: for its good alone, so nothing can fail. */
+  async abandonUpload(location: URL): Promise<void> {
+    const response = await this.uploadStep({ method: 'DELETE', url: location }).catch(() => undefined);
+    await response?.body.dump();
+  }
+
+  async #authorized(
+    asked: HttpRequest,
+    scope: string,
+    send: (sent: HttpRequest) => Promise<HttpResponse>,
+  ): Promise<HttpResponse> {
     await (this.#probed ??= this.#probe());
     const url = new URL(asked.url);
     url.protocol = this.#base.protocol;
     const known = this.#authorizer.known(scope);
-    const first = await this.transport.send({ ...asked, url, headers: withAuthorization(asked.headers, known) });
+    const first = await send({ ...asked, url, headers: withAuthorization(asked.headers, known) });
     // What asks elsewhere, after a redirect, is not to choose where the registry's credentials go.
     if (first.status !== 401 || first.url.origin !== url.origin) return first;
     const answer = await this.#authorizer.answer(first.headers['www-authenticate'] ?? '', scope);
     if (answer === undefined) return first;
     await first.body.dump();
-    return this.transport.send({ ...asked, url, headers: withAuthorization(asked.headers, answer) });
+    return send({ ...asked, url, headers: withAuthorization(asked.headers, answer) });
   }
 
   /** Finds out whether a registry that need not speak TLS does. */
@@ -134,6 +214,16 @@ export class Registry {
     }
     if (response.status === 403) return new Error(`${this.host} denies access to ${what}${complaint}`);
     return new Error(`${this.host} answers HTTP status ${response.status} for ${what}${complaint}`);
+  }
+
+  /** What a status means that ends a push. */
+  async refusal(response: HttpResponse, what: string): Promise<Error> {
+    const complaint = await readComplaint(response);
+    if (response.status === 401) {
+      return new Error(`${this.host} asks for a login before it takes ${what}: lamina login ${this.host}${complaint}`);
+    }
+    if (response.status === 403) return new Error(`${this.host} denies to take ${what}${complaint}`);
+    return new Error(`${this.host} does not take ${what}: HTTP status ${response.status}${complaint}`);
   }
 
   async close(): Promise<void> {

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Dispatcher, EnvHttpProxyAgent, request } from 'undici';
 import { guardedLookup, refuseLinkLocal } from './address.ts';
@@ -8,8 +9,11 @@ export interface HttpRequest {
   readonly method: Method;
   readonly url: URL;
   readonly headers?: Readonly<Record<string, string>>;
-  /** A text or bytes: what can be sent again. */
-  readonly body?: string | Uint8Array;
+  /** A text, bytes, or what begins a stream: all can be sent again. */
+  readonly body?: string | Uint8Array | (() => AsyncIterable<Uint8Array>);
+  readonly signal?: AbortSignal;
+  /** Milliseconds to wait for the answer once the request is sent, where that is more than is usual. */
+  readonly patience?: number;
 }
 
 export interface HttpResponse {
@@ -37,6 +41,11 @@ const REDIRECTED: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 /** The server is not able to answer now. */
 const PASSING: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
 
+/** Whether the answer to another attempt may be a different one. */
+export function isPassingStatus(status: number): boolean {
+  return PASSING.has(status);
+}
+
 /** HTTP to registries: proxies of the environment, retries with back-off, redirects that give no credentials away. */
 export class Transport {
   readonly #agent: Dispatcher;
@@ -57,11 +66,11 @@ export class Transport {
       const isLast = attempt === ATTEMPTS;
       try {
         const response = await this.#follow(sent);
-        if (isLast || !PASSING.has(response.status)) return response;
+        if (isLast || !isPassingStatus(response.status)) return response;
         await response.body.dump();
         await this.wait(attempt, response.headers['retry-after']);
       } catch (error) {
-        if (isLast || !isPassing(error)) throw describe(sent, error);
+        if (isLast || !isPassing(error)) throw describeFailure(sent, error);
         await this.wait(attempt);
       }
     }
@@ -73,10 +82,10 @@ export class Transport {
   }
 
   /** Waits before another attempt, as long as the server asks for where it does. */
-  async wait(attempt: number, retryAfter?: string): Promise<void> {
-    const asked = Number(retryAfter) * 1000;
+  async wait(attempt: number, retryAfter?: string, signal?: AbortSignal): Promise<void> {
+    const asked = parseRetryAfter(retryAfter ?? '');
     const backOff = this.#backOff * 2 ** (attempt - 1) * (0.75 + Math.random() / 2);
-    await sleep(Math.min(asked > 0 ? asked : backOff, LONGEST_WAIT));
+    await sleep(Math.min(asked > 0 ? asked : backOff, LONGEST_WAIT), undefined, signal === undefined ? {} : { signal });
   }
 
   async close(): Promise<void> {
@@ -94,8 +103,10 @@ export class Transport {
       } = await request(url, {
         method: sent.method,
         headers,
-        body: sent.body ?? null,
+        body: openBody(sent.body),
         dispatcher: this.#agent,
+        ...(sent.signal === undefined ? {} : { signal: sent.signal }),
+        ...(sent.patience === undefined ? {} : { headersTimeout: sent.patience }),
       });
       const response = { status: statusCode, headers: flatten(answered), body, url };
       const location = response.headers['location'];
@@ -112,12 +123,23 @@ export class Transport {
   }
 }
 
+function openBody(body: HttpRequest['body']): string | Uint8Array | Readable | null {
+  return typeof body === 'function' ? Readable.from(body(), { objectMode: false }) : (body ?? null);
+}
+
+/** Milliseconds that a `Retry-After` asks for, which has seconds or a date; 0 where it has neither. */
+function parseRetryAfter(value: string): number {
+  const asked = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
+  return Number.isFinite(asked) ? Math.max(asked, 0) : 0;
+}
+
 /** What no further attempt would change. */
 class Refusal extends Error {
   override readonly name = 'Refusal';
 }
 
-function resolveRedirect(from: URL, location: string): URL {
+/** Where a redirect, or the next step of an upload, leads. */
+export function resolveRedirect(from: URL, location: string): URL {
   const next = new URL(location, from);
   const isAllowed = next.protocol === 'https:' || (next.protocol === 'http:' && from.protocol === 'http:');
   if (!isAllowed) throw new Refusal(`it was redirected to ${next.protocol}//${next.host}, which is refused`);
@@ -149,7 +171,7 @@ const PASSING_CODES: ReadonlySet<string> = new Set([
 ]);
 
 /** Whether a failure of the network may be gone at the next attempt. */
-function isPassing(error: unknown): boolean {
+export function isPassing(error: unknown): boolean {
   return PASSING_CODES.has(codeOf(error));
 }
 
@@ -170,7 +192,8 @@ const HINTS: Readonly<Record<string, string>> = {
   SELF_SIGNED_CERT_IN_CHAIN: 'nobody vouches for its certificate; --tls-verify=false takes it all the same',
 };
 
-function describe({ method, url }: HttpRequest, error: unknown): Error {
+/** A failure of the network, with the request that met it. */
+export function describeFailure({ method, url }: HttpRequest, error: unknown): Error {
   const said = error instanceof Error ? error.message || codeOf(error) : String(error);
   const hint = HINTS[codeOf(error)];
   const why = hint === undefined ? said : `${said}: ${hint}`;
