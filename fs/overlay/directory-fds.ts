@@ -1,10 +1,13 @@
 import { LRUCache } from 'lru-cache';
 import { AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH } from '../sys/constants.ts';
-import { EIO } from '../sys/errno.ts';
+import { EIO, EMFILE, ENFILE } from '../sys/errno.ts';
 import { close, openat } from '../sys/file.ts';
 import { type RealDirectory } from './real-directory.ts';
 
 const FLAGS = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+
+/** Descriptors asked for last that stay good. */
+const IN_USE = 64;
 
 /**
  * The bounded set of open directory descriptors. Every path inside a layer is walked one component at a time from the
@@ -16,7 +19,7 @@ export class DirectoryFds {
   /** @param max descriptors kept; several must be in use at once, so at least 64. */
   constructor(max: number) {
     this.#cache = new LRUCache<RealDirectory, number>({
-      max: Math.max(max, 64),
+      max: Math.max(max, IN_USE),
       dispose: (fd, directory) => {
         close(fd);
         directory.fd = -1;
@@ -34,7 +37,11 @@ export class DirectoryFds {
     }
     const parentFd = this.fd(parent);
     if (parentFd < 0) return parentFd;
-    const fd = openat(parentFd, directory.name, FLAGS);
+    let fd = openat(parentFd, directory.name, FLAGS);
+    while ((fd === -EMFILE || fd === -ENFILE) && this.#cache.size > IN_USE) {
+      this.#cache.pop();
+      fd = openat(parentFd, directory.name, FLAGS);
+    }
     // A network filesystem's ENETDOWN, or whatever a FUSE server likes to answer, is the number of our own directory.
     if (fd === AT_FDCWD) return -EIO;
     if (fd >= 0) {

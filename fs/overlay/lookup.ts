@@ -4,7 +4,7 @@ import { S_IFDIR, S_IFMT, S_IFREG } from '../sys/constants.ts';
 import { EIO, ENAMETOOLONG, ENOENT, ENOTDIR, ESTALE } from '../sys/errno.ts';
 import { close, fstat, statat } from '../sys/file.ts';
 import { SELF } from '../sys/xattr.ts';
-import { type Alias, type Inode } from './inode.ts';
+import { type Inode } from './inode.ts';
 import { type IndexEntry } from './directory-index.ts';
 import { hexOf, originIno, readOrigin } from './file-handle.ts';
 import { type Layer } from './layer.ts';
@@ -207,6 +207,8 @@ export function registerLinks(inode: Inode, layer: Layer, ino: number): void {
 
 /** @param real the directory in which the layer has the name. */
 export function addAlias(inode: Inode, parent: Inode, name: ByteString, real: RealDirectory): Inode {
+  const isKnown = inode.parent !== undefined && parent.children?.get(name) === inode;
+  if (isKnown) return inode;
   parent.addChild(name, inode);
   if (inode.parent === undefined) {
     inode.parent = parent;
@@ -216,8 +218,7 @@ export function addAlias(inode: Inode, parent: Inode, name: ByteString, real: Re
     return inode;
   }
   inode.aliases ??= [];
-  const isKnown = (alias: Alias): boolean => alias.parent === parent && alias.name === name;
-  if (!inode.aliases.some(isKnown)) inode.aliases.push({ parent, name });
+  inode.aliases.push({ parent, name });
   return inode;
 }
 

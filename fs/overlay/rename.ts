@@ -216,7 +216,7 @@ function renameReal(union: Union, from: End, to: End, directory: boolean): numbe
 
 /**
  * RENAME_WHITEOUT does both at once. Where the filesystem has no such thing, a `.wh.NAME` is made beforehand, which
- * does not hide the NAME beside it; where the upper has whiteouts of no such form, a device is made aside beforehand.
+ * does not hide the NAME beside it.
  */
 function renameLeavingWhiteout(union: Union, from: End, to: End, fromFd: number, toFd: number): number {
   if (makesDevices(union)) {
@@ -227,8 +227,8 @@ function renameLeavingWhiteout(union: Union, from: End, to: End, fromFd: number,
   const prepared = writeDotWhiteout(union, from.parent, from.name);
   if (prepared < 0) return prepared;
   const renamed = renameat2(fromFd, from.name, toFd, to.name);
-  if (renamed < 0) removeDotWhiteout(union, from.parent, from.name);
-  else noteDotWhiteout(union, from.parent, from.name);
+  if (renamed < 0 && !from.dotWhiteout) removeDotWhiteout(union, from.parent, from.name);
+  else if (renamed === 0) noteDotWhiteout(union, from.parent, from.name);
   return renamed;
 }
 

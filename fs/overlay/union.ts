@@ -1,6 +1,7 @@
 import { type Notifier } from '../filesystem.ts';
 import { Attr } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
+import { EBADF } from '../sys/errno.ts';
 import { close, fstat } from '../sys/file.ts';
 import { openFilesLimit } from '../sys/resource-limits.ts';
 import { hasAllIds } from '../sys/id-maps.ts';
@@ -152,7 +153,7 @@ export class Union {
   dirfdOf(inode: Inode): number {
     if (inode.pinned >= 0) return inode.pinned;
     const directory = inode.isDirectory ? inode.top : inode.real;
-    return directory === undefined ? (inode.handles?.fd ?? -1) : this.fds.fd(directory);
+    return directory === undefined ? (inode.handles?.fd ?? -EBADF) : this.fds.fd(directory);
   }
 
   nameOf(inode: Inode): ByteString {

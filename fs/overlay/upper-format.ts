@@ -17,7 +17,7 @@ import { COUNTER } from './options.ts';
 import { protectionIn } from './protection.ts';
 import { discard } from './discard.ts';
 import { type Union } from './union.ts';
-import { DOT_OPAQUE, DOT_WHITEOUT, OPAQUE_XATTRS } from '../layer-format.ts';
+import { DOT_OPAQUE, DOT_WHITEOUT, OPAQUE_XATTRS, isDotMark } from '../layer-format.ts';
 
 // What the union writes into the upper to hide lower layers, in the first form that the upper's filesystem takes.
 
@@ -26,10 +26,10 @@ export function makesDevices(union: Union): boolean {
   return union.options.dotWhiteouts !== true && union.workdir?.makesDevices === true;
 }
 
-/** An empty file; one that is there already serves. */
+/** An empty file; a mark that is there already serves, a user's own file of such a name does not: -EEXIST. */
 function touch(dirfd: number, name: ByteString): number {
   const fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o444);
-  if (fd === -EEXIST) return 0;
+  if (fd === -EEXIST) return isDotMark(dirfd, name) ? 0 : -EEXIST;
   if (fd < 0) return fd;
   close(fd);
   return 0;
@@ -109,9 +109,11 @@ export function replaceByWhiteout(union: Union, parent: Inode, name: ByteString,
   return done;
 }
 
-/** Makes a `.wh.NAME`, which does not hide a NAME beside it. */
+/** Makes a `.wh.NAME`, which does not hide a NAME beside it; -EXDEV where a user has a file of that name. */
 export function writeDotWhiteout(union: Union, parent: Inode, name: ByteString): number {
-  return parent.upper === undefined ? -EIO : touch(union.fds.fd(parent.upper), DOT_WHITEOUT + name);
+  if (parent.upper === undefined) return -EIO;
+  const made = touch(union.fds.fd(parent.upper), DOT_WHITEOUT + name);
+  return made === -EEXIST ? -EXDEV : made;
 }
 
 /** Takes away a `.wh.NAME` whose place a file has taken. */

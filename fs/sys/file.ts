@@ -2,7 +2,7 @@ import { Attr, STATX_BASIC_STATS, STATX_BTIME } from './attr.ts';
 import { type ByteString, firstPath, secondPath } from './bytes.ts';
 import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW } from './constants.ts';
 import { type FileOffset, writeFileOffset } from './file-offset.ts';
-import { bind, result, syscallNumber } from './libc.ts';
+import { bind, isErrno, result, syscallNumber } from './libc.ts';
 import { Memory } from './memory.ts';
 
 // Every function here answers a negative errno where the call failed. Addresses are those of a `Memory`.
@@ -35,6 +35,7 @@ const EMPTY = new Memory(8);
 const offsets = new Memory(16);
 
 export function openat(dirfd: number, path: ByteString, flags: number, mode = 0): number {
+  if (isErrno(dirfd)) return dirfd;
   return result(nativeOpenat(dirfd, firstPath(path), flags, mode));
 }
 
@@ -52,12 +53,14 @@ export function close(fd: number): number {
 
 /** Attributes of `name` in `dirfd`; a symlink is not followed. */
 export function statat(dirfd: number, name: ByteString, attr: Attr): number {
+  if (isErrno(dirfd)) return dirfd;
   const mask = STATX_BASIC_STATS | STATX_BTIME;
   return result(nativeStatx(dirfd, firstPath(name), AT_SYMLINK_NOFOLLOW, mask, attr.memory.address));
 }
 
 /** Attributes of an open file, O_PATH included. */
 export function fstat(fd: number, attr: Attr): number {
+  if (isErrno(fd)) return fd;
   const mask = STATX_BASIC_STATS | STATX_BTIME;
   return result(nativeStatx(fd, EMPTY.address, AT_EMPTY_PATH, mask, attr.memory.address));
 }
@@ -156,30 +159,39 @@ const nativeRenameat2 = bind('int renameat2(int fromDirfd, uintptr_t from, int t
 
 /** Writes the target at `address`, without a NUL; answers its length. */
 export function readlinkat(dirfd: number, path: ByteString, address: number, size: number): number {
+  if (isErrno(dirfd)) return dirfd;
   return result(nativeReadlinkat(dirfd, firstPath(path), address, size));
 }
 
 export function mkdirat(dirfd: number, path: ByteString, mode: number): number {
+  if (isErrno(dirfd)) return dirfd;
   return result(nativeMkdirat(dirfd, firstPath(path), mode));
 }
 
 /** @param device as `encodeDevice` makes it: glibc's dev_t has the same bits for majors below 4,096. */
 export function mknodat(dirfd: number, path: ByteString, mode: number, device: number): number {
+  if (isErrno(dirfd)) return dirfd;
   return result(nativeMknodat(dirfd, firstPath(path), mode, device));
 }
 
 export function symlinkat(target: ByteString, dirfd: number, path: ByteString): number {
+  if (isErrno(dirfd)) return dirfd;
   return result(nativeSymlinkat(firstPath(target), dirfd, secondPath(path)));
 }
 
 export function linkat(fromDirfd: number, from: ByteString, toDirfd: number, to: ByteString, flags = 0): number {
+  if (isErrno(fromDirfd)) return fromDirfd;
+  if (isErrno(toDirfd)) return toDirfd;
   return result(nativeLinkat(fromDirfd, firstPath(from), toDirfd, secondPath(to), flags));
 }
 
 export function unlinkat(dirfd: number, path: ByteString, flags = 0): number {
+  if (isErrno(dirfd)) return dirfd;
   return result(nativeUnlinkat(dirfd, firstPath(path), flags));
 }
 
 export function renameat2(fromDirfd: number, from: ByteString, toDirfd: number, to: ByteString, flags = 0): number {
+  if (isErrno(fromDirfd)) return fromDirfd;
+  if (isErrno(toDirfd)) return toDirfd;
   return result(nativeRenameat2(fromDirfd, firstPath(from), toDirfd, secondPath(to), flags));
 }

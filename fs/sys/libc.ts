@@ -45,6 +45,16 @@ export function result(value: number): number {
   return value === -1 ? -koffi.errno() : value;
 }
 
+const AT_FDCWD = -100;
+
+/**
+ * Whether what is given as a descriptor is the errno for which there is none. Calls that take a directory answer it, so that
+ * EMFILE does not become EBADF; -1 is a descriptor that was never there.
+ */
+export function isErrno(fd: number): boolean {
+  return fd < -1 && fd !== AT_FDCWD;
+}
+
 interface SyscallNumbers {
   readonly pivot_root: number;
   readonly setfsuid: number;

@@ -1,7 +1,7 @@
 import { type ByteString, firstPath } from './bytes.ts';
 import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, UTIME_NOW, UTIME_OMIT } from './constants.ts';
 import { ENOSYS } from './errno.ts';
-import { bind, result, syscallNumber } from './libc.ts';
+import { bind, isErrno, result, syscallNumber } from './libc.ts';
 import { Memory } from './memory.ts';
 
 const nativeFchmod = bind('int fchmod(int fd, uint32_t mode)');
@@ -25,6 +25,7 @@ export function fchmod(fd: number, mode: number): number {
  * symlink.
  */
 export function chmodat(dirfd: number, name: ByteString, mode: number): number {
+  if (isErrno(dirfd)) return dirfd;
   if (hasFchmodat2) {
     const done = result(nativeFchmodat2(SYS_FCHMODAT2, dirfd, firstPath(name), mode, AT_SYMLINK_NOFOLLOW));
     if (done !== -ENOSYS) return done;
@@ -35,11 +36,13 @@ export function chmodat(dirfd: number, name: ByteString, mode: number): number {
 
 /** Mode of an O_PATH file descriptor's file, which fchmod(2) refuses. */
 export function chmodPath(fd: number, mode: number): number {
+  if (isErrno(fd)) return fd;
   return result(nativeFchmodat(-100, firstPath(`/proc/self/fd/${fd}`), mode, 0));
 }
 
 /** An owner of 0xffffffff stays as it is. Symlinks are not followed. */
 export function chownat(dirfd: number, name: ByteString, uid: number, gid: number): number {
+  if (isErrno(dirfd)) return dirfd;
   return result(nativeFchownat(dirfd, firstPath(name), uid, gid, AT_SYMLINK_NOFOLLOW));
 }
 
@@ -49,6 +52,7 @@ export function fchown(fd: number, uid: number, gid: number): number {
 
 /** Owner of an open file, O_PATH included. */
 export function chownPath(fd: number, uid: number, gid: number): number {
+  if (isErrno(fd)) return fd;
   return result(nativeFchownat(fd, firstPath(''), uid, gid, AT_EMPTY_PATH));
 }
 
@@ -88,11 +92,13 @@ export class Times {
 
 /** Sets the times of `name` itself, to the nanosecond. */
 export function utimensat(dirfd: number, name: ByteString, times: Times): number {
+  if (isErrno(dirfd)) return dirfd;
   return result(nativeUtimensat(dirfd, firstPath(name), times.memory.address, AT_SYMLINK_NOFOLLOW));
 }
 
 /** Times of an open file; an O_PATH one needs AT_EMPTY_PATH (Linux 5.8), which serves both. */
 export function futimens(fd: number, times: Times): number {
+  if (isErrno(fd)) return fd;
   return result(nativeUtimensat(fd, firstPath(''), times.memory.address, AT_EMPTY_PATH));
 }
 

@@ -1,5 +1,5 @@
 import { type ByteString, firstPath, secondPath } from './bytes.ts';
-import { bind, result } from './libc.ts';
+import { bind, isErrno, result } from './libc.ts';
 import { Memory } from './memory.ts';
 
 // The l*xattr calls take no directory fd before Linux 6.13 (getxattrat), so a file in a directory is named through
@@ -23,6 +23,7 @@ function pathOf(dirfd: number, name: ByteString): number {
 
 /** With `size` 0, answers the length of the value. `name` may be `SELF`: the file of `dirfd` itself. */
 export function getxattr(dirfd: number, name: ByteString, xattr: ByteString, address: number, size: number): number {
+  if (isErrno(dirfd)) return dirfd;
   const call = name === SELF ? nativeGetFollowed : nativeGet;
   return result(call(pathOf(dirfd, name), secondPath(xattr), address, size));
 }
@@ -36,12 +37,14 @@ export function setxattr(
   size: number,
   flags: number,
 ): number {
+  if (isErrno(dirfd)) return dirfd;
   const call = name === SELF ? nativeSetFollowed : nativeSet;
   return result(call(pathOf(dirfd, name), secondPath(xattr), address, size, flags));
 }
 
 /** Names, each with its NUL, at `address`; with `size` 0, the length needed. */
 export function listxattr(dirfd: number, name: ByteString, address: number, size: number): number {
+  if (isErrno(dirfd)) return dirfd;
   const call = name === SELF ? nativeListFollowed : nativeList;
   return result(call(pathOf(dirfd, name), address, size));
 }
@@ -58,6 +61,7 @@ export function xattrNames(dirfd: number, name: ByteString): readonly ByteString
 }
 
 export function removexattr(dirfd: number, name: ByteString, xattr: ByteString): number {
+  if (isErrno(dirfd)) return dirfd;
   const call = name === SELF ? nativeRemoveFollowed : nativeRemove;
   return result(call(pathOf(dirfd, name), secondPath(xattr)));
 }
