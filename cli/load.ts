@@ -5,7 +5,7 @@ import { Command } from 'commander';
 import { enterUserNamespace } from '../runner/container/userns.ts';
 import { type ByteSource } from '../runner/image/compression.ts';
 import { parseLimits } from '../runner/image/limits.ts';
-import { loadArchive, type LoadedImage } from '../runner/image/load.ts';
+import { loadArchive, loadDirectory, type LoadedImage, type LoadOptions } from '../runner/image/load.ts';
 import { hostPlatform, parsePlatform } from '../runner/image/platform.ts';
 import { familiarName, fullName, parseReference } from '../runner/image/reference.ts';
 import { openStore } from '../runner/image/store.ts';
@@ -24,8 +24,10 @@ interface Options {
 
 export function createCommand(): Command {
   const command = new Command('load')
-    .description('Load images from a docker-archive or OCI archive (tar, also compressed).')
-    .option('-i, --input <file>', 'archive to read (default: standard input)')
+    .description(
+      'Load images from a docker-archive or OCI archive (tar, also compressed), or an OCI or "dir:" directory.',
+    )
+    .option('-i, --input <file>', 'archive or directory to read (default: standard input)')
     .option('-n, --name <name>', "name for the archive's only image, in place of its own")
     .option('--platform <os/arch>', "image to take from an archive of several (default: this machine's)")
     .option('-q, --quiet', 'print image ids alone')
@@ -38,7 +40,7 @@ async function load(options: Options): Promise<void> {
   const source = options.input ?? 'standard input';
   const warnings = new Warnings();
   try {
-    const loaded = await loadArchive(openStore(), openArchive(options.input), {
+    const loaded = await loadFrom(options.input, {
       platform: options.platform === undefined ? hostPlatform() : parsePlatform(options.platform),
       limits: parseLimits(options.limit),
       warnings,
@@ -51,9 +53,13 @@ async function load(options: Options): Promise<void> {
   warnings.lines().forEach(complain);
 }
 
+function loadFrom(path: string | undefined, options: LoadOptions): Promise<LoadedImage[]> {
+  const isDirectory = path !== undefined && path !== '-' && statSync(path).isDirectory();
+  return isDirectory ? loadDirectory(openStore(), path, options) : loadArchive(openStore(), openArchive(path), options);
+}
+
 function openArchive(path: string | undefined): ByteSource {
   if (path !== undefined && path !== '-') {
-    if (statSync(path).isDirectory()) throw new Error('it is a directory, where an archive is expected');
     return createReadStream(path, { highWaterMark: 1 << 18 });
   }
   if (process.stdin.isTTY) throw new Error('it is a terminal; give an archive with -i FILE, or pipe one in');

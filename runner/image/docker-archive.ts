@@ -2,26 +2,27 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import { basename } from 'node:path';
 
 import { detectCompression, MAGIC_LENGTH } from './compression.ts';
+import { type ArchiveContents } from './contents.ts';
 import { isDigest } from './digest.ts';
 import { asArray, asObject, asString, optionalStrings, parseDocument } from './json.ts';
 import { type Limits, overLimit } from './limits.ts';
 import { MEDIA_TYPE } from './manifest.ts';
 import { type NewImage, type NewLayer } from './new-image.ts';
 import { fullName, parseReference } from './reference.ts';
-import { type Spool, type SpooledFile } from './spool.ts';
+import { type SpooledFile } from './spool.ts';
 
 /** The file that makes an archive one of `docker save`. */
 export const DOCKER_MANIFEST = 'manifest.json';
 
 /** Images of an archive as `docker save`, podman and skopeo write it. */
-export function readDockerArchive(spool: Spool, manifest: SpooledFile, limits: Limits): NewImage[] {
+export function readDockerArchive(spool: ArchiveContents, manifest: SpooledFile, limits: Limits): NewImage[] {
   const images = asArray(parseDocument(spool.readDocument(manifest), DOCKER_MANIFEST), DOCKER_MANIFEST);
   if (images.length > limits.manifests)
     throw overLimit(`${DOCKER_MANIFEST} with ${images.length} images`, limits, 'manifests');
   return images.map((item, at) => readImage(spool, item, `${DOCKER_MANIFEST}[${at}]`));
 }
 
-function readImage(spool: Spool, item: unknown, where: string): NewImage {
+function readImage(spool: ArchiveContents, item: unknown, where: string): NewImage {
   const image = asObject(item, where);
   const configName = asString(image['Config'], `${where}.Config`);
   const config = spool.require(configName, 'configuration');

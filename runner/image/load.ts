@@ -1,5 +1,8 @@
 import { type ByteSource } from './compression.ts';
+import { type ArchiveContents } from './contents.ts';
 import { type Digest } from './digest.ts';
+import { DIR_VERSION, readDirTransport } from './dir-transport.ts';
+import { DirectoryContents } from './directory-contents.ts';
 import { DOCKER_MANIFEST, readDockerArchive } from './docker-archive.ts';
 import { ingest, type IngestOptions } from './ingest.ts';
 import { type NewImage } from './new-image.ts';
@@ -26,10 +29,21 @@ export interface LoadOptions extends IngestOptions {
  *
  * @param archive the archive's bytes, from a file or a pipe.
  */
-export async function loadArchive(store: Store, archive: ByteSource, options: LoadOptions): Promise<LoadedImage[]> {
+export function loadArchive(store: Store, archive: ByteSource, options: LoadOptions): Promise<LoadedImage[]> {
+  return loadFrom(store, (scratch) => readArchive(scratch, archive, options), options);
+}
+
+/** Loads the images of a directory: an OCI image layout, or what containers/image calls `dir:`. */
+export function loadDirectory(store: Store, path: string, options: LoadOptions): Promise<LoadedImage[]> {
+  return loadFrom(store, (scratch) => readDirectory(scratch, path, options), options);
+}
+
+type Reader = (scratch: Scratch) => NewImage[] | Promise<NewImage[]>;
+
+async function loadFrom(store: Store, read: Reader, options: LoadOptions): Promise<LoadedImage[]> {
   const scratch = store.scratch();
   try {
-    const images = named(await readArchive(scratch, archive, options), options.name);
+    const images = named(await read(scratch), options.name);
     const ids = await ingest(store, scratch, images, options);
     return ids.map((id, at) => ({ id, names: images[at]?.names ?? [] }));
   } catch (error) {
@@ -48,18 +62,28 @@ async function readArchive(scratch: Scratch, archive: ByteSource, options: LoadO
   return readImages(spool, options);
 }
 
-function readImages(spool: Spool, { platform, limits }: LoadOptions): NewImage[] {
-  if (spool.isEmpty) throw new Error('the archive is empty');
+function readDirectory(scratch: Scratch, path: string, options: LoadOptions): NewImage[] {
+  const contents = new DirectoryContents(path, scratch, options.limits);
+  try {
+    const manifest = contents.find(DIR_VERSION) === undefined ? undefined : contents.find(DOCKER_MANIFEST);
+    return manifest === undefined ? readImages(contents, options) : readDirTransport(contents, manifest);
+  } finally {
+    contents.close();
+  }
+}
+
+function readImages(contents: ArchiveContents, { platform, limits }: LoadOptions): NewImage[] {
+  if (contents.isEmpty) throw new Error('the archive is empty');
   // docker 25 and later write both; its own manifest has the full names.
-  const docker = spool.find(DOCKER_MANIFEST);
-  if (docker !== undefined) return readDockerArchive(spool, docker, limits);
-  if (spool.find(OCI_LAYOUT) !== undefined) return readOciArchive(spool, platform, limits);
-  if (spool.find('repositories') !== undefined) {
+  const docker = contents.find(DOCKER_MANIFEST);
+  if (docker !== undefined) return readDockerArchive(contents, docker, limits);
+  if (contents.find(OCI_LAYOUT) !== undefined) return readOciArchive(contents, platform, limits);
+  if (contents.find('repositories') !== undefined) {
     throw new Error('the archive was written by a docker older than 1.10, which is not supported');
   }
-  const hint = spool.complete ? '' : ', or is truncated';
+  const hint = contents.complete ? '' : ', or is truncated';
   throw new Error(
-    `the archive is no image: it has neither ${DOCKER_MANIFEST} nor ${OCI_LAYOUT}${hint}; it begins with ${spool.sample()}`,
+    `the archive is no image: it has neither ${DOCKER_MANIFEST} nor ${OCI_LAYOUT}${hint}; it begins with ${contents.sample()}`,
   );
 }
 

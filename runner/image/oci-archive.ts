@@ -1,3 +1,4 @@
+import { type ArchiveContents } from './contents.ts';
 import { hexOf } from './digest.ts';
 import { REF_NAME } from './entry-names.ts';
 import { asObject, parseJson } from './json.ts';
@@ -13,7 +14,7 @@ import {
 import { checkFile, type NewImage } from './new-image.ts';
 import { describePlatform, type Platform, platformMatches } from './platform.ts';
 import { fullName, parseReference } from './reference.ts';
-import { type Spool, type SpooledFile } from './spool.ts';
+import { type SpooledFile } from './spool.ts';
 
 /** The file that makes an archive an OCI image layout. */
 export const OCI_LAYOUT = 'oci-layout';
@@ -33,7 +34,7 @@ interface Candidate {
 }
 
 /** Images of an OCI archive that are for `platform`. */
-export function readOciArchive(spool: Spool, platform: Platform, limits: Limits): NewImage[] {
+export function readOciArchive(spool: ArchiveContents, platform: Platform, limits: Limits): NewImage[] {
   checkLayoutVersion(spool);
   const index = spool.require('index.json', 'index');
   const candidates = new CandidateReader(spool, limits).read(parseIndex(spool.readDocument(index), 'index.json'));
@@ -56,7 +57,7 @@ export function platformError(title: string | undefined, offered: readonly Platf
   );
 }
 
-function checkLayoutVersion(spool: Spool): void {
+function checkLayoutVersion(spool: ArchiveContents): void {
   const bytes = spool.readDocument(spool.require(OCI_LAYOUT, 'layout file'));
   const version = asObject(parseJson(bytes, OCI_LAYOUT), OCI_LAYOUT)['imageLayoutVersion'];
   if (typeof version !== 'string' || !version.startsWith('1.')) {
@@ -64,20 +65,20 @@ function checkLayoutVersion(spool: Spool): void {
   }
 }
 
-function requireBlob(spool: Spool, descriptor: Descriptor, what: string): SpooledFile {
+function requireBlob(spool: ArchiveContents, descriptor: Descriptor, what: string): SpooledFile {
   const file = spool.require(`blobs/sha256/${hexOf(descriptor.digest)}`, what);
   checkFile(file, descriptor.digest, descriptor.size, what);
   return file;
 }
 
 class CandidateReader {
-  readonly #spool: Spool;
+  readonly #spool: ArchiveContents;
   readonly #limits: Limits;
   readonly #candidates: Candidate[] = [];
   /** Entries of indexes: a few small ones that name each other a thousand times have more than can ever be read. */
   #entries = 0;
 
-  constructor(spool: Spool, limits: Limits) {
+  constructor(spool: ArchiveContents, limits: Limits) {
     this.#spool = spool;
     this.#limits = limits;
   }
@@ -133,7 +134,7 @@ function namesOf({ annotations }: Descriptor): string[] {
   return name === undefined ? [] : [fullName(parseReference(name))];
 }
 
-function readImage(spool: Spool, { descriptor, names }: Candidate): NewImage {
+function readImage(spool: ArchiveContents, { descriptor, names }: Candidate): NewImage {
   const bytes = spool.readDocument(requireBlob(spool, descriptor, 'manifest'));
   const manifest = parseManifest(bytes, `manifest ${descriptor.digest}`);
   return {

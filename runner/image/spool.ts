@@ -3,6 +3,7 @@ import { closeSync, openSync, unlinkSync, writeSync } from 'node:fs';
 
 import { type ByteString, toBytes, toText } from '../../fs/sys/bytes.ts';
 import { type ByteSource } from './compression.ts';
+import { type ArchiveContents } from './contents.ts';
 import { type Digest, finishDigest } from './digest.ts';
 import { parseEntryPath } from './entry-path.ts';
 import { readWithin } from './layout.ts';
@@ -47,7 +48,7 @@ type Member = SpooledFile | { readonly linkTo: ByteString };
  * The files of an image archive. They are written to disk in one pass: the archive may come from a pipe, be compressed
  * as a whole, be larger than memory, and have its manifest last. No name in it becomes a path on disk.
  */
-export class Spool {
+export class Spool implements ArchiveContents {
   readonly #members = new Map<ByteString, Member>();
   readonly #scratch: Scratch;
   readonly #limits: Limits;

@@ -72,7 +72,7 @@ describe.skipIf(isRoot())(titled('lamina load', isRoot()), () => {
     const line = new CommandLine();
     const base = temporary();
     expect(line.call(['load', '-i', join(base, 'none.tar')]).stderr).toMatch(/none\.tar: .*no such file/);
-    expect(line.call(['load', '-i', base]).stderr).toMatch(/it is a directory/);
+    expect(line.call(['load', '-i', base]).stderr).toMatch(/is empty/);
     expect(line.call(['load', '--limit', 'entries=many'], archive).stderr).toMatch(/"many" is not a number/);
     expect(line.call(['load', '--limit', 'files=1'], archive).stderr).toMatch(
       /is not NAME=VALUE.*archive-size, layer-size, ratio/,

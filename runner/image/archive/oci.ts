@@ -1,6 +1,6 @@
 import { REF_NAME } from '../entry-names.ts';
 import { type Digest, digestOf, hexOf } from '../digest.ts';
-import { asArray, asObject, type JsonObject, parseJson } from '../json.ts';
+import { asArray, asObject, type JsonObject, optionalObject, parseJson } from '../json.ts';
 import { type Descriptor, MEDIA_TYPE } from '../manifest.ts';
 import { type Store } from '../store.ts';
 import { type ArchiveFile, type ArchiveFiles, documentFile, readBlob, verified } from './files.ts';
@@ -69,8 +69,10 @@ async function unpackedManifest(store: Store, saved: SavedImage, plain: PlainLay
   const layers = await plain.of(saved);
   const described = asArray(document['layers'], `${where}.layers`).map((item, at): JsonObject => {
     const before = asObject(item, `${where}.layers[${at}]`);
+    const { annotations, ...rest } = before;
+    const kept = lastingAnnotations(annotations, `${where}.layers[${at}].annotations`);
     const mediaType = plainType(before['mediaType']);
-    return { ...before, mediaType, digest: layers[at]?.digest, size: layers[at]?.size };
+    return { ...rest, ...kept, mediaType, digest: layers[at]?.digest, size: layers[at]?.size };
   });
   return {
     bytes: Buffer.from(JSON.stringify({ ...document, layers: described })),
@@ -78,6 +80,14 @@ async function unpackedManifest(store: Store, saved: SavedImage, plain: PlainLay
     config: manifest.config.digest,
     layers,
   };
+}
+
+/** Those of zstd:chunked and eStargz say where in the compressed layer which file lies. */
+const OF_COMPRESSION = /zstd-chunked|stargz/;
+
+function lastingAnnotations(value: unknown, where: string): JsonObject {
+  const annotations = Object.entries(optionalObject(value, where)).filter(([key]) => !OF_COMPRESSION.test(key));
+  return annotations.length === 0 ? {} : { annotations: Object.fromEntries(annotations) };
 }
 
 function plainType(mediaType: unknown): string {

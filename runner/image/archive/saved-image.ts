@@ -1,7 +1,8 @@
 import { type Digest } from '../digest.ts';
 import { type Image } from '../image.ts';
 import { type ImageLayout } from '../layout.ts';
-import { type Descriptor, type Manifest, parseManifest } from '../manifest.ts';
+import { asObject, optionalString, parseJson } from '../json.ts';
+import { type Descriptor, type Manifest, MEDIA_TYPE, parseManifest } from '../manifest.ts';
 import { fullName, parseReference } from '../reference.ts';
 import { type Store } from '../store.ts';
 
@@ -10,7 +11,7 @@ export interface SavedImage {
   readonly image: Image;
   /** Full names: those by which it was asked for. One that was asked for by its id has none. */
   readonly names: readonly string[];
-  readonly descriptor: Descriptor;
+  readonly descriptor: Pick<Descriptor, 'mediaType' | 'digest' | 'size'>;
   readonly manifest: Manifest;
 }
 
@@ -19,10 +20,10 @@ export function findSavedImages(store: Store, references: readonly string[]): Sa
   const found = new Map<Digest, SavedImage>();
   for (const reference of references) {
     const image = store.resolve(reference);
-    const descriptor = descriptorOf(store.layout, image);
-    const names = new Set([...(found.get(descriptor.digest)?.names ?? []), ...namesOf(image, reference)]);
-    const manifest = parseManifest(store.layout.readDocument(descriptor.digest), `manifest ${descriptor.digest}`);
-    found.set(descriptor.digest, { image, names: [...names], descriptor, manifest });
+    const saved = readImage(store.layout, image);
+    const { digest } = saved.descriptor;
+    const names = new Set([...(found.get(digest)?.names ?? []), ...namesOf(image, reference)]);
+    found.set(digest, { ...saved, names: [...names] });
   }
   return [...found.values()];
 }
@@ -37,8 +38,12 @@ function namesOf(image: Image, reference: string): string[] {
   }
 }
 
-function descriptorOf(layout: ImageLayout, { id, manifests: [digest] }: Image): Descriptor {
-  const entry = layout.readIndex().find(({ descriptor }) => descriptor.digest === digest);
-  if (entry === undefined) throw new Error(`image ${id} was removed meanwhile`);
-  return entry.descriptor;
+function readImage(layout: ImageLayout, image: Image): SavedImage {
+  const [digest] = image.manifests;
+  if (digest === undefined) throw new Error(`image ${image.id} has no manifest`);
+  const bytes = layout.readDocument(digest);
+  const where = `manifest ${digest}`;
+  const mediaType = optionalString(asObject(parseJson(bytes, where), where)['mediaType'], where);
+  const descriptor = { mediaType: mediaType || MEDIA_TYPE.manifest, digest, size: bytes.length };
+  return { image, names: [], descriptor, manifest: parseManifest(bytes, where) };
 }
