@@ -2,25 +2,12 @@ import { cpSync, existsSync, linkSync, mkdirSync, rmSync, symlinkSync, writeFile
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 
-import { type Store } from '../../runner/image/store.ts';
 import { DIST } from '../support/paths.ts';
 import { firstMissing, has, hasKernelOverlay, isRoot, titled } from '../support/requirements.ts';
 import { dockerArchive, sha256, tar } from './archives.ts';
 import { startDockerRegistry } from './docker-registry.ts';
 import { load, loadFile, newStore, run, snapshot, temporary } from './ground.ts';
-
-/** The image as the kernel's own union shows it. */
-function merged(store: Store, name: string): string[] {
-  const mountpoint = temporary();
-  // overlayfs wants two lowers where there is no upper.
-  const lowers = [...store.resolve(name).layers, temporary()];
-  run('mount', '-t', 'overlay', 'overlay', '-o', `lowerdir=${lowers.join(':')}`, mountpoint);
-  try {
-    return snapshot(mountpoint);
-  } finally {
-    run('umount', mountpoint);
-  }
-}
+import { merged } from './merged.ts';
 
 const noSkopeo = firstMissing(isRoot(), has('skopeo'));
 

@@ -1,0 +1,251 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { describe, expect, onTestFinished, test } from 'vitest';
+
+import { openStore } from '../../runner/image/store.ts';
+import { firstMissing, has, hasKernelOverlay, isRoot, titled } from '../support/requirements.ts';
+import { dockerArchive, ociArchive, tar } from './archives.ts';
+import { CommandLine } from './command-line.ts';
+import { DockerRegistry, USER } from './docker-registry.ts';
+import { run, snapshot, temporary } from './ground.ts';
+import { merged } from './merged.ts';
+
+const CAPABILITY = Buffer.from('0100000200040000000000000000000000000000', 'hex').toString('latin1');
+
+/** Of each kind of entry one, and what upper layers do to lower ones. */
+const LAYERS = [
+  tar(
+    { name: './', type: '5', mode: 0o755, mtime: 1_600_000_000 },
+    { name: 'bin/', type: '5', mode: 0o2755, mtime: 1_600_000_001 },
+    { name: 'bin/su', data: 'set-uid', mode: 0o4755, mtime: 1_600_000_002 },
+    { name: 'bin/linked', type: '1', linkname: 'bin/su', mode: 0o4755, mtime: 1_600_000_002 },
+    { name: 'bin/symlink', type: '2', linkname: '../etc/target' },
+    { name: 'etc/', type: '5', mode: 0o711, uid: 12, gid: 34, mtime: 1_600_000_003 },
+    { name: 'etc/times', data: 'ns', pax: { mtime: '1600000004.123456789' } },
+    { name: 'etc/gone', data: 'gone' },
+    { name: 'etc/changed', data: 'before', mode: 0o600 },
+    { name: 'opaque/', type: '5', mode: 0o755 },
+    { name: 'opaque/below', data: 'below' },
+    { name: 'kind', data: 'a file' },
+  ),
+  tar(
+    { name: 'etc/', type: '5', mode: 0o750, uid: 12, gid: 35, mtime: 1_600_000_005 },
+    { name: 'etc/.wh.gone' },
+    { name: 'etc/changed', data: 'after', mode: 0o640, uid: 100_000, gid: 7 },
+    {
+      name: 'etc/attributes',
+      data: 'x',
+      pax: { 'SCHILY.xattr.user.note': 'kept', 'SCHILY.xattr.security.capability': CAPABILITY },
+    },
+    { name: 'opaque/', type: '5', mode: 0o700, mtime: 1_600_000_006 },
+    { name: 'opaque/.wh..wh..opq' },
+    { name: 'opaque/new', data: 'new' },
+    { name: 'kind/', type: '5', mode: 0o755, mtime: 1_600_000_007 },
+    { name: 'kind/inner', data: 'inner' },
+    { name: 'fifo', type: '6', mode: 0o622 },
+  ),
+];
+
+/** Without the root's own line: containers/storage does not take what layers say of it. */
+function belowRoot(lines: readonly string[]): string[] {
+  return lines.filter((line) => !line.startsWith('. '));
+}
+
+/** The three others, each with a store of its own. */
+class Others {
+  readonly #base = temporary();
+  readonly #auth: string;
+
+  constructor({ host }: DockerRegistry) {
+    this.#auth = join(this.#base, 'auth.json');
+    const auth = Buffer.from(`${USER.name}:${USER.password}`).toString('base64');
+    writeFileSync(this.#auth, JSON.stringify({ auths: { [host]: { auth } } }));
+    // containers/storage makes a mount of its directory, and leaves it.
+    onTestFinished(() => {
+      const mounts = readFileSync('/proc/mounts', 'utf8')
+        .split('\n')
+        .map((line) => line.split(' ')[1] ?? '');
+      const own = mounts.filter((path) => path.startsWith(`${this.#base}/`));
+      for (const path of own.sort().reverse()) run('umount', path);
+    });
+  }
+
+  #run(...command: readonly [string, ...string[]]): string {
+    return run('env', `REGISTRY_AUTH_FILE=${this.#auth}`, ...command);
+  }
+
+  #storage(): string[] {
+    const at = (name: string): string => join(this.#base, name);
+    return ['--root', at('root'), '--runroot', at('run'), '--storage-driver', 'overlay'];
+  }
+
+  podman(...args: readonly string[]): string {
+    return this.#run('podman', ...this.#storage(), '--events-backend', 'file', ...args).trim();
+  }
+
+  buildah(...args: readonly string[]): string {
+    return this.#run('buildah', ...this.#storage(), ...args).trim();
+  }
+
+  skopeo(...args: readonly string[]): string {
+    return this.#run('skopeo', ...args).trim();
+  }
+
+  digest(name: string): string {
+    return (JSON.parse(this.skopeo('inspect', '--tls-verify=false', `docker://${name}`)) as { Digest: string }).Digest;
+  }
+
+  /** What podman makes of an image. */
+  podmanTree(name: string): string[] {
+    this.podman('pull', '--quiet', '--tls-verify=false', name);
+    const mountpoint = this.podman('image', 'mount', name);
+    try {
+      return belowRoot(snapshot(mountpoint));
+    } finally {
+      this.podman('image', 'umount', name);
+    }
+  }
+
+  buildahTree(name: string): string[] {
+    const container = this.buildah('from', '--quiet', '--pull-always', '--tls-verify=false', name);
+    try {
+      return belowRoot(snapshot(this.buildah('mount', container)));
+    } finally {
+      this.buildah('rm', container);
+    }
+  }
+
+  /** What umoci unpacks of what skopeo has copied. */
+  skopeoTree(name: string): string[] {
+    const directory = join(this.#base, String(Math.random()).slice(2));
+    mkdirSync(directory);
+    this.skopeo('copy', '--src-tls-verify=false', `docker://${name}`, `oci:${directory}/oci:x`);
+    run('umoci', 'unpack', '--image', `${directory}/oci:x`, `${directory}/bundle`);
+    return belowRoot(snapshot(`${directory}/bundle/rootfs`));
+  }
+}
+
+const programs = ['docker-registry', 'podman', 'buildah', 'skopeo', 'umoci'].map(has);
+const missing = firstMissing(isRoot(), hasKernelOverlay(), ...programs);
+
+function manifestDigest(lamina: CommandLine, name: string): string {
+  const [image] = JSON.parse(lamina.output(['image', 'inspect', name])) as [{ RepoDigests: string[] }];
+  return image.RepoDigests.find((digest) => digest.startsWith(name.replace(/:[^:/]*$/, '')))?.replace(/^.*@/, '') ?? '';
+}
+
+describe.skipIf(missing)(titled('lamina and docker-registry', missing), () => {
+  describe.each([false, true])('with basic authentication: %s', (basic) => {
+    const archives: readonly [what: string, archive: Buffer][] = [
+      ['plain layers', dockerArchive({ layers: LAYERS, names: ['app:1'], config: { Cmd: ['sh'] } })],
+      ['gzip layers', ociArchive({ layers: LAYERS, names: ['docker.io/library/app:1'] }, (layer) => gzipSync(layer))],
+    ];
+    test.each(archives)('push of %s is what podman, buildah and skopeo pull', async (_what, archive) => {
+      const registry = await DockerRegistry.open({ basic });
+      const [lamina, others] = [new CommandLine(), new Others(registry)];
+      lamina.output(['load'], archive);
+      const name = `${registry.host}/team/app:1`;
+      const creds = basic ? ['--creds', `${USER.name}:${USER.password}`] : [];
+      const printed = lamina.output(['push', ...creds, 'app:1', name]);
+      const digest = others.digest(name);
+      expect(printed).toBe(`${name} (${digest})\n`);
+      const store = openStore(lamina.root);
+      expect(store.resolve('app:1').manifests).toEqual([digest]);
+      const reference = belowRoot(merged(store, 'app:1'));
+      expect(reference.join('\n')).toMatch(/^etc\/attributes .*security\.capability=.* user\.note=/m);
+      expect(others.podmanTree(name)).toEqual(reference);
+      expect(others.buildahTree(name)).toEqual(reference);
+      expect(others.skopeoTree(name)).toEqual(reference);
+      expect(others.podman('image', 'inspect', '--format', '{{.Digest}}', name)).toBe(digest);
+    });
+
+    test('pull takes what podman, buildah and skopeo push, in all formats', async () => {
+      const registry = await DockerRegistry.open({ basic });
+      const [lamina, others] = [new CommandLine(), new Others(registry)];
+      const archive = join(temporary(), 'image.tar');
+      writeFileSync(
+        archive,
+        dockerArchive({ layers: LAYERS, names: ['docker.io/library/app:1'], config: { Cmd: ['sh'] } }),
+      );
+      others.podman('load', '--quiet', '--input', archive);
+      const local = 'docker.io/library/app:1';
+      const to = (name: string): string => `docker://${registry.host}/team/${name}`;
+      const plain = ['--tls-verify=false', '--quiet'];
+      for (const format of ['oci', 'v2s2']) {
+        others.podman('push', ...plain, '--format', format, local, to(`podman:${format}`));
+        others.buildah('push', ...plain, '--format', format, local, to(`buildah:${format}`));
+        const copy = ['copy', '--quiet', '--dest-tls-verify=false', '--format', format];
+        others.skopeo(...copy, `docker-archive:${archive}`, to(`skopeo:${format}`));
+      }
+      const zstd = ['--format', 'oci', '--dest-compress', '--dest-compress-format', 'zstd'];
+      others.skopeo('copy', '--quiet', '--dest-tls-verify=false', ...zstd, `docker-archive:${archive}`, to('zstd:oci'));
+      lamina.output(['load'], dockerArchive({ layers: LAYERS, names: ['app:1'] }));
+      const reference = belowRoot(merged(openStore(lamina.root), 'app:1'));
+      const creds = basic ? ['--creds', `${USER.name}:${USER.password}`] : [];
+      for (const tag of [
+        'podman:oci',
+        'podman:v2s2',
+        'buildah:oci',
+        'buildah:v2s2',
+        'skopeo:oci',
+        'skopeo:v2s2',
+        'zstd:oci',
+      ]) {
+        const name = `${registry.host}/team/${tag}`;
+        const fresh = new CommandLine();
+        expect(fresh.output(['pull', ...creds, name])).toBe(`${name} (${others.digest(name)})\n`);
+        expect(manifestDigest(fresh, name)).toBe(others.digest(name));
+        expect(belowRoot(merged(openStore(fresh.root), name))).toEqual(reference);
+        // And back, as it came.
+        fresh.output(['push', ...creds, name, `${registry.host}/back/${tag}`]);
+        expect(others.digest(`${registry.host}/back/${tag}`)).toBe(others.digest(name));
+      }
+    });
+  });
+
+  test('push asks for a login where it has none', async () => {
+    const registry = await DockerRegistry.open({ basic: true });
+    const lamina = new CommandLine();
+    lamina.output(['load'], dockerArchive({ layers: LAYERS, names: ['app:1'] }));
+    const name = `${registry.host}/team/app:1`;
+    const refused = lamina.call(['push', 'app:1', name]);
+    expect(refused.status).toBe(1);
+    expect(refused.stderr).toMatch(/cannot push app:1 to .*: .* asks for a login .*: lamina login 127/);
+    expect(lamina.call(['push', '--creds', 'tester:wrong', 'app:1', name]).stderr).toMatch(/asks for a login/);
+  });
+
+  test('push of a layer more sends that layer alone, and pull fetches it alone; the second time nothing', async () => {
+    const registry = await DockerRegistry.open();
+    const [lamina, other] = [new CommandLine(), new CommandLine()];
+    const [bottom, top] = LAYERS as [Buffer, Buffer];
+    const more = tar({ name: 'more', data: 'more' });
+    const blobs = (from: number, method: string): string[] =>
+      registry.requests.slice(from).filter((line) => line.startsWith(method) && line.includes('/blobs/'));
+    const name = (tag: string): string => `${registry.host}/team/app:${tag}`;
+    lamina.output(['load'], dockerArchive({ layers: [bottom, top], names: ['app:1'] }));
+    lamina.output(['push', 'app:1', name('1')]);
+    // Two layers and the configuration.
+    expect(blobs(0, 'PUT')).toHaveLength(3);
+    other.output(['pull', name('1')]);
+    lamina.output(['load'], dockerArchive({ layers: [bottom, top, more], names: ['app:2'] }));
+    let before = registry.requests.length;
+    const digestFile = join(temporary(), 'digest');
+    lamina.output(['push', '--digestfile', digestFile, 'app:2', name('2')]);
+    expect(blobs(before, 'PUT')).toHaveLength(2);
+    expect(blobs(before, 'POST')).toHaveLength(2);
+    before = registry.requests.length;
+    other.output(['pull', name('2')]);
+    expect(blobs(before, 'GET')).toHaveLength(2);
+    before = registry.requests.length;
+    other.output(['pull', name('2')]);
+    lamina.output(['push', 'app:2', name('2')]);
+    expect(blobs(before, 'GET')).toEqual([]);
+    expect(blobs(before, 'PUT')).toEqual([]);
+    before = registry.requests.length;
+    // Into another repository of the registry no byte of a layer travels.
+    lamina.output(['push', 'app:2', `${registry.host}/other/app:2`]);
+    expect(blobs(before, 'PUT')).toEqual([]);
+    expect(blobs(before, 'POST')).toHaveLength(4);
+    expect(merged(openStore(other.root), name('2'))).toEqual(merged(openStore(lamina.root), 'app:2'));
+  });
+});
