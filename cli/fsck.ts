@@ -23,8 +23,8 @@ import { print } from './print.ts';
 const EXIT = { clean: 0, mended: 1, left: 4, failed: 8, usage: 16 } as const;
 
 interface Flags {
-  readonly options: readonly string[];
-  readonly lower: readonly string[];
+  readonly options?: readonly string[];
+  readonly lower?: readonly string[];
   readonly workdir?: string;
   readonly work?: string;
   readonly container?: string;
@@ -37,7 +37,7 @@ interface Flags {
   readonly json?: true;
 }
 
-const collect = (value: string, previous: readonly string[]): string[] => [...previous, value];
+const collect = (value: string, previous: readonly string[] = []): string[] => [...previous, value];
 
 /** What is to be checked, of all the ways of saying it. */
 function overlayOf(upper: string | undefined, flags: Flags): OverlayOptions {
@@ -46,10 +46,10 @@ function overlayOf(upper: string | undefined, flags: Flags): OverlayOptions {
     const container = new ContainerStore(storeRoot()).find(flags.container);
     return { upper: toBytes(container.upper), work: toBytes(container.work), lowers: container.lowers };
   }
-  const parsed = parsedOptions(flags);
+  const parsed = parsedOptions(upper, flags);
   const path = upper === undefined ? parsed?.upper : argumentBytes(upper);
   if (path === undefined) {
-    if (parsed !== undefined) return parsed;
+    if (parsed !== undefined && parsed.lowers.length > 0) return parsed;
     throw new OptionError('there is nothing to check: give an upper, -o upperdir=DIR, or --container NAME');
   }
   const given = workdirOf(flags);
@@ -59,7 +59,7 @@ function overlayOf(upper: string | undefined, flags: Flags): OverlayOptions {
 }
 
 function isInStore(upper: string | undefined, flags: Flags): boolean {
-  const isAlone = flags.options.length === 0 && flags.lower.length === 0 && workdirOf(flags) === undefined;
+  const isAlone = flags.options === undefined && flags.lower === undefined && workdirOf(flags) === undefined;
   return upper !== undefined && isAlone && layersOf(argumentBytes(upper)) !== undefined;
 }
 
@@ -68,15 +68,20 @@ function workdirOf({ workdir, work }: Flags): string | undefined {
 }
 
 /** Those of `-o` and `--lower`, where there are any. */
-function parsedOptions(flags: Flags): OverlayOptions | undefined {
-  const lowers = flags.lower.map((lower) => `lowerdir+=${argumentBytes(lower).replace(/[\\,:]/g, '\\$&')}`);
-  const strings = [...flags.options.map(argumentBytes), ...lowers];
+function parsedOptions(upper: string | undefined, flags: Flags): OverlayOptions | undefined {
+  const { options = [], lower = [] } = flags;
+  const strings = [...options.map(argumentBytes), ...lower.map((path) => optionOf('lowerdir+', path))];
   if (strings.length === 0) return undefined;
   const work = workdirOf(flags);
-  if (work !== undefined) strings.push(`workdir=${argumentBytes(work).replace(/[\\,:]/g, '\\$&')}`);
-  const { overlay, unknown } = parseOptions(strings, true);
+  if (work !== undefined) strings.push(optionOf('workdir', work));
+  if (upper !== undefined) strings.push(optionOf('upperdir', upper));
+  const { overlay, unknown } = parseOptions(strings, true, false);
   if (unknown.length > 0) throw new OptionError(`unknown mount option: ${unknown.map(toText).join(', ')}`);
   return overlay;
+}
+
+function optionOf(name: string, path: string): ByteString {
+  return `${name}=${argumentBytes(path).replace(/[\\,:]/g, '\\$&')}`;
 }
 
 /** One line whatever is in a name, which stays as it is on disk otherwise. */
@@ -136,8 +141,9 @@ async function check(upper: string | undefined, flags: Flags): Promise<number> {
   }
   report.failures.forEach(complain);
   show(report, overlay, flags, repair);
-  if (report.failures.length > 0) return EXIT.failed | (report.left.length > 0 ? EXIT.left : 0);
-  if (report.left.length > 0) return EXIT.left;
+  const left = report.left.some(({ harmless }) => !harmless) ? EXIT.left : EXIT.clean;
+  if (report.failures.length > 0) return EXIT.failed | left;
+  if (left !== EXIT.clean) return left;
   return report.mended.length > 0 ? EXIT.mended : EXIT.clean;
 }
 
@@ -160,7 +166,7 @@ Checks redirects, metacopies, whiteouts, opaque and other marks, origins, the in
 in the workdir. Nothing is changed without --repair, which mends what can be mended without loss and refuses an upper
 that is mounted. Of an upper of lamina's, podman's or docker's store, the other layers are found by themselves.
 
-Exit status: 0 nothing is wrong, 1 all was mended, 4 something is left, 8 something could not be read or done (added to
+Exit status: 0 nothing is wrong but what is harmless, 1 all was mended, 4 something is left, 8 something could not be read or done (added to
 4), 16 a mistake in the command line.
 
 Examples:
@@ -176,9 +182,8 @@ export function createCommand(): Command {
       '-o, --options <list>',
       'layers as mount(8) takes them: lowerdir=A:B,upperdir=,workdir= (repeatable)',
       collect,
-      [],
     )
-    .option('--lower <dir>', 'a lower layer; the first is the topmost (repeatable)', collect, [])
+    .option('--lower <dir>', 'a lower layer; the first is the topmost (repeatable)', collect)
     .option('--workdir <dir>', 'the workdir of the upper')
     .addOption(new Option('--work <dir>', 'as lamina mount has it').hideHelp())
     .option('--container <name>', 'check a container, by name, id or first digits of the id')

@@ -41,7 +41,14 @@ async function createProgram(name: string | undefined): Promise<Command> {
   const named = name === undefined || !Object.hasOwn(COMMANDS, name) ? undefined : COMMANDS[name];
   const loaders = named === undefined ? Object.values(COMMANDS) : [named];
   for (const load of loaders) program.addCommand((await load()).createCommand());
+  speakAsOurselves(program);
   return program;
+}
+
+/** What commander finds wrong begins with whom it is from, as all else that we say. */
+function speakAsOurselves(command: Command): void {
+  command.configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'lamina: ')) });
+  command.commands.forEach(speakAsOurselves);
 }
 
 async function main(): Promise<void> {

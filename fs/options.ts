@@ -246,8 +246,9 @@ function settleOwners(draft: Draft): void {
  * Parses the `-o` strings of every caller of fuse-overlayfs and overlayfs.
  * @param volatileMark whether `volatile` leaves overlayfs's mark in the workdir, which refuses the next mount, or only
  * keeps fsync from the disk, as fuse-overlayfs has it.
+ * @param isMounted false where the layers are to be looked at only, which needs neither lower ones nor a workdir.
  */
-export function parseOptions(strings: readonly ByteString[], volatileMark: boolean): ParsedOptions {
+export function parseOptions(strings: readonly ByteString[], volatileMark: boolean, isMounted = true): ParsedOptions {
   const draft: Draft = {
     overlay: { lowers: [] },
     layers: { lowers: [], dataOnly: [] },
@@ -260,7 +261,7 @@ export function parseOptions(strings: readonly ByteString[], volatileMark: boole
   const unknown = applyAll(strings, draft);
   settleLayers(draft);
   checkConflicts(draft.overlay);
-  checkComplete(draft.overlay);
+  if (isMounted) checkComplete(draft.overlay);
   settleOwners(draft);
   if (draft.volatileMark && volatileMark) draft.overlay.volatile = true;
   else if (draft.volatileMark) draft.overlay.noSync = true;
