@@ -1,7 +1,6 @@
 import { Command } from 'commander';
-import { toBytes } from '../fs/index.ts';
 import { ContainerStore } from '../runner/container/container-store.ts';
-import { diffLayers } from '../runner/container/diff.ts';
+import { diffContainer } from '../runner/container/diff.ts';
 import { enterUserNamespace } from '../runner/container/userns.ts';
 import { storeRoot } from '../runner/image/store-root.ts';
 import { print } from './print.ts';
@@ -9,7 +8,7 @@ import { print } from './print.ts';
 async function act(reference: string): Promise<void> {
   await enterUserNamespace(true);
   const container = new ContainerStore(storeRoot()).find(reference);
-  const changes = diffLayers(toBytes(container.upper), container.lowers);
+  const changes = diffContainer(container);
   // Names are bytes, and are printed as they are.
   print(Buffer.from(changes.map(({ kind, path }) => `${kind} ${path}\n`).join(''), 'latin1'));
 }

@@ -23,6 +23,9 @@ import { readDirectory } from '../../fs/sys/directory.ts';
 import { ENOENT, ENOTDIR, check } from '../../fs/sys/errno.ts';
 import { close, openat, readlinkat, statat } from '../../fs/sys/file.ts';
 import { Memory } from '../../fs/sys/memory.ts';
+import { SELF } from '../../fs/sys/xattr.ts';
+import { type OwnerRecords, ownerRecordsOf, REAL_OWNERS } from '../image/layer-file.ts';
+import { type SourceFile } from '../image/pack.ts';
 
 // Layers read as what their union shows, without mounting it: for a container that does not run, and for what must be
 // known before it does.
@@ -47,7 +50,8 @@ export function entryIn(directory: number, name: ByteString): LayerEntry {
   return type === S_IFREG && attr.size === 0 && isXattrWhiteout(directory, name) ? 'whiteout' : 'other';
 }
 
-function isHidden(directory: number, name: ByteString): boolean {
+/** Whether a directory has the mark that hides a name of the layers below, beside which it may have that name itself. */
+export function isHidden(directory: number, name: ByteString): boolean {
   return isDotMark(directory, DOT_WHITEOUT + name);
 }
 
@@ -67,46 +71,90 @@ export function namesIn(directory: number): Set<ByteString> {
 
 /** What the union of some layers has under a name. */
 export type Found =
-  | { readonly kind: 'absent' | 'other' }
-  | { readonly kind: 'symlink'; readonly target: ByteString }
+  | { readonly kind: 'absent' }
+  /** In a directory of the stack that was asked, which keeps it open. */
+  | { readonly kind: 'other'; readonly source: SourceFile }
+  | { readonly kind: 'symlink'; readonly source: SourceFile; readonly target: ByteString }
   | { readonly kind: 'directory'; readonly stack: DirectoryStack };
+
+/** A directory of a layer, held open. */
+interface Member {
+  readonly fd: number;
+  readonly records: OwnerRecords;
+}
 
 const link = new Memory(4096);
 
 /** A directory of the union: the directories of the layers that merge in it, the topmost first, held open. */
 export class DirectoryStack {
-  readonly #fds: readonly number[];
+  readonly #members: readonly Member[];
 
-  constructor(fds: readonly number[]) {
-    this.#fds = fds;
+  private constructor(members: readonly Member[]) {
+    this.#members = members;
   }
 
-  /** @param layers absolute paths, the topmost first. */
-  static open(layers: readonly ByteString[]): DirectoryStack {
-    const fds: number[] = [];
+  /**
+   * @param layers absolute paths, the topmost first.
+   * @param withOwners it matters where the layers keep their files' owners.
+   */
+  static open(layers: readonly ByteString[], withOwners = false): DirectoryStack {
+    const members: Member[] = [];
     for (const layer of layers) {
       const fd = check(openat(-1, layer, OPEN), `open layer ${toText(layer)}`);
-      fds.push(fd);
+      members.push({ fd, records: withOwners ? ownerRecordsOf(fd) : REAL_OWNERS });
       if (isOpaque(fd)) break;
     }
-    return new DirectoryStack(fds);
+    return new DirectoryStack(members);
+  }
+
+  /** The directory whose metadata the union shows. */
+  get top(): SourceFile | undefined {
+    const [top] = this.#members;
+    return top === undefined ? undefined : { dirfd: top.fd, name: SELF, records: top.records };
   }
 
   /** A directory found belongs to the caller, who closes it. */
   find(name: ByteString): Found {
-    const merged: number[] = [];
-    for (const fd of this.#fds) {
+    const merged: Member[] = [];
+    for (const { fd, records } of this.#members) {
       const entry = entryIn(fd, name);
       if (entry === 'absent') continue;
       if (entry !== 'directory') {
         if (merged.length > 0 || entry === 'whiteout') break;
-        return entry === 'symlink' ? { kind: 'symlink', target: readLink(fd, name) } : { kind: 'other' };
+        const source = { dirfd: fd, name, records };
+        return entry === 'symlink'
+          ? { kind: 'symlink', source, target: readLink(fd, name) }
+          : { kind: 'other', source };
       }
       const directory = check(openat(fd, name, OPEN), `open directory ${toText(name)} of a layer`);
-      merged.push(directory);
+      merged.push({ fd: directory, records });
       if (isOpaque(directory) || isHidden(fd, name)) break;
     }
     return merged.length === 0 ? { kind: 'absent' } : { kind: 'directory', stack: new DirectoryStack(merged) };
+  }
+
+  /** What is at a path, through no symlink. A file is in the directory that comes with it, the caller's to close. */
+  resolve(path: readonly ByteString[]): { readonly found: Found; readonly parent: DirectoryStack | undefined } {
+    const parent = this.openPath(path.slice(0, -1));
+    return { found: parent?.find(path.at(-1) ?? '') ?? { kind: 'absent' }, parent };
+  }
+
+  /** The directory at a path, the caller's to close; undefined where there is none. */
+  openPath(path: readonly ByteString[]): DirectoryStack | undefined {
+    let stack = this.#copy();
+    for (const name of path) {
+      const found = stack.find(name);
+      stack.close();
+      if (found.kind !== 'directory') return undefined;
+      stack = found.stack;
+    }
+    return stack;
+  }
+
+  #copy(): DirectoryStack {
+    return new DirectoryStack(
+      this.#members.map(({ fd, records }) => ({ fd: check(openat(fd, '.', OPEN), 'open a layer anew'), records })),
+    );
   }
 
   /** Whether the union has the name. */
@@ -118,12 +166,12 @@ export class DirectoryStack {
 
   /** All names of the union in this directory. */
   names(): ByteString[] {
-    const candidates = new Set(this.#fds.flatMap((fd) => [...namesIn(fd)]));
+    const candidates = new Set(this.#members.flatMap(({ fd }) => [...namesIn(fd)]));
     return [...candidates].filter((name) => this.has(name));
   }
 
   close(): void {
-    this.#fds.forEach(close);
+    for (const { fd } of this.#members) close(fd);
   }
 }
 

@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import { toBytes, toText } from '../../fs/sys/bytes.ts';
 import { ContainerStore } from '../container/container-store.ts';
 import { type Container } from '../container/container.ts';
-import { diffLayers } from '../container/diff.ts';
+import { diffContainer } from '../container/diff.ts';
 import { removeContainer } from '../container/remove.ts';
 import { run } from '../container/run.ts';
 import { isRootless } from '../container/userns.ts';
@@ -122,7 +122,7 @@ function showChanges(container: Container): void {
   const upper = toBytes(container.upper);
   say();
   say(`3. lamina diff ${container.config.name}: what it added (A), changed (C) and deleted (D)`);
-  for (const { kind, path } of diffLayers(upper, container.lowers)) say(`   ${kind} ${toText(path)}`);
+  for (const { kind, path } of diffContainer(container)) say(`   ${kind} ${toText(path)}`);
   say();
   say("4. The same on disk, in the upper layer; the image's own layers are as they were");
   for (const line of describeRawTree(upper, Infinity)) say(`   ${line}`);

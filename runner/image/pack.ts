@@ -34,7 +34,7 @@ export interface PackOptions {
 }
 
 /** A real file: `name` in an open directory, or with `SELF` that directory itself. */
-interface SourceFile {
+export interface SourceFile {
   readonly dirfd: number;
   readonly name: ByteString;
   readonly records: OwnerRecords;
@@ -50,7 +50,7 @@ const OPEN = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
 const attr = new Attr();
 
 /** Puts entries into an archive, in the order in which they are added. Directories and whiteouts are the caller's. */
-class Packer {
+export class Packer {
   readonly #options: PackOptions;
   /** For files of several names, the first in the archive; the others become links to it. */
   readonly #links = new Map<string, ByteString>();
@@ -214,7 +214,7 @@ function* packDirectory(packer: Packer, fd: number, path: ByteString, records: O
 const BLOCK = 1 << 18;
 
 /** The same bytes in larger pieces: each costs its reader something. */
-async function* inBlocks(chunks: Iterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+export async function* inBlocks(chunks: Iterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
   for (const block of blocksOf(chunks)) yield await Promise.resolve(block);
 }
 

@@ -191,12 +191,52 @@ describe('layers read without a mount', () => {
     },
   );
 
+  test.skipIf(missing)(titled('diffLayers shows a moved directory as gone and added, with all in it', missing), () => {
+    put('bottom/old/sub/one');
+    put('bottom/old/two');
+    put('middle/old/three');
+    put('bottom/there/hidden');
+    put('bottom/parent/name/four');
+    mkdirSync(layer('top/new/'), { recursive: true });
+    mkdirSync(layer('top/there/'), { recursive: true });
+    mkdirSync(layer('top/parent/renamed'), { recursive: true });
+    put('top/new/two', 'changed');
+    put('top/new/own');
+    put('top/new/sub/.wh.one');
+    put('top/parent/.wh.name');
+    put('top/.wh.old');
+    const redirect = (name: string, value: string): void =>
+      void execFileSync('setfattr', ['-n', 'trusted.overlay.redirect', '-v', value, layer(name)]);
+    redirect('top/new', '/old');
+    redirect('top/there', '/old/sub');
+    redirect('top/parent/renamed', 'name');
+    expect(lines()).toEqual([
+      'A /new',
+      'A /new/own',
+      'A /new/sub',
+      'A /new/three',
+      'A /new/two',
+      'D /old',
+      'C /parent',
+      'D /parent/name',
+      'A /parent/renamed',
+      'A /parent/renamed/four',
+      'C /there',
+      'D /there/hidden',
+      'A /there/one',
+    ]);
+  });
+
   test('diffLayers names bytes that are not UTF-8 as they are', () => {
     writeFileSync(Buffer.concat([Buffer.from(`${layer('top')}/`), Buffer.from([0xff, 0x80])]), '');
     expect(lines()).toEqual(['A /\xff\x80']);
   });
 
   function lines(): string[] {
-    return diffLayers(layer('top'), [layer('middle'), layer('bottom')]).map(({ kind, path }) => `${kind} ${path}`);
+    return diffLayers({
+      upper: layer('top'),
+      work: layer('no-workdir'),
+      lowers: [layer('middle'), layer('bottom')],
+    }).map(({ kind, path }) => `${kind} ${path}`);
   }
 });
