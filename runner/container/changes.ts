@@ -26,7 +26,7 @@ interface Deletion {
 }
 
 /** Open files in it are good until the next change is asked for. */
-export interface Presence {
+interface Presence {
   /** Added, or changed: the layers below have something of that name. */
   readonly kind: 'A' | 'C';
   readonly path: ByteString;

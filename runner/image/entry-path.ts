@@ -2,6 +2,7 @@ import { type ByteString } from '../../fs/sys/bytes.ts';
 import { type Limits, overLimit } from './limits.ts';
 
 const NAME_MAX = 255;
+const WHITEOUT = '.wh.';
 /** PATH_MAX less its NUL: what is longer could be made step by step, but hardly opened. */
 const PATH_BYTES = 4095;
 
@@ -15,13 +16,14 @@ export function parseEntryPath(name: ByteString, limits: Limits): ByteString[] {
   const path = name.split('/').filter((component) => component !== '' && component !== '.');
   for (const component of path) {
     if (component === '..') throw new Error('its name climbs with ".." and could leave the layer');
-    if (component.length > NAME_MAX) throw new Error(`a component of its name is longer than ${NAME_MAX} bytes`);
+    // The mark that hides a name of full length is longer; no file of its own name is made of it.
+    const most = component.startsWith(WHITEOUT) ? NAME_MAX + WHITEOUT.length : NAME_MAX;
+    if (component.length > most) throw new Error(`a component of its name is longer than ${NAME_MAX} bytes`);
   }
   if (path.length > limits.depth) throw overLimit('its depth', limits, 'depth');
   return path;
 }
 
-const WHITEOUT = '.wh.';
 const AUFS = '.wh..wh.';
 const OPAQUE = '.wh..wh..opq';
 
