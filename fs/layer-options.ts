@@ -8,6 +8,8 @@ export interface LayerPaths {
   readonly lowers: ByteString[];
   /** Below all others: only the data of metacopies is looked for in them. */
   readonly dataOnly: ByteString[];
+  /** `lowerdir` has named them all. */
+  isWhole: boolean;
 }
 
 /** Splits at `separator`, but not behind a backslash; the backslashes stay. */
@@ -42,6 +44,8 @@ export function parsePath(value: ByteString, name: ByteString): ByteString {
 
 /** `lowerdir=`: a colon before each layer, a double colon before each data-only one. */
 export function parseLowers(value: ByteString, layers: LayerPaths): void {
+  if (!layers.isWhole && layers.lowers.length + layers.dataOnly.length > 0) refuseMixture(`lowerdir=${toText(value)}`);
+  layers.isWhole = true;
   const parts = splitUnescaped(value, ':');
   for (let at = 0; at < parts.length; at++) {
     const isDataOnly = at > 0 && parts[at] === '';
@@ -55,12 +59,21 @@ export function parseLowers(value: ByteString, layers: LayerPaths): void {
 
 /** `lowerdir+=`: one layer below those given so far. */
 export function parseLower(value: ByteString, name: ByteString, layers: LayerPaths): void {
+  if (layers.isWhole) refuseMixture(`${name}=${toText(value)}`);
   addLower(parsePath(value, name), `${name}=${toText(value)}`, layers);
 }
 
 /** `datadir+=`: one data-only layer below all others. */
 export function parseDataOnly(value: ByteString, name: ByteString, layers: LayerPaths): void {
+  if (layers.isWhole) refuseMixture(`${name}=${toText(value)}`);
   layers.dataOnly.push(parsePath(value, name));
+}
+
+/** As overlayfs (ovl_mount_dir_check), which does not take one behind the other: which layer would be on top? */
+function refuseMixture(option: string): never {
+  throw new OptionError(
+    `${option}: lowerdir goes with neither lowerdir+ nor datadir+; give all layers by the one or by the others`,
+  );
 }
 
 function addLower(path: ByteString, option: string, layers: LayerPaths): void {

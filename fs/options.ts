@@ -251,7 +251,7 @@ function settleOwners(draft: Draft): void {
 export function parseOptions(strings: readonly ByteString[], volatileMark: boolean, isMounted = true): ParsedOptions {
   const draft: Draft = {
     overlay: { lowers: [] },
-    layers: { lowers: [], dataOnly: [] },
+    layers: { lowers: [], dataOnly: [], isWhole: false },
     fuse: {},
     squashUid: undefined,
     squashGid: undefined,

@@ -190,12 +190,13 @@ function takeOrigin(union: Union, inode: Inode, real: RealDirectory, attr: Attr)
   const origin = readOrigin(union, union.fds.fd(real), inode.name);
   if (origin === undefined) return;
   inode.hasOrigin = true;
-  inode.ino = originIno(union, origin) || inode.ino;
   const { index } = union;
-  if (attr.nlink <= 1 || index === undefined) return;
-  const entryName = hexOf(origin);
-  if (statat(union.fds.fd(index), entryName, indexed) < 0 || indexed.ino !== attr.ino) return;
-  reachByIndex(union, inode, index, entryName, attr.ino);
+  const entryName = attr.nlink <= 1 || index === undefined ? '' : hexOf(origin);
+  const isIndexed = index !== undefined && entryName !== '' && statat(union.fds.fd(index), entryName, indexed) === 0;
+  // The lower file got further names after this one was copied up, and those are another file: the number is theirs.
+  if (isIndexed && indexed.ino !== attr.ino) return;
+  inode.ino = originIno(union, origin) || inode.ino;
+  if (isIndexed) reachByIndex(union, inode, index, entryName, attr.ino);
 }
 
 /** Makes all names of a file with hard links lead to `inode`. */

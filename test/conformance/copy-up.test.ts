@@ -308,6 +308,22 @@ const links: readonly Row[] = [
     },
   },
   {
+    name: 'a copied-up file of two names and the names that its lower file got since are two files, with two numbers',
+    lowers: [{ a: 'one' }],
+    async run({ root, at, lower, unmounted, remount }) {
+      await root.link(at('a'), at('b'));
+      await unmounted(async () => {
+        for (const name of ['c', 'd']) await root.link(lower(0, 'a'), lower(0, name));
+      });
+      await root.link(at('c'), at('e'));
+      await remount();
+      const numbers = await Promise.all(['a', 'b', 'c', 'd', 'e'].map(async (name) => (await root.stat(at(name))).ino));
+      expect(new Set(numbers.slice(0, 2)).size).toBe(1);
+      expect(new Set(numbers.slice(2)).size).toBe(1);
+      expect(numbers[2]).not.toBe(numbers[0]);
+    },
+  },
+  {
     name: 'holes of an unchanged lower file are told',
     lowers: [{ d: {} }],
     async run({ root, at, lower, unmounted }) {

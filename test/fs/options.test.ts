@@ -46,6 +46,27 @@ describe('parseOptions', () => {
     expect(parseOptions(['lowerdir=/a\\'], false).overlay.lowers).toEqual(['/a\\']);
   });
 
+  test.each([
+    ['lowerdir=/a', 'lowerdir+=/b'],
+    ['lowerdir=/a', 'datadir+=/b'],
+    ['lowerdir+=/a', 'lowerdir=/b'],
+    ['datadir+=/a', 'lowerdir=/b'],
+  ])('refuses %s,%s, whose order nobody could tell', (first, second) => {
+    expect(() => parseOptions([`${first},${second}`], false)).toThrow(
+      new OptionError(
+        `${second}: lowerdir goes with neither lowerdir+ nor datadir+; give all layers by the one or by the others`,
+      ),
+    );
+  });
+
+  test('refuses a layer that follows a data-only one', () => {
+    expect(() => parseOptions(['lowerdir+=A,datadir+=B,lowerdir+=C'], false)).toThrow(
+      new OptionError(
+        'lowerdir+=C: the layer C follows a data-only one; data-only layers come last, each after a double colon',
+      ),
+    );
+  });
+
   test('keeps bytes that are not UTF-8', () => {
     expect(parseOptions(['lowerdir=/\xff\xfe:/\xe9'], false).overlay.lowers).toEqual(['/\xff\xfe', '/\xe9']);
   });
@@ -146,10 +167,6 @@ describe('parseOptions', () => {
     [
       'lowerdir=B::C:D',
       'lowerdir=B::C:D: the layer D follows a data-only one; data-only layers come last, each after a double colon',
-    ],
-    [
-      'datadir+=B,lowerdir+=C',
-      'lowerdir+=C: the layer C follows a data-only one; data-only layers come last, each after a double colon',
     ],
     ['timeout=soon', 'timeout=soon is not a number of seconds'],
     ['squash_to_uid=-1', 'squash_to_uid=-1 is not a number from 0 to 4294967295'],
