@@ -21,6 +21,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   save: () => import('./save.ts'),
   images: () => import('./images.ts'),
   image: () => import('./image.ts'),
+  system: () => import('./system.ts'),
   tag: () => import('./tag.ts'),
   untag: () => import('./untag.ts'),
   rmi: () => import('./rmi.ts'),

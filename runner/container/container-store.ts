@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import {
   closeSync,
+  existsSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -28,6 +29,11 @@ const SUBDIRECTORIES = ['upper', 'work', 'init', 'merged', 'files'];
 // A container is made under one of these names and renamed when it is whole; one that goes is renamed first.
 const MAKING = '.making-';
 const REMOVING = '.removing-';
+
+/** Whether the name of a file among the containers is one's id. */
+export function isContainerId(name: string): boolean {
+  return ID.test(name);
+}
 
 // Who is at work is part of the name, so that there is no moment in which it cannot be told: the boot too, for process
 // ids and start times, which count from it, come again.
@@ -179,14 +185,19 @@ export class ContainerStore {
     this.#release(name, id);
     this.#removeDirectory(removing);
     this.#gone(id);
-    this.#sweep();
+    this.sweep();
+  }
+
+  /** What killed processes began and did not end. */
+  abandoned(): string[] {
+    if (!existsSync(this.#directory)) return [];
+    const entries = readdirSync(this.#directory);
+    return entries.filter((entry) => (entry.startsWith(MAKING) || entry.startsWith(REMOVING)) && isAbandoned(entry));
   }
 
   /** Finishes what killed processes began. */
-  #sweep(): void {
-    for (const entry of readdirSync(this.#directory)) {
-      const isTransient = entry.startsWith(MAKING) || entry.startsWith(REMOVING);
-      if (!isTransient || !isAbandoned(entry)) continue;
+  sweep(): void {
+    for (const entry of this.abandoned()) {
       try {
         this.#removeDirectory(entry);
         this.#gone(/[0-9a-f]{64}/.exec(entry)?.[0] ?? '');

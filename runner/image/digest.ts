@@ -1,4 +1,5 @@
 import { createHash, type Hash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
 
 /** `sha256:` and 64 lower-case hexadecimal digits, checked: it can be made part of a path. */
 export type Digest = string & { readonly digest: unique symbol };
@@ -22,6 +23,13 @@ export function hexOf(digest: Digest): string {
 
 export function digestOf(bytes: Uint8Array | string): Digest {
   return finishDigest(createHash('sha256').update(bytes));
+}
+
+/** Digest of a file of any size. */
+export async function digestOfFile(path: string): Promise<Digest> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
+  return finishDigest(hash);
 }
 
 export function finishDigest(hash: Hash): Digest {

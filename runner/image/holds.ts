@@ -52,6 +52,18 @@ export class Holds {
     return readdirSync(this.#directory).flatMap((holder) => this.#read(holder) ?? []);
   }
 
+  /** Files that are no holds any more, and why. */
+  damaged(): { readonly holder: string; readonly problem: string }[] {
+    return readdirSync(this.#directory).flatMap((holder) => {
+      try {
+        this.#read(holder);
+        return [];
+      } catch (error) {
+        return [{ holder, problem: error instanceof Error ? error.message : String(error) }];
+      }
+    });
+  }
+
   /** Undefined where the holder has let go meanwhile, which takes no lock. */
   #read(holder: string): Hold | undefined {
     const path = join(this.#directory, holder);

@@ -96,6 +96,9 @@ function createManifest({ config, layers }: NewImage, id: Digest): Buffer {
   return Buffer.from(JSON.stringify(manifest));
 }
 
+/** How a layer comes to its place: only where there is none, or instead of a damaged one. */
+type Placing = 'adopt' | 'replace';
+
 /** Unpacks layers that the store does not have yet, each checked before it becomes visible. */
 export class LayerIngester {
   readonly #store: Store;
@@ -123,9 +126,19 @@ export class LayerIngester {
     }
   }
 
-  async #ingestLayer({ file, coming }: NewLayer, diffId: Digest, chainIds: readonly Digest[]): Promise<void> {
+  /** Unpacks a layer anew, in the place of one that is damaged or lost. */
+  async remake(layer: NewLayer, diffId: Digest, chainIds: readonly Digest[]): Promise<void> {
+    await this.#ingestLayer(layer, diffId, chainIds, 'replace');
+  }
+
+  async #ingestLayer(
+    { file, coming }: NewLayer,
+    diffId: Digest,
+    chainIds: readonly Digest[],
+    how: Placing = 'adopt',
+  ): Promise<void> {
     const chainId = chainIds.at(-1) ?? diffId;
-    const isThere = this.#store.layers.has(chainId);
+    const isThere = how === 'adopt' && this.#store.layers.has(chainId);
     const key = `${file.digest} ${diffId}`;
     if (isThere && (this.#verified.has(key) || this.#store.layers.isOf(chainId, file.digest))) {
       await coming?.done;
@@ -139,7 +152,8 @@ export class LayerIngester {
       hash,
       counted,
     );
-    const finish = isThere ? await drain(content) : await this.#unpack(content, file.digest, chainIds, counted);
+    const record = { blob: file.digest, counted };
+    const finish = isThere ? await drain(content) : await this.#unpack(content, chainIds, record, how);
     const digest = finishDigest(hash);
     if (digest !== diffId) throw new Error(`its content has another digest: ${digest}`);
     await coming?.done;
@@ -150,9 +164,9 @@ export class LayerIngester {
   /** Unpacks aside; the function that it answers makes the layer visible. */
   async #unpack(
     content: ByteSource,
-    blob: Digest,
     chainIds: readonly Digest[],
-    counted: { readonly bytes: number },
+    { blob, counted }: { readonly blob: Digest; readonly counted: { readonly bytes: number } },
+    how: Placing,
   ): Promise<() => void> {
     const { layers } = this.#store;
     const chainId = chainIds.at(-1) ?? blob;
@@ -163,7 +177,8 @@ export class LayerIngester {
       const lowers = layers.stack(chainIds.slice(0, -1)).map(toBytes);
       const { size } = await unpackLayer(content, { directory, lowers, ...this.#options });
       return () => {
-        layers.adopt(path, chainId, { size, blob, archiveSize: counted.bytes }, this.#scratch);
+        const place = layers.has(chainId) ? how : 'adopt';
+        layers[place](path, chainId, { size, blob, archiveSize: counted.bytes }, this.#scratch);
       };
     } finally {
       close(directory);

@@ -2,9 +2,9 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from 'no
 import { join } from 'node:path';
 
 import { toBytes } from '../../fs/sys/bytes.ts';
-import { O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../../fs/sys/constants.ts';
+import { O_CLOEXEC, O_DIRECTORY, O_RDONLY, RENAME_EXCHANGE } from '../../fs/sys/constants.ts';
 import { check } from '../../fs/sys/errno.ts';
-import { close, openat } from '../../fs/sys/file.ts';
+import { close, openat, renameat2 } from '../../fs/sys/file.ts';
 import { type Digest, hexOf, isDigest } from './digest.ts';
 import { syncDirectory, syncFilesystem, writeDurably } from './durable-file.ts';
 import { asObject, asSize, type JsonObject, parseJson } from './json.ts';
@@ -63,6 +63,21 @@ export class LayerDirectory {
       if (!this.has(chainId)) throw error;
     }
     syncDirectory(this.#directory);
+  }
+
+  /** Makes the tree at `path` the layer `chainId` in the place of the one that is there, which is then at `path`. */
+  replace(path: string, chainId: Digest, record: LayerRecord, scratch: Scratch): void {
+    const target = this.path(chainId);
+    writeDurably(target + RECORD_SUFFIX, JSON.stringify(record), scratch.next());
+    syncFilesystem(path);
+    const status = renameat2(-1, toBytes(path), -1, toBytes(target), RENAME_EXCHANGE);
+    check(status, `put another layer in the place of ${target}`);
+    syncDirectory(this.#directory);
+  }
+
+  /** Whether there is a record beside the layer. */
+  hasRecord(chainId: Digest): boolean {
+    return existsSync(this.path(chainId) + RECORD_SUFFIX);
   }
 
   /** Bytes of the layer's files; 0 where the record is lost. */

@@ -35,6 +35,11 @@ export const DEFAULT_LIMITS: Limits = {
   retainedBytes: 256 * 2 ** 20,
 };
 
+/** For what was taken under whichever limits, and is only to be looked at again. */
+export const NO_LIMITS = Object.fromEntries(
+  Object.keys(DEFAULT_LIMITS).map((name) => [name, Infinity]),
+) as unknown as Limits;
+
 /** Bytes of a manifest, an index or a configuration; registries have the same limit. */
 export const DOCUMENT_BYTES = 4 * 2 ** 20;
 

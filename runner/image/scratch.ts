@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 
 import { toBytes } from '../../fs/sys/bytes.ts';
 import { O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../../fs/sys/constants.ts';
@@ -39,6 +39,11 @@ export class Scratch {
   next(): string {
     this.#files += 1;
     return join(this.#directory, this.#name, String(this.#files));
+  }
+
+  /** Removes what is at a path that `next` gave. */
+  discard(path: string): void {
+    removeIn(join(this.#directory, this.#name), basename(path));
   }
 
   /** Removes it with all that is still in it. */

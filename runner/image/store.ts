@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { BlobSources } from './blob-sources.ts';
@@ -102,7 +102,12 @@ export class Store {
     return { release };
   }
 
-  /** All images that can be run, named or not. */
+  /** Entries of the index, also of what is damaged or no image. */
+  entries(): CatalogEntry[] {
+    return this.#catalog.entries();
+  }
+
+  /** All images, named or not. */
   list(): Image[] {
     return this.#catalog.list();
   }
@@ -239,6 +244,17 @@ export class Store {
     return this.#holds.list().filter(({ holder }) => hasContainer(this.root, holder));
   }
 
+  /** Containers that hold an image. */
+  holders(): Set<string> {
+    const damaged = new Set(this.#holds.damaged().map(({ holder }) => holder));
+    return new Set(readdirSync(join(this.root, 'holds')).filter((holder) => !damaged.has(holder)));
+  }
+
+  /** Holds that cannot be read, and why. */
+  damagedHolds(): { readonly holder: string; readonly problem: string }[] {
+    return this.#holds.damaged();
+  }
+
   /** Ids of the images that containers use, with those containers. */
   users(): Map<Digest, string[]> {
     const users = new Map<Digest, string[]>();
@@ -290,6 +306,16 @@ export class Store {
     return this.layout
       .digests()
       .filter((digest) => !needed.has(digest) && (unneeded.has(digest) || !this.layout.mayBeComing(digest)));
+  }
+
+  /** What is in the store for nobody, and for how many bytes. */
+  spare(): { readonly blobs: readonly Digest[]; readonly layers: readonly Digest[]; readonly bytes: number } {
+    const needed = this.#reach();
+    if (needed.damaged.length > 0) return { blobs: [], layers: [], bytes: 0 };
+    const blobs = this.#spareBlobs(needed.blobs, new Set());
+    const layers = this.layers.chainIds().filter((chainId) => !needed.chainIds.has(chainId));
+    const blobBytes = blobs.reduce((sum, digest) => sum + (this.layout.sizeOf(digest) ?? 0), 0);
+    return { blobs, layers, bytes: layers.reduce((sum, chainId) => sum + this.layers.size(chainId), blobBytes) };
   }
 
   /** What images and containers need. */

@@ -1,7 +1,4 @@
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-
-import { type Digest, finishDigest } from './digest.ts';
+import { digestOfFile } from './digest.ts';
 import { type Image } from './image.ts';
 import { LayerIngester } from './ingest.ts';
 import { type ImageLayout } from './layout.ts';
@@ -71,11 +68,4 @@ async function checkBlob(layout: ImageLayout, { digest, size }: Descriptor): Pro
   if ((await digestOfFile(layout.path(digest))) !== digest) {
     throw new Error(`layer ${digest} of the store is damaged; pull or load the image again`);
   }
-}
-
-/** Digest of a file of any size. */
-async function digestOfFile(path: string): Promise<Digest> {
-  const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
-  return finishDigest(hash);
 }

@@ -46,6 +46,8 @@ export interface UnpackOptions {
   readonly lowers: readonly ByteString[];
   readonly limits: Limits;
   readonly warnings: Warnings;
+  /** Takes the data of a new file in place of the file itself: for those who only want to know what it would be. */
+  readonly createWriter?: (fd: number) => Pick<FileWriter, 'write' | 'finish'>;
 }
 
 /** What came out. */
@@ -233,7 +235,7 @@ class LayerUnpacker {
     }
     const fd = check(openat(parent, name, CREATE, 0o600), 'make the file');
     try {
-      const writer = new FileWriter(fd);
+      const writer = this.#options.createWriter?.(fd) ?? new FileWriter(fd);
       for await (const chunk of entry.data) writer.write(chunk);
       writer.finish();
       this.#apply({ dirfd: fd, name: SELF, isSymlink: false }, this.#metadataOf(entry));
