@@ -4,7 +4,10 @@ import { complain, messageOf } from './complain.ts';
 import { type RunOptions, checkHostname, parseVolume } from '../runner/container/options.ts';
 import { run } from '../runner/container/run.ts';
 import { EXIT, RunError } from '../runner/container/spec.ts';
+import { type ObtainOptions, PULL_POLICIES, type PullPolicy } from '../runner/image/obtain.ts';
+import { parsePlatform } from '../runner/image/platform.ts';
 import { enterUserNamespace } from '../runner/container/userns.ts';
+import { tlsVerifyOption } from './tls-verify.ts';
 
 interface Flags {
   readonly rm?: true;
@@ -20,6 +23,10 @@ interface Flags {
   readonly name?: string;
   readonly hostname?: string;
   readonly entrypoint?: string;
+  readonly pull: PullPolicy;
+  readonly platform?: string;
+  readonly quiet?: true;
+  readonly tlsVerify: string;
 }
 
 const LIFETIME = `
@@ -39,6 +46,7 @@ function optionsOf(image: string, command: readonly string[], flags: Flags): Run
   }
   return {
     image,
+    obtain: obtainOptionsOf(image, flags),
     command,
     remove: flags.rm === true,
     interactive: flags.interactive === true,
@@ -49,6 +57,24 @@ function optionsOf(image: string, command: readonly string[], flags: Flags): Run
     isolatedNetwork: flags.network === 'none',
     ...{ workdir, user, name, entrypoint, backend },
     hostname: hostname === undefined ? undefined : checkHostname(hostname),
+  };
+}
+
+function obtainOptionsOf(image: string, { pull, platform, quiet, tlsVerify }: Flags): ObtainOptions {
+  return {
+    policy: pull,
+    platform: platform === undefined ? undefined : parsePlatform(platform),
+    pull: async (store) => {
+      const isQuiet = quiet === true;
+      if (!isQuiet) complain(`pulling image ${image}`);
+      // A start that pulls nothing loads nothing of it.
+      const [{ pullByName }, { parseReference }] = await Promise.all([
+        import('./pull-image.ts'),
+        import('../runner/image/reference.ts'),
+      ]);
+      const flags = { quiet: isQuiet, tlsVerify, limit: [], ...(platform === undefined ? {} : { platform }) };
+      return (await pullByName(store, image, parseReference(image), flags)).id;
+    },
   };
 }
 
@@ -71,6 +97,17 @@ export function createCommand(): Command {
     .description("Run a command in a new container, in the foreground. The network is the host's for now.")
     .argument('<image>', 'name, id, or the first digits of the id')
     .argument('[command...]', "what to run instead of the image's own command, with its arguments")
+    .addOption(
+      new Option('--pull <when>', 'take the image from its registry: always, where it is missing, or never')
+        .choices(PULL_POLICIES)
+        .default('missing'),
+    )
+    .option(
+      '--platform <os/arch>',
+      "what the image must be for (default: whatever the store has; of a registry, this machine's)",
+    )
+    .addOption(tlsVerifyOption())
+    .option('-q, --quiet', 'say nothing of a pull')
     .option('--rm', 'remove the container when it ends')
     .option('-i, --interactive', 'keep standard input open; without it the command reads end of file')
     .option('-e, --env <name[=value]>', "set a variable, or pass on the caller's own; can be repeated", collect)

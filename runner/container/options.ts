@@ -2,11 +2,14 @@ import { readFileSync, realpathSync, statSync } from 'node:fs';
 import { isAbsolute, normalize } from 'node:path';
 import { type Backend } from '../../fs/index.ts';
 import { type Image } from '../image/image.ts';
+import { type ObtainOptions } from '../image/obtain.ts';
 import { type Volume } from './spec.ts';
 
 /** What the command line of `lamina run` asks for. */
 export interface RunOptions {
   readonly image: string;
+  /** How it comes into the store; without it, it must be there. */
+  readonly obtain?: ObtainOptions;
   readonly command: readonly string[];
   readonly remove: boolean;
   readonly interactive: boolean;

@@ -4,7 +4,7 @@ import { type Mount, mount, toBytes } from '../../fs/index.ts';
 import { hasSingleId } from '../../fs/sys/id-maps.ts';
 import { type Image } from '../image/image.ts';
 import { type Store, openStore } from '../image/store.ts';
-import { unpackedImage } from '../image/unpack-image.ts';
+import { obtainImage } from '../image/obtain.ts';
 import { Warnings } from '../image/warnings.ts';
 import { type Container, type ContainerState } from './container.ts';
 import { ContainerStore } from './container-store.ts';
@@ -73,7 +73,12 @@ class Run {
 
   async #image(): Promise<Image> {
     const warnings = new Warnings();
-    const image = await unpackedImage(this.#store, this.#options.image, warnings);
+    const obtained = obtainImage(this.#store, this.#options.image, warnings, this.#options.obtain);
+    // Who waits for gigabytes may change their mind.
+    const aborted = this.#signals.aborted.then((exitCode) => {
+      throw new RunError('ended by a signal before there was an image', exitCode);
+    });
+    const image = await Promise.race([obtained, aborted]);
     for (const line of warnings.lines()) this.#report(line);
     return image;
   }

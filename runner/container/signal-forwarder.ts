@@ -11,9 +11,13 @@ export class SignalForwarder {
   #begun = false;
   /** Exit code of a start that a signal ended. */
   abortCode: number | undefined;
+  /** Settled with that code, where a signal ends the start. */
+  readonly aborted: Promise<number>;
+  #abort: (exitCode: number) => void = () => undefined;
 
   constructor(stage: StageProcess) {
     this.#stage = stage;
+    this.aborted = new Promise((resolve) => (this.#abort = resolve));
     for (const signal of FORWARDED) process.on(signal, this.#listener);
   }
 
@@ -29,6 +33,7 @@ export class SignalForwarder {
     }
     this.abortCode ??= EXIT.signal + constants.signals[signal];
     this.#stage.kill('SIGKILL');
+    this.#abort(this.abortCode);
   }
 
   close(): void {

@@ -11,7 +11,10 @@ export const DIR_VERSION = 'version';
 /** The image of a directory as skopeo's `dir:` and `podman save --format docker-dir` write it. It has no name. */
 export function readDirTransport(contents: ArchiveContents, manifestFile: SpooledFile): NewImage[] {
   const bytes = contents.readDocument(manifestFile);
-  const mediaType = asString(asObject(parseDocument(bytes, 'manifest.json'), 'manifest.json')['mediaType'], 'mediaType');
+  const mediaType = asString(
+    asObject(parseDocument(bytes, 'manifest.json'), 'manifest.json')['mediaType'],
+    'mediaType',
+  );
   if (!isManifestType(mediaType)) throw new Error(`manifest.json is of a type that cannot be loaded: ${mediaType}`);
   const manifest = parseManifest(bytes, 'manifest.json');
   const require = (descriptor: Descriptor, what: string): SpooledFile => {

@@ -41,7 +41,7 @@ const CASES: readonly (readonly [what: string, args: readonly string[], code: nu
   ['a negative user id', ['--user=-1', 'tiny', 'true'], 126, /-1/],
   ['an unknown option', ['--bogus', 'tiny', 'true'], 125, /--bogus/],
   ['no image', [], 125, /image/],
-  ['an image that is not there', ['missing', 'true'], 125, /"missing" is not in the store/],
+  ['an image that is not there', ['--pull=never', 'missing', 'true'], 125, /"missing" is not in the store/],
   ['an image without a command', ['silent'], 125, /no command/],
   ['a NUL byte in the image’s command', ['nul-command'], 125, /command of image nul-command holds a NUL byte/],
   ['a NUL byte in the image’s environment', ['nul-env', 'true'], 125, /environment of image nul-env holds a NUL byte/],

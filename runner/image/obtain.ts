@@ -1,0 +1,43 @@
+import { type Image } from './image.ts';
+import { describePlatform, type Platform, platformMatches } from './platform.ts';
+import { type Store } from './store.ts';
+import { unpackedImage } from './unpack-image.ts';
+import { type Warnings } from './warnings.ts';
+
+/** When `run` takes an image from its registry; docker's words. */
+export const PULL_POLICIES = ['always', 'missing', 'never'] as const;
+export type PullPolicy = (typeof PULL_POLICIES)[number];
+
+export interface ObtainOptions {
+  readonly policy: PullPolicy;
+  /** What the image must be for; without it, whatever the store has will do. */
+  readonly platform: Platform | undefined;
+  /** Takes the image into the store; answers its id. */
+  readonly pull: (store: Store) => Promise<string>;
+}
+
+/** The image of that name, unpacked: from the store, or from its registry where the policy says so. */
+export async function obtainImage(
+  store: Store,
+  name: string,
+  warnings: Warnings,
+  options: ObtainOptions | undefined,
+): Promise<Image> {
+  if (options === undefined) return unpackedImage(store, name, warnings);
+  const { policy, platform, pull } = options;
+  const isThere = store.isThere(name);
+  if (policy === 'never' || (policy === 'missing' && isThere && isFor(store, name, platform))) {
+    const image = await unpackedImage(store, name, warnings);
+    if (platform === undefined || platformMatches(platform, image.platform)) return image;
+    throw new Error(`image ${name} is for ${describePlatform(image.platform)}, not for ${describePlatform(platform)}`);
+  }
+  if (!isThere && name.startsWith('sha256:')) return store.resolve(name);
+  return unpackedImage(store, await pull(store), warnings);
+}
+
+/** A damaged image counts: its own error says more than a pull's. */
+function isFor(store: Store, name: string, platform: Platform | undefined): boolean {
+  if (platform === undefined) return true;
+  const image = store.find(name);
+  return image === undefined || platformMatches(platform, image.platform);
+}
