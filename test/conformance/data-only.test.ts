@@ -201,6 +201,19 @@ const REFUSED: readonly Row[] = [
 /** With `metacopy=on`, whatever leads there. */
 const FOLLOWED: readonly Row[] = [
   {
+    name: 'a metacopy whose data is nowhere shows its attributes, is EIO when it is opened, and can be removed',
+    differs: { kernel: 'overlayfs has EIO for its very name, which then cannot be removed' },
+    lowers: [{ a: metacopy(9), b: metacopy(9, 'aa') }, {}, OBJECTS, {}],
+    async run({ root, at }) {
+      for (const name of ['a', 'b']) {
+        expect((await root.stat(at(name))).size).toBe(9);
+        expect(await errnoOf(root.open(at(name), 0))).toBe('EIO');
+        await root.unlink(at(name));
+      }
+      expect(await root.names(at())).toEqual([]);
+    },
+  },
+  {
     name: 'a metacopy of a metacopy leads to a data-only layer',
     lowers: [
       { a: metacopy(9), r: metacopy(9, 'q') },
