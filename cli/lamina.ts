@@ -19,6 +19,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   logout: () => import('./logout.ts'),
   load: () => import('./load.ts'),
   save: () => import('./save.ts'),
+  import: () => import('./import.ts'),
+  export: () => import('./export.ts'),
   images: () => import('./images.ts'),
   image: () => import('./image.ts'),
   system: () => import('./system.ts'),

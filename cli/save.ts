@@ -1,11 +1,9 @@
-import { isatty } from 'node:tty';
-
 import { Command, Option } from 'commander';
 
 import { enterUserNamespace } from '../runner/container/userns.ts';
 import { SAVE_FORMATS, type SaveFormat, saveImages } from '../runner/image/save.ts';
 import { openStore } from '../runner/image/store.ts';
-import { BROKEN_PIPE } from './print.ts';
+import { refuseTerminal, writeArchive } from './archive-output.ts';
 
 interface Flags {
   readonly output?: string;
@@ -26,24 +24,10 @@ export function createCommand(): Command {
     .action((images: readonly string[], flags: Flags) => save(images, flags));
 }
 
-const STANDARD_OUTPUT = 1;
-
 async function save(images: readonly string[], { output, format, uncompressed }: Flags): Promise<void> {
-  const isStandard = output === undefined || output === '-';
-  if (isStandard && isatty(STANDARD_OUTPUT)) {
-    throw new Error('cannot save to a terminal; give a file with -o FILE, or redirect the output');
-  }
+  refuseTerminal('save', output);
   await enterUserNamespace(true);
-  try {
-    const target = isStandard ? STANDARD_OUTPUT : output;
-    await saveImages(openStore(), images, { format, uncompressed: uncompressed === true, output: target });
-  } catch (error) {
-    if (isStandard && (error as NodeJS.ErrnoException).code === 'EPIPE') process.exit(BROKEN_PIPE);
-    const where = isStandard ? 'standard output' : output;
-    throw new Error(`cannot save ${images.join(', ')} to ${where}: ${messageOf(error)}`, { cause: error });
-  }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  await writeArchive(`save ${images.join(', ')}`, output, (target) =>
+    saveImages(openStore(), images, { format, uncompressed: uncompressed === true, output: target }),
+  );
 }

@@ -70,6 +70,20 @@ export async function enterUserNamespace(quiet = false): Promise<void> {
   }
 }
 
+/**
+ * As `enterUserNamespace`, into the namespaces of another process of lamina for the same user: what is mounted there is
+ * to be seen nowhere else.
+ */
+export function enterNamespacesOf(pid: number): void {
+  if (hasCapability(CAP_SYS_ADMIN)) {
+    const marker = readMarker();
+    if (marker !== undefined) adopt(marker);
+    return;
+  }
+  process.env['HOME'] ??= homedir();
+  reexecute([openSync(`/proc/${pid}/ns/user`, 'r'), openSync(`/proc/${pid}/ns/mnt`, 'r')]);
+}
+
 // Standard error stays untouched by Node's streams, which would make a pipe that the container inherits non-blocking.
 function say(line: string): void {
   writeFileSync(2, `lamina: ${line}\n`);

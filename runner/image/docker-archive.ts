@@ -44,7 +44,8 @@ function checkConfigName(name: string, { digest }: SpooledFile): void {
 
 const SUFFIX = { none: '', gzip: '+gzip', zstd: '+zstd' } as const;
 
-function toLayer(file: SpooledFile): NewLayer {
+/** A layer of which nothing says how it is packed but its first bytes. */
+export function toLayer(file: SpooledFile): NewLayer {
   return { file, mediaType: MEDIA_TYPE.layer + SUFFIX[detectCompression(readHead(file.path))] };
 }
 

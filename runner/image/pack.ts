@@ -14,7 +14,7 @@ import {
   SEEK_DATA,
 } from '../../fs/sys/constants.ts';
 import { readDirectory } from '../../fs/sys/directory.ts';
-import { check, ELOOP, ENOTDIR, ENXIO, EPERM } from '../../fs/sys/errno.ts';
+import { check, ELOOP, ENOENT, ENOTDIR, ENXIO, EPERM, SystemError } from '../../fs/sys/errno.ts';
 import { close, fstat, lseek, openat } from '../../fs/sys/file.ts';
 import { SELF } from '../../fs/sys/xattr.ts';
 import { type ByteSource } from './compression.ts';
@@ -31,6 +31,8 @@ export interface PackOptions {
   readonly latest?: number | undefined;
   /** A name `.wh.NAME` may stand in the archive: it is a root filesystem's, not a layer's, where it would hide NAME. */
   readonly dotNames?: boolean;
+  /** Others may be at work in the tree: a file that is gone since its name was read is left out. */
+  readonly isLive?: boolean;
 }
 
 /** A real file: `name` in an open directory, or with `SELF` that directory itself. */
@@ -82,6 +84,21 @@ export class Packer {
     if (file.linkKey !== undefined) this.#links.set(file.linkKey, path);
     if (file.type === 'file') yield* this.#addRegular(file, path, data);
     else yield encodeHeader(this.#header(file, path, { type: file.type, linkname: file.target }));
+  }
+
+  get isLive(): boolean {
+    return this.#options.isLive === true;
+  }
+
+  /** As `add`; in a tree in which others are at work, what is gone is left out. */
+  *addIfThere(source: SourceFile, path: ByteString): Chunks {
+    try {
+      yield* this.add(source, path);
+    } catch (error) {
+      // Nothing of an entry comes before its file is open.
+      const isGone = error instanceof SystemError && error.errno === ENOENT;
+      if (!isGone || !this.isLive) throw error;
+    }
   }
 
   /** An empty file of root's that tells something by its name: a whiteout, or the mark of an opaque directory. */
@@ -198,9 +215,10 @@ function* packDirectory(packer: Packer, fd: number, path: ByteString, records: O
     const child = path === '' ? name : `${path}/${name}`;
     const directory = openDirectory(fd, name);
     if (directory === -ENOTDIR || directory === -ELOOP) {
-      yield* packer.add({ dirfd: fd, name, records }, child);
+      yield* packer.addIfThere({ dirfd: fd, name, records }, child);
       continue;
     }
+    if (directory === -ENOENT && packer.isLive) continue;
     check(directory, `open directory ${toText(child)}`);
     try {
       yield* packDirectory(packer, directory, child, records);

@@ -2,7 +2,7 @@ import { dockerDirectoryFiles } from './archive/docker-directory.ts';
 import { dockerFiles } from './archive/docker.ts';
 import { type ArchiveFiles } from './archive/files.ts';
 import { ociFiles } from './archive/oci.ts';
-import { writeDirectoryWhole, writeFileWhole, writeStream } from './archive/output.ts';
+import { writeDirectoryWhole, writeOutput } from './archive/output.ts';
 import { packTar } from './archive/pack-tar.ts';
 import { findSavedImages, type SavedImage } from './archive/saved-image.ts';
 import { type Store } from './store.ts';
@@ -29,8 +29,7 @@ export async function saveImages(store: Store, references: readonly string[], op
     if (options.format.endsWith('-dir')) {
       if (typeof options.output === 'number') throw new Error(`${options.format} needs a directory to write: -o DIR`);
       await writeDirectoryWhole(options.output, files);
-    } else if (typeof options.output === 'number') await writeStream(options.output, packTar(files));
-    else await writeFileWhole(options.output, packTar(files));
+    } else await writeOutput(options.output, packTar(files));
   } finally {
     lock.release();
   }

@@ -24,8 +24,14 @@ import { syncDirectory, syncFilesystem } from '../durable-file.ts';
 import { removeIn } from '../scratch.ts';
 import { type ArchiveFiles } from './files.ts';
 
+/** Writes all of `source` to the file at a path, whole or not at all, or to the open file of a number. */
+export async function writeOutput(output: string | number, source: ByteSource): Promise<void> {
+  if (typeof output === 'number') await writeStream(output, source);
+  else await writeFileWhole(output, source);
+}
+
 /** Writes all of `source` to an open file. */
-export async function writeStream(fd: number, source: ByteSource): Promise<void> {
+async function writeStream(fd: number, source: ByteSource): Promise<void> {
   for await (const chunk of source) {
     for (let at = 0; at < chunk.length;) {
       const written = tryWrite(fd, chunk.subarray(at));
@@ -51,7 +57,7 @@ function tryWrite(fd: number, chunk: Uint8Array): number {
  * Makes the file at `path`, or replaces it: whole, or not at all, however the process ends. What is no regular file,
  * such as a pipe, is written to.
  */
-export async function writeFileWhole(path: string, source: ByteSource): Promise<void> {
+async function writeFileWhole(path: string, source: ByteSource): Promise<void> {
   const target = existsSync(path) ? realpathSync(path) : resolve(path);
   const status = statSync(target, { throwIfNoEntry: false });
   if (status?.isDirectory() === true) throw new Error('it is a directory, where a file is to be written');
