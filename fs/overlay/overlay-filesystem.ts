@@ -36,7 +36,7 @@ import { resolve, statInode, statOpen } from './lookup.ts';
 import { openInode } from './open.ts';
 import { writeData } from './write.ts';
 import { COUNTER, DEFAULT_TIMEOUT, type OverlayOptions } from './options.ts';
-import { refuseWrite } from './protection.ts';
+import { refuseCopy, refuseWrite } from './protection.ts';
 import { readEntries } from './read-directory.ts';
 import { readTarget } from './read-target.ts';
 import { rmdirName, unlinkName } from './remove.ts';
@@ -244,7 +244,10 @@ export class OverlayFileSystem implements FileSystem {
     toOffset: FileOffset,
     length: number,
   ): number {
-    return copyFileRange(this.#fd(handle), offset, this.#fd(toHandle), toOffset, length);
+    const to = this.#union.handles.get(toHandle);
+    if (to === undefined) return -EBADF;
+    const refused = refuseCopy(this.#union, to.inode);
+    return refused < 0 ? refused : copyFileRange(this.#fd(handle), offset, to.fd, toOffset, length);
   }
 
   ioctl(node: number, handle: number, request: number, address: number): number {

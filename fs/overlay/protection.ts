@@ -100,6 +100,11 @@ export function refuseWrite(union: Union, inode: Inode, appends: boolean): numbe
   return protection === 0 || (protection === PROTECTION.append && appends) ? 0 : -EPERM;
 }
 
+/** -EPERM for a file that became immutable since it was opened, which takes no copy of a range (generic_copy_file_checks). */
+export function refuseCopy(union: Union, inode: Inode): number {
+  return (protectionOf(union, inode) & PROTECTION.immutable) === 0 ? 0 : -EPERM;
+}
+
 /** Gives a copy the flags that overlayfs copies up (OVL_COPY_FS_FLAGS_MASK); where it cannot have them, it is right without. */
 export function copyFlags(from: number, to: number): void {
   addFlags(to, flagsOf(from) & (FS_SYNC | FS_NOATIME));

@@ -231,6 +231,28 @@ const protection: readonly Row[] = [
     },
   },
   {
+    name: 'no range is copied into a file that became immutable since it was opened: EPERM',
+    differs: {
+      ...UNPRIVILEGED,
+      'fuse-native': 'libfuse 2.9 has no copy_file_range, and the kernel then writes: an open file can be written still',
+    },
+    lowers: [{ from: 'content', low: 'x' }],
+    upper: { up: 'x' },
+    async run({ root, at, upper }) {
+      await freely(root, [at('low'), at('up'), upper('low'), upper('up')], async () => {
+        const from = await root.open(at('from'), O_RDONLY);
+        for (const name of ['low', 'up']) {
+          const to = await root.open(at(name), O_RDWR);
+          await setFlags(root, at(name), FS_IMMUTABLE);
+          expect(await errnoOf(root.copyFileRange(from, to, 7))).toBe('EPERM');
+          expect(await root.text(at(name))).toBe('x');
+          await root.close(to);
+        }
+        await root.close(from);
+      });
+    },
+  },
+  {
     name: 'a file that is immutable in its lower layer is copied up by nothing: EPERM',
     differs: UNPRIVILEGED,
     lowers: [{ low: file('x', { xattrs: { 'user.x': 'y' } }), d: {} }],
