@@ -234,7 +234,8 @@ const protection: readonly Row[] = [
     name: 'no range is copied into a file that became immutable since it was opened: EPERM',
     differs: {
       ...UNPRIVILEGED,
-      'fuse-native': 'libfuse 2.9 has no copy_file_range, and the kernel then writes: an open file can be written still',
+      'fuse-native':
+        'libfuse 2.9 has no copy_file_range, and the kernel then writes: an open file can be written still',
     },
     lowers: [{ from: 'content', low: 'x' }],
     upper: { up: 'x' },
