@@ -3,24 +3,51 @@ import { parseLimits } from '../runner/image/limits.ts';
 import { hostPlatform, parsePlatform } from '../runner/image/platform.ts';
 import { pullImage } from '../runner/image/pull.ts';
 import { type Reference } from '../runner/image/reference.ts';
+import { readRegistriesConf } from '../runner/image/registry/registries-conf.ts';
+import { textOf } from '../runner/image/registry/endpoints.ts';
+import { meaningsOf } from '../runner/image/registry/short-names.ts';
 import { type Store } from '../runner/image/store.ts';
 import { Warnings } from '../runner/image/warnings.ts';
 import { complain, messageOf } from './complain.ts';
 import { PULLED } from './progress.ts';
-import { openRegistry, progressFor, type RegistryFlags } from './registry-flags.ts';
+import { openSource, progressFor, type RegistryFlags } from './registry-flags.ts';
 
 export interface PullFlags extends RegistryFlags {
   readonly platform?: string;
   readonly limit: readonly string[];
 }
 
-/** Takes one image into the store, and tells of it on the way. */
-export async function pullByName(store: Store, name: string, reference: Reference, flags: PullFlags): Promise<Image> {
+/** What a name has turned out to mean. */
+interface Pulled {
+  readonly image: Image;
+  readonly reference: Reference;
+}
+
+/** Takes one image into the store, and tells of it on the way. Of what a short name may mean, the first that is there. */
+export async function pullByName(store: Store, name: string, flags: PullFlags): Promise<Pulled> {
+  const failures: unknown[] = [];
+  for (const reference of meaningsOf(name, readRegistriesConf())) {
+    try {
+      return { image: await pullOne(store, reference, flags), reference };
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  throw new Error(`cannot pull ${name}: ${failures.map(messageOf).join('; ')}`, { cause: failures[0] });
+}
+
+/** Full names that a short one may have in the store; none for what is a full name, or an id. */
+export function shortNameMeanings(name: string): string[] {
+  if (name.startsWith('sha256:')) return [];
+  return meaningsOf(name, readRegistriesConf()).map((reference) => textOf(reference));
+}
+
+async function pullOne(store: Store, reference: Reference, flags: PullFlags): Promise<Image> {
   const warnings = new Warnings();
   const progress = progressFor(flags, PULLED);
-  const registry = await openRegistry(reference, flags);
+  const repository = await openSource(reference, flags);
   try {
-    return await pullImage(store, registry, reference, {
+    return await pullImage(store, repository, reference, {
       platform: flags.platform === undefined ? hostPlatform() : parsePlatform(flags.platform),
       limits: parseLimits(flags.limit),
       warnings,
@@ -29,11 +56,9 @@ export async function pullByName(store: Store, name: string, reference: Referenc
         settle: (digest) => progress.settle(digest, 'exists'),
       },
     });
-  } catch (error) {
-    throw new Error(`cannot pull ${name}: ${messageOf(error)}`, { cause: error });
   } finally {
     progress.end();
-    await registry.close();
+    await repository.close();
     warnings.lines().forEach(complain);
   }
 }

@@ -19,11 +19,12 @@ export function createCommand(): Command {
 }
 
 async function pull(names: readonly string[], flags: PullFlags): Promise<void> {
-  const references = names.map(parseReference);
+  // What is no name is said before anything is pulled.
+  names.forEach((name) => parseReference(name));
   await enterUserNamespace();
   const store = openStore();
-  for (const [at, reference] of references.entries()) {
-    const image = await pullByName(store, names[at] ?? '', reference, flags);
+  for (const name of names) {
+    const { image, reference } = await pullByName(store, name, flags);
     report(image, reference, flags);
   }
 }

@@ -9,7 +9,7 @@ import { openStore } from '../runner/image/store.ts';
 import { messageOf } from './complain.ts';
 import { print } from './print.ts';
 import { PUSHED } from './progress.ts';
-import { addRegistryOptions, openRegistry, progressFor, type RegistryFlags } from './registry-flags.ts';
+import { addRegistryOptions, openDestination, progressFor, type RegistryFlags } from './registry-flags.ts';
 
 interface Flags extends RegistryFlags {
   readonly compress?: Packing;
@@ -38,10 +38,10 @@ async function push(name: string, destination: string | undefined, flags: Flags)
   const image = store.resolve(name);
   const reference = destinationOf(name, destination);
   const progress = progressFor(flags, PUSHED);
-  const registry = await openRegistry(reference, flags);
+  const { registry, target } = await openDestination(reference, flags);
   let manifest: BlobName;
   try {
-    manifest = await pushImage(store, image, registry, reference, {
+    manifest = await pushImage(store, image, registry, target, {
       packing: flags.compress,
       progress: {
         begin: (digest, size) => progress.layer(digest, size),

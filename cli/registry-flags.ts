@@ -2,7 +2,12 @@ import { isatty } from 'node:tty';
 import { Option, type Command } from 'commander';
 import { type Reference } from '../runner/image/reference.ts';
 import { type Credentials, findCredentials } from '../runner/image/registry/credentials.ts';
+import { type Endpoint, endpointsOf } from '../runner/image/registry/endpoints.ts';
+import { MirroredRepository } from '../runner/image/registry/mirrored-repository.ts';
+import { readRegistriesConf } from '../runner/image/registry/registries-conf.ts';
 import { Registry } from '../runner/image/registry/registry.ts';
+import { type Repository } from '../runner/image/registry/repository.ts';
+import { complain } from './complain.ts';
 import { print, printError } from './print.ts';
 import { createProgress, type Progress, type Words } from './progress.ts';
 import { readSecret } from './secret.ts';
@@ -26,7 +31,7 @@ export function addRegistryOptions(command: Command, quiet: string): Command {
 }
 
 /** The credentials of `--creds`, asked for where it has no password, else those that are kept. */
-async function credentialsFor(reference: Reference, { creds }: RegistryFlags): Promise<Credentials | undefined> {
+async function credentialsFor(reference: Reference, creds: string | undefined): Promise<Credentials | undefined> {
   if (creds === undefined) return findCredentials(reference.domain, reference.path);
   const colon = creds.indexOf(':');
   const username = colon < 0 ? creds : creds.slice(0, colon);
@@ -35,11 +40,41 @@ async function credentialsFor(reference: Reference, { creds }: RegistryFlags): P
   return { username, password };
 }
 
-export async function openRegistry(reference: Reference, flags: RegistryFlags): Promise<Registry> {
-  return new Registry(reference, {
-    credentials: await credentialsFor(reference, flags),
-    tlsVerify: flags.tlsVerify === 'true',
-  });
+/** Attempts with a mirror: there is another place to ask. */
+const MIRROR_ATTEMPTS = 2;
+
+/** What a reference is pulled from: the registry and its mirrors, by registries.conf. */
+export async function openSource(reference: Reference, flags: RegistryFlags): Promise<Repository> {
+  const endpoints = endpointsOf(reference, readRegistriesConf());
+  const registries: Registry[] = [];
+  for (const [at, endpoint] of endpoints.entries()) {
+    const isLast = at === endpoints.length - 1;
+    // What is given for the registry is not for whoever mirrors it.
+    registries.push(
+      await open(endpoint, flags, isLast ? flags.creds : undefined, isLast ? undefined : MIRROR_ATTEMPTS),
+    );
+  }
+  return new MirroredRepository(registries, complain);
+}
+
+/** What is pushed to: never a mirror. Answers the reference in it, too. */
+export async function openDestination(
+  reference: Reference,
+  flags: RegistryFlags,
+): Promise<{ readonly registry: Registry; readonly target: Reference }> {
+  const endpoint = endpointsOf(reference, readRegistriesConf()).at(-1) ?? { reference, insecure: false };
+  return { registry: await open(endpoint, flags, flags.creds), target: endpoint.reference };
+}
+
+async function open(
+  { reference, insecure }: Endpoint,
+  flags: RegistryFlags,
+  creds: string | undefined,
+  attempts?: number,
+): Promise<Registry> {
+  const credentials = await credentialsFor(reference, creds);
+  const tlsVerify = flags.tlsVerify === 'true' && !insecure;
+  return new Registry(reference, { credentials, tlsVerify, ...(attempts === undefined ? {} : { attempts }) });
 }
 
 export function progressFor(flags: RegistryFlags, words: Words): Progress {

@@ -64,16 +64,17 @@ function obtainOptionsOf(image: string, { pull, platform, quiet, tlsVerify }: Fl
   return {
     policy: pull,
     platform: platform === undefined ? undefined : parsePlatform(platform),
+    meanings: async () => {
+      const { shortNameMeanings } = await import('./pull-image.ts');
+      return shortNameMeanings(image);
+    },
     pull: async (store) => {
       const isQuiet = quiet === true;
       if (!isQuiet) complain(`pulling image ${image}`);
       // A start that pulls nothing loads nothing of it.
-      const [{ pullByName }, { parseReference }] = await Promise.all([
-        import('./pull-image.ts'),
-        import('../runner/image/reference.ts'),
-      ]);
+      const { pullByName } = await import('./pull-image.ts');
       const flags = { quiet: isQuiet, tlsVerify, limit: [], ...(platform === undefined ? {} : { platform }) };
-      return (await pullByName(store, image, parseReference(image), flags)).id;
+      return (await pullByName(store, image, flags)).image.id;
     },
   };
 }

@@ -12,6 +12,8 @@ export interface ObtainOptions {
   readonly policy: PullPolicy;
   /** What the image must be for; without it, whatever the store has will do. */
   readonly platform: Platform | undefined;
+  /** Other names that it may have in the store. */
+  readonly meanings: () => Promise<readonly string[]>;
   /** Takes the image into the store; answers its id. */
   readonly pull: (store: Store) => Promise<string>;
 }
@@ -25,14 +27,19 @@ export async function obtainImage(
 ): Promise<Image> {
   if (options === undefined) return unpackedImage(store, name, warnings);
   const { policy, platform, pull } = options;
-  const isThere = store.isThere(name);
-  if (policy === 'never' || (policy === 'missing' && isThere && isFor(store, name, platform))) {
-    const image = await unpackedImage(store, name, warnings);
+  const found = await findName(store, name, options);
+  if (policy === 'never' || (policy === 'missing' && found !== undefined && isFor(store, found, platform))) {
+    const image = await unpackedImage(store, found ?? name, warnings);
     if (platform === undefined || platformMatches(platform, image.platform)) return image;
     throw new Error(`image ${name} is for ${describePlatform(image.platform)}, not for ${describePlatform(platform)}`);
   }
-  if (!isThere && name.startsWith('sha256:')) return store.resolve(name);
+  if (name.startsWith('sha256:')) return unpackedImage(store, name, warnings);
   return unpackedImage(store, await pull(store), warnings);
+}
+
+async function findName(store: Store, name: string, { meanings }: ObtainOptions): Promise<string | undefined> {
+  if (store.isThere(name)) return name;
+  return (await meanings()).find((meaning) => store.isThere(meaning));
 }
 
 /** A damaged image counts: its own error says more than a pull's. */

@@ -20,7 +20,8 @@ import { fullName, type Reference, repositoryOf } from './reference.ts';
 import { BlobDownload } from './registry/blob-download.ts';
 import { readBody } from './registry/body.ts';
 import { Limiter } from './registry/limiter.ts';
-import { type Registry, type RemoteDocument } from './registry/registry.ts';
+import { type RemoteDocument } from './registry/registry.ts';
+import { type Repository } from './registry/repository.ts';
 import { type Scratch } from './scratch.ts';
 import { type Store } from './store.ts';
 
@@ -48,7 +49,7 @@ const POLL = 200;
  */
 export async function pullImage(
   store: Store,
-  registry: Registry,
+  registry: Repository,
   reference: Reference,
   options: PullOptions,
 ): Promise<Image> {
@@ -84,7 +85,7 @@ interface Found {
 }
 
 async function findManifest(
-  registry: Registry,
+  registry: Repository,
   reference: Reference,
   { platform, limits }: PullOptions,
 ): Promise<Found> {
@@ -137,13 +138,13 @@ function checkSize({ file }: NewLayer, { digest, size }: Descriptor): void {
 class BlobFetcher {
   readonly #store: Store;
   readonly #scratch: Scratch;
-  readonly #registry: Registry;
+  readonly #registry: Repository;
   readonly #options: PullOptions;
   readonly #limiter = new Limiter(DOWNLOADS);
   readonly #claims: Lock[] = [];
   readonly #downloads: BlobDownload[] = [];
 
-  constructor(store: Store, scratch: Scratch, registry: Registry, options: PullOptions) {
+  constructor(store: Store, scratch: Scratch, registry: Repository, options: PullOptions) {
     this.#store = store;
     this.#scratch = scratch;
     this.#registry = registry;

@@ -50,11 +50,16 @@ function splitTag(text: string): [string, string | undefined] {
   return colon <= text.lastIndexOf('/') ? [text, undefined] : [text.slice(0, colon), text.slice(colon + 1)];
 }
 
-// docker's rule: the first component is a host where it has a dot, a colon or an upper-case letter, or is localhost.
+/** Whether a name says which registry it is of: docker's rule, a dot, a colon or an upper-case letter, or localhost. */
+export function hasDomain(name: string): boolean {
+  const first = name.slice(0, Math.max(name.indexOf('/'), 0));
+  return /[.:A-Z]/.test(first) || first === 'localhost';
+}
+
 function splitDomain(name: string): [string, string] {
   const slash = name.indexOf('/');
   const first = name.slice(0, Math.max(slash, 0));
-  const isHost = slash > 0 && (/[.:A-Z]/.test(first) || first === 'localhost');
+  const isHost = hasDomain(name);
   const domain = isHost ? first : DEFAULT_DOMAIN;
   const path = isHost ? name.slice(slash + 1) : name;
   if (domain === 'index.docker.io') return [DEFAULT_DOMAIN, official(path)];

@@ -5,7 +5,7 @@ import { finishDigest } from '../digest.ts';
 import { type Descriptor } from '../manifest.ts';
 import { type SpooledFile } from '../spool.ts';
 import { type Limiter } from './limiter.ts';
-import { type Registry } from './registry.ts';
+import { type Repository } from './repository.ts';
 
 /** Attempts in a row that bring nothing. */
 const ATTEMPTS = 5;
@@ -17,7 +17,7 @@ const CHUNK = 1 << 18;
  */
 export class BlobDownload {
   readonly done: Promise<SpooledFile>;
-  readonly #registry: Registry;
+  readonly #registry: Repository;
   readonly #descriptor: Descriptor;
   readonly path: string;
   readonly #hash = createHash('sha256');
@@ -30,7 +30,7 @@ export class BlobDownload {
 
   /** @param limiter says when it is to begin. */
   constructor(
-    registry: Registry,
+    registry: Repository,
     descriptor: Descriptor,
     path: string,
     limiter: Limiter,
@@ -84,7 +84,7 @@ export class BlobDownload {
       if (this.#written >= size) break;
       idle = this.#written > before ? 0 : idle + 1;
       if (idle === ATTEMPTS) throw this.#cannot(failure ?? 'the registry sends no more');
-      await this.#registry.transport.wait(Math.max(idle, 1));
+      await this.#registry.wait(Math.max(idle, 1));
     }
     const found = finishDigest(this.#hash);
     if (found !== digest) throw new Error(`blob ${digest} has another content: its digest is ${found}`);

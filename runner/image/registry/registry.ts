@@ -7,6 +7,7 @@ import { isLoopback, refuseLinkLocal } from './address.ts';
 import { Authorizer } from './authorizer.ts';
 import { readBody } from './body.ts';
 import { type Credentials } from './credentials.ts';
+import { type Repository } from './repository.ts';
 import { codeOf, type HttpRequest, type HttpResponse, resolveRedirect, Transport } from './transport.ts';
 
 /** Hub's API is not where its name says. */
@@ -29,6 +30,8 @@ export interface RegistryOptions {
   readonly tlsVerify: boolean;
   /** Milliseconds before a first retry. */
   readonly backOff?: number;
+  /** How often a request is sent that fails in passing. */
+  readonly attempts?: number;
 }
 
 /** A manifest or an index as a registry has it. */
@@ -45,7 +48,7 @@ type RepositoryRequest = Omit<HttpRequest, 'url'> & {
 };
 
 /** One repository of a registry that speaks the OCI distribution specification. */
-export class Registry {
+export class Registry implements Repository {
   readonly transport: Transport;
   readonly #base: URL;
   readonly #path: string;
@@ -57,9 +60,8 @@ export class Registry {
     this.#base = new URL(`https://${Object.hasOwn(HOSTS, domain) ? HOSTS[domain] : domain}/`);
     this.#path = path;
     this.#mayBePlain = !options.tlsVerify || isLoopback(this.#base);
-    const { backOff } = options;
     const tlsVerify = options.tlsVerify && !isLoopback(this.#base);
-    this.transport = new Transport({ tlsVerify, ...(backOff === undefined ? {} : { backOff }) });
+    this.transport = new Transport({ ...options, tlsVerify });
     this.#authorizer = new Authorizer(this.transport, this.#base, options.credentials);
   }
 
@@ -224,6 +226,10 @@ export class Registry {
     }
     if (response.status === 403) return new Error(`${this.host} denies to take ${what}${complaint}`);
     return new Error(`${this.host} does not take ${what}: HTTP status ${response.status}${complaint}`);
+  }
+
+  wait(attempt: number): Promise<void> {
+    return this.transport.wait(attempt);
   }
 
   async close(): Promise<void> {

@@ -29,6 +29,8 @@ export interface TransportOptions {
   readonly tlsVerify: boolean;
   /** Milliseconds before the first retry; doubled for each further one. */
   readonly backOff?: number;
+  /** How often a request is sent that fails in passing. */
+  readonly attempts?: number;
 }
 
 const ATTEMPTS = 5;
@@ -50,8 +52,10 @@ export function isPassingStatus(status: number): boolean {
 export class Transport {
   readonly #agent: Dispatcher;
   readonly #backOff: number;
+  readonly #attempts: number;
 
-  constructor({ tlsVerify, backOff = BACK_OFF }: TransportOptions) {
+  constructor({ tlsVerify, backOff = BACK_OFF, attempts = ATTEMPTS }: TransportOptions) {
+    this.#attempts = attempts;
     this.#backOff = backOff;
     this.#agent = new EnvHttpProxyAgent({
       connect: { rejectUnauthorized: tlsVerify, lookup: guardedLookup },
@@ -63,7 +67,7 @@ export class Transport {
   /** Sends a request, again where the network or the server fails in passing; answers whatever status there is then. */
   async send(sent: HttpRequest): Promise<HttpResponse> {
     for (let attempt = 1; ; attempt++) {
-      const isLast = attempt === ATTEMPTS;
+      const isLast = attempt === this.#attempts;
       try {
         const response = await this.#follow(sent);
         if (isLast || !isPassingStatus(response.status)) return response;

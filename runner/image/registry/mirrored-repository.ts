@@ -1,0 +1,61 @@
+import { type Digest } from '../digest.ts';
+import { type Registry, type RemoteDocument } from './registry.ts';
+import { type Repository } from './repository.ts';
+import { type HttpResponse } from './transport.ts';
+
+/**
+ * A repository with mirrors. The first that has the manifest is asked for all else; where it fails, the next is. What
+ * they give is held to its digest like all else that comes from registries.
+ */
+export class MirroredRepository implements Repository {
+  readonly #registries: readonly Registry[];
+  readonly #report: (message: string) => void;
+  #lead = 0;
+
+  /**
+   * @param registries mirrors first, the registry itself last.
+   * @param report is told of mirrors that fail.
+   */
+  constructor(registries: readonly Registry[], report: (message: string) => void) {
+    this.#registries = registries;
+    this.#report = report;
+  }
+
+  document(target: string): Promise<RemoteDocument> {
+    return this.#ask((registry) => registry.document(target));
+  }
+
+  blob(digest: Digest, offset: number): Promise<HttpResponse> {
+    return this.#ask((registry) => registry.blob(digest, offset));
+  }
+
+  async #ask<T>(question: (registry: Registry) => Promise<T>): Promise<T> {
+    for (;;) {
+      const at = this.#lead;
+      const registry = this.#registries[at];
+      if (registry === undefined) throw new Error('no registry is left to be asked');
+      try {
+        return await question(registry);
+      } catch (error) {
+        if (at === this.#registries.length - 1) throw error;
+        this.#giveUp(at, error);
+      }
+    }
+  }
+
+  /** Several downloads may find at once that a mirror fails. */
+  #giveUp(at: number, error: unknown): void {
+    if (this.#lead !== at) return;
+    this.#lead = at + 1;
+    const why = error instanceof Error ? error.message : String(error);
+    this.#report(`mirror ${this.#registries[at]?.host ?? ''} fails, the next is asked: ${why}`);
+  }
+
+  async wait(attempt: number): Promise<void> {
+    await this.#registries.at(-1)?.wait(attempt);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#registries.map((registry) => registry.close()));
+  }
+}

@@ -1,0 +1,14 @@
+import { type Digest } from '../digest.ts';
+import { type RemoteDocument } from './registry.ts';
+import { type HttpResponse } from './transport.ts';
+
+/** What images are pulled from. */
+export interface Repository {
+  /** Reads the manifest or index of a tag or digest. */
+  document(target: string): Promise<RemoteDocument>;
+  /** Opens a blob from an offset on; the status tells whether that was taken (206) or not (200). */
+  blob(digest: Digest, offset: number): Promise<HttpResponse>;
+  /** Waits before another attempt. */
+  wait(attempt: number): Promise<void>;
+  close(): Promise<void>;
+}
