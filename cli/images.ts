@@ -2,94 +2,146 @@ import { Command } from 'commander';
 
 import { enterUserNamespace } from '../runner/container/userns.ts';
 import { hexOf } from '../runner/image/digest.ts';
+import { FILTER_NAMES, globOf, isNamedLike, parseFilters } from '../runner/image/filters.ts';
 import { type Image } from '../runner/image/image.ts';
 import { familiarParts } from '../runner/image/reference.ts';
+import { ImageSizes } from '../runner/image/sizes.ts';
 import { openStore, type Store } from '../runner/image/store.ts';
+import { age, dateOf } from './age.ts';
 import { humanSize } from './human-size.ts';
 import { print } from './print.ts';
-import { printable, printableJson } from './printable.ts';
+import { printableJson } from './printable.ts';
+import { type Listing, listLines } from './table.ts';
+import { type Row } from './template.ts';
 
 interface Options {
   readonly quiet?: boolean;
   readonly json?: boolean;
+  readonly digests?: boolean;
   readonly trunc: boolean;
+  readonly filter: readonly string[];
+  readonly format?: string;
 }
+
+const TITLES = {
+  ID: 'IMAGE ID',
+  Repository: 'REPOSITORY',
+  Tag: 'TAG',
+  Digest: 'DIGEST',
+  CreatedSince: 'CREATED',
+  CreatedAt: 'CREATED AT',
+  Size: 'SIZE',
+  SharedSize: 'SHARED SIZE',
+  UniqueSize: 'UNIQUE SIZE',
+  VirtualSize: 'SIZE',
+  Containers: 'CONTAINERS',
+  Labels: 'LABELS',
+} as const;
+
+const HELP = `
+--format takes "json", a Go template such as '{{.Repository}}:{{.Tag}} {{.Size}}', or the same after "table"; fields:
+${Object.keys(TITLES).join(', ')}.`;
 
 /** @param name `images`, or `ls` below `image`. */
 export function createCommand(name = 'images'): Command {
   return new Command(name)
     .description('List the images of the store.')
+    .argument('[name]', 'only those that have this name, with any tag where it has none; * and ? match parts')
+    .option('-a, --all', 'accepted for the sake of docker: there are no hidden images')
+    .option('--digests', 'with the digests that they were pulled by')
+    .option('-f, --filter <key=value>', `only some (${FILTER_NAMES}); can be repeated`, collect, [])
+    .option('--format <format>', 'table, json, or a Go template')
     .option('-q, --quiet', 'print image ids alone')
     .option('--json', 'print a JSON array')
     .option('--no-trunc', 'print whole image ids')
-    .action((_: unknown, command: Command) => listImages(command.opts<Options>()));
+    .addHelpText('after', HELP)
+    .action((pattern: string | undefined, _: unknown, command: Command) =>
+      listImages(pattern, command.opts<Options>()),
+    );
 }
 
-async function listImages({ quiet, json, trunc }: Options): Promise<void> {
+function collect(value: string, before: readonly string[]): string[] {
+  return [...before, value];
+}
+
+async function listImages(pattern: string | undefined, options: Options): Promise<void> {
   await enterUserNamespace(true);
   const store = openStore();
-  const images = store.list().sort((one, other) => (other.created ?? '').localeCompare(one.created ?? ''));
-  if (json === true)
-    printLine(
-      printableJson(
+  const all = store.list();
+  const sizes = new ImageSizes(store, all);
+  const filters = pattern === undefined ? options.filter : [...options.filter, `reference=${pattern}`];
+  const images = all.filter(parseFilters(filters, store));
+  images.sort((one, other) => (other.created ?? '').localeCompare(one.created ?? ''));
+  if (options.json === true)
+    print(
+      `${printableJson(
         images.map((image) => toJson(store, image)),
         2,
-      ),
+      )}\n`,
     );
-  else if (quiet === true) for (const id of new Set(images.map((image) => shownId(image, trunc)))) printLine(id);
-  else for (const line of table(store, images, trunc)) printLine(line);
+  else for (const line of lines(images, store, sizes, filters, options)) print(`${line}\n`);
 }
 
-function printLine(line: string): void {
-  print(`${line}\n`);
+function lines(
+  images: readonly Image[],
+  store: Store,
+  sizes: ImageSizes,
+  filters: readonly string[],
+  options: Options,
+): string[] {
+  const patterns = filters
+    .filter((filter) => filter.startsWith('reference='))
+    .map((filter) => globOf(filter.slice(10)));
+  if (options.quiet === true) return [...new Set(images.map((image) => shownId(image, options.trunc)))];
+  const users = store.users();
+  const rows = images.flatMap((image) => {
+    const common = commonFields(image, sizes, users.get(image.id)?.length ?? 0, options);
+    return namesOf(image, patterns).flatMap((names) => withDigests(image, { ...names, ...common }, options));
+  });
+  const columns = ['Repository', 'Tag', ...(options.digests === true ? ['Digest'] : []), 'ID', 'CreatedSince', 'Size'];
+  const listing: Listing = { titles: TITLES, columns };
+  return listLines(rows, listing, options.format);
+}
+
+function namesOf(image: Image, patterns: readonly RegExp[]): Row[] {
+  const names = patterns.length === 0 ? image.names : image.names.filter((name) => isNamedLike(name, patterns));
+  if (names.length === 0) return [{ Repository: '<none>', Tag: '<none>' }];
+  return names.map(familiarParts).map(({ repository, tag }) => ({ Repository: repository, Tag: tag || '<none>' }));
+}
+
+/** A row for each digest of the row's repository; of an image without a name, for each repository. */
+function withDigests({ names, repoDigests }: Image, row: Row, { digests }: Options): Row[] {
+  const origins = repoDigests.map((origin) => {
+    const [repository = '', digest = ''] = origin.split('@');
+    return { Repository: familiarParts(repository).repository, Digest: digest };
+  });
+  const own = origins.filter(({ Repository }) => names.length === 0 || Repository === row['Repository']);
+  if (own.length === 0) return [{ ...row, Digest: '<none>' }];
+  return (digests === true ? own : own.slice(0, 1)).map((origin) => ({ ...row, ...origin }));
+}
+
+function commonFields(image: Image, sizes: ImageSizes, containers: number, { trunc }: Options): Row {
+  const { size, shared, unique } = sizes.of(image);
+  return {
+    ID: shownId(image, trunc),
+    Digest: '<none>',
+    CreatedSince: age(image.created),
+    CreatedAt: dateOf(image.created),
+    Size: humanSize(size),
+    SharedSize: humanSize(shared),
+    UniqueSize: humanSize(unique),
+    VirtualSize: humanSize(size),
+    Containers: containers,
+    Labels: image.config.labels,
+  };
 }
 
 function toJson(store: Store, image: Image): unknown {
-  const { id, manifests, names, platform, created } = image;
-  return { id, manifests, names, platform, created, size: store.sizeOf(image), layers: image.diffIds.length };
+  const { id, manifests, names, repoDigests, platform, created } = image;
+  const layers = image.diffIds.length;
+  return { id, manifests, names, repoDigests, platform, created, size: store.sizeOf(image), layers };
 }
 
 function shownId({ id }: Image, trunc: boolean): string {
   return trunc ? hexOf(id).slice(0, 12) : id;
-}
-
-function table(store: Store, images: readonly Image[], trunc: boolean): string[] {
-  const rows = images.flatMap((image) => {
-    const rest = [shownId(image, trunc), age(image.created), humanSize(store.sizeOf(image))];
-    const names = image.names.map(familiarParts);
-    return (names.length > 0 ? names : [{ repository: '<none>', tag: '<none>' }]).map(({ repository, tag }) => [
-      printable(repository),
-      printable(tag),
-      ...rest,
-    ]);
-  });
-  return align([['REPOSITORY', 'TAG', 'IMAGE ID', 'CREATED', 'SIZE'], ...rows]);
-}
-
-function align(rows: readonly (readonly string[])[]): string[] {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  return rows.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd((widths[column] ?? 0) + 3))
-      .join('')
-      .trimEnd(),
-  );
-}
-
-const STEPS: readonly (readonly [seconds: number, unit: string])[] = [
-  [365 * 86400, 'year'],
-  [30 * 86400, 'month'],
-  [7 * 86400, 'week'],
-  [86400, 'day'],
-  [3600, 'hour'],
-  [60, 'minute'],
-  [1, 'second'],
-];
-
-function age(created: string | undefined): string {
-  const since = (Date.now() - Date.parse(created ?? '')) / 1000;
-  if (!Number.isFinite(since)) return 'N/A';
-  const [seconds, unit] = STEPS.find(([step]) => since >= step) ?? [1, 'second'];
-  const count = Math.max(0, Math.floor(since / seconds));
-  return `${count} ${unit}${count === 1 ? '' : 's'} ago`;
 }

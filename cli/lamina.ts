@@ -24,6 +24,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   images: () => import('./images.ts'),
   image: () => import('./image.ts'),
   system: () => import('./system.ts'),
+  history: () => import('./history.ts'),
   tag: () => import('./tag.ts'),
   untag: () => import('./untag.ts'),
   rmi: () => import('./rmi.ts'),

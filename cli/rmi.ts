@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { enterUserNamespace } from '../runner/container/userns.ts';
-import { type Removed, openStore } from '../runner/image/store.ts';
+import { openStore, type Removed, type RemovedImage } from '../runner/image/store.ts';
 import { complain, messageOf } from './complain.ts';
 import { print } from './print.ts';
 import { printable } from './printable.ts';
@@ -39,7 +39,7 @@ function fail(message: string, isFailure: boolean): void {
 }
 
 /** docker's lines. */
-export function removalLines({ untagged, deleted }: Removed): string[] {
+export function removalLines({ untagged, deleted }: RemovedImage): string[] {
   return [...untagged.map((name) => `Untagged: ${printable(name)}`), ...deleted.map((digest) => `Deleted: ${digest}`)];
 }
 

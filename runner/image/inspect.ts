@@ -1,8 +1,14 @@
+import { toText } from '../../fs/sys/bytes.ts';
 import { type Image } from './image.ts';
 import { familiarName, familiarRepoDigest } from './reference.ts';
+import { type ImageSize } from './sizes.ts';
 
 /** What `image inspect` prints of an image, in docker's words. */
-export function inspectImage(image: Image, size: number): unknown {
+export function inspectImage(
+  image: Image,
+  { size, shared, unique }: ImageSize,
+  layerSizes: readonly number[],
+): unknown {
   const { config, platform } = image;
   return {
     Id: image.id,
@@ -14,6 +20,9 @@ export function inspectImage(image: Image, size: number): unknown {
     ...(platform.variant === '' ? {} : { Variant: platform.variant }),
     Os: platform.os,
     Size: size,
+    SharedSize: shared,
+    UniqueSize: unique,
+    GraphDriver: { Name: 'lamina', Data: directoriesOf(image) },
     Config: {
       User: config.user,
       ExposedPorts: emptyMembers(config.exposedPorts),
@@ -33,7 +42,16 @@ export function inspectImage(image: Image, size: number): unknown {
       ...(emptyLayer ? { empty_layer: true } : {}),
     })),
     ChainIDs: image.chainIds,
+    LayerSizes: layerSizes,
+    Manifests: image.manifests,
   };
+}
+
+/** As of docker's overlay2: the topmost layer, and what lies below it. Nothing of an image that is not unpacked. */
+function directoriesOf({ layers, unpacked }: Image): unknown {
+  const [top = '', ...lowers] = layers.map(toText);
+  if (!unpacked) return null;
+  return { UpperDir: top, ...(lowers.length === 0 ? {} : { LowerDir: lowers.join(':') }) };
 }
 
 function nullIfEmpty(list: readonly string[]): readonly string[] | null {

@@ -25,12 +25,22 @@ export interface Collected {
   readonly damaged: readonly Digest[];
 }
 
-/** What `remove` has done. */
-export interface Removed {
+/** Names and images that have gone. */
+export interface RemovedImage {
   /** Names and repository digests, as docker shows them. */
   readonly untagged: readonly string[];
   /** The image, where it went with its last name, and its layers that no other needs. */
   readonly deleted: readonly Digest[];
+}
+
+/** What `remove` has done. */
+export interface Removed extends RemovedImage {
+  readonly collected: Collected;
+}
+
+/** What `prune` has done. */
+export interface Pruned {
+  readonly removed: readonly RemovedImage[];
   readonly collected: Collected;
 }
 
@@ -218,19 +228,37 @@ export class Store {
   remove(reference: string, force = false): Removed {
     const { removal, blobs } = this.#removeEntries(reference, force);
     const collected = this.collect(blobs);
-    const { untagged, image } = removal;
-    const gone = new Set(collected.layers.map(({ chainId }) => chainId));
-    const layers = image?.chainIds.filter((chainId) => gone.has(chainId)) ?? [];
-    return { untagged, deleted: image === undefined ? [] : [image.id, ...layers.toReversed()], collected };
+    return { ...removedBy(removal, collected), collected };
+  }
+
+  /** Removes all images that `isWanted` and that no container uses, and all else that nobody needs. */
+  prune(isWanted: (image: Image) => boolean): Pruned {
+    const users = this.users();
+    const going = this.list().filter((image) => !users.has(image.id) && isWanted(image));
+    const removals = going.flatMap(({ id }) => this.#tryRemoveEntries(id));
+    const blobs = new Set(removals.flatMap((one) => [...one.blobs]));
+    const collected = this.collect(blobs);
+    return { removed: removals.map(({ removal }) => removedBy(removal, collected)), collected };
+  }
+
+  // One that a container has begun to use meanwhile stays.
+  #tryRemoveEntries(id: Digest): { readonly removal: Removal; readonly blobs: ReadonlySet<Digest> }[] {
+    try {
+      return [this.#removeEntries(id, true, true)];
+    } catch {
+      return [];
+    }
   }
 
   // All under the lock: no container may take hold of the image between the look at the holds and the change.
   #removeEntries(
     reference: string,
     force: boolean,
+    wholly = false,
   ): { readonly removal: Removal; readonly blobs: ReadonlySet<Digest> } {
     return this.#change((scratch) => {
       const removal = planRemoval(this.#catalog, this.#liveHolds(), reference, force);
+      if (wholly && removal.image === undefined) throw new Error(`image ${reference} is in use`);
       const descriptors = removal.going.map(({ descriptor }) => descriptor);
       const { blobs } = reach(this.layout, descriptors);
       this.#announceCollection();
@@ -325,6 +353,12 @@ export class Store {
     const held = this.#liveHolds().flatMap((hold) => hold.chainIds);
     return { blobs, chainIds: new Set([...chainIds, ...held]), damaged };
   }
+}
+
+function removedBy({ untagged, image }: Removal, { layers }: Collected): RemovedImage {
+  if (image === undefined) return { untagged, deleted: [] };
+  const gone = new Set(layers.map(({ chainId }) => chainId));
+  return { untagged, deleted: [image.id, ...image.chainIds.filter((chainId) => gone.has(chainId)).toReversed()] };
 }
 
 /** Opens the store of this machine or user, made where it is missing, cleared of what killed processes left. */

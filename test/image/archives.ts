@@ -98,12 +98,13 @@ export interface ImageMaking {
   readonly config?: object;
   /** Stands in the configuration instead of the layers' real diffIDs. */
   readonly diffIds?: readonly string[];
+  readonly history?: readonly object[];
 }
 
-function configOf({ layers, architecture = 'amd64', config = {}, diffIds }: ImageMaking): Buffer {
+function configOf({ layers, architecture = 'amd64', config = {}, diffIds, history }: ImageMaking): Buffer {
   const digests = diffIds ?? layers.map((layer) => `sha256:${sha256(layer)}`);
   return Buffer.from(
-    JSON.stringify({ architecture, os: 'linux', config, rootfs: { type: 'layers', diff_ids: digests } }),
+    JSON.stringify({ architecture, os: 'linux', config, rootfs: { type: 'layers', diff_ids: digests }, history }),
   );
 }
 

@@ -61,7 +61,7 @@ export class StoreCheck {
   readonly #layers = new Map<Digest, ImageLayer>();
   /** Layers in which something is left. */
   readonly #broken = new Set<Digest>();
-  #images = 0;
+  readonly #images = new Set<Digest>();
 
   constructor(store: Store, scratch: Scratch, options: CheckOptions) {
     this.#store = store;
@@ -74,7 +74,7 @@ export class StoreCheck {
     for (const digest of this.#store.layout.digests()) await this.#checkSpare(digest);
     const unpacked = [...this.#layers].filter(([chainId]) => this.#isExpected(chainId));
     for (const [chainId, layer] of unpacked) await this.#checkLayer(chainId, layer);
-    return { images: this.#images, blobs: this.#blobs.size, layers: unpacked.length };
+    return { images: this.#images.size, blobs: this.#blobs.size, layers: unpacked.length };
   }
 
   /** @returns whether it was repaired. */
@@ -126,7 +126,7 @@ export class StoreCheck {
   async #checkManifest({ descriptor: { digest }, user, origins }: Needed): Promise<void> {
     const manifest = this.#parseImage(digest);
     if (manifest === undefined) return;
-    this.#images += 1;
+    this.#images.add(digest);
     const { config } = manifest;
     const hasConfig = await this.#checkBlob({ descriptor: config, user, origins }, true);
     for (const descriptor of manifest.layers) await this.#checkBlob({ descriptor, user, origins }, false);

@@ -1,0 +1,41 @@
+import { Command } from 'commander';
+import { enterUserNamespace } from '../runner/container/userns.ts';
+import { parseFilters } from '../runner/image/filters.ts';
+import { openStore } from '../runner/image/store.ts';
+import { confirm } from './confirm.ts';
+import { humanSize } from './human-size.ts';
+import { print } from './print.ts';
+import { removalLines, warnOfDamage } from './rmi.ts';
+
+interface Options {
+  readonly all?: true;
+  readonly force?: true;
+  readonly filter: readonly string[];
+}
+
+/** `lamina image prune`. */
+export function createCommand(): Command {
+  return new Command('prune')
+    .description('Remove images without a name that no container uses, and what killed processes left.')
+    .option('-a, --all', 'also those with names')
+    .option('-f, --force', 'do not ask')
+    .option('--filter <key=value>', 'only some: until=24h, label=NAME[=VALUE]; can be repeated', collect, [])
+    .action(prune);
+}
+
+function collect(value: string, before: readonly string[]): string[] {
+  return [...before, value];
+}
+
+async function prune({ all, force, filter }: Options): Promise<void> {
+  await enterUserNamespace(true);
+  const store = openStore();
+  const isWanted = parseFilters(filter, store);
+  const what = all === true ? 'all images that no container uses' : 'all dangling images';
+  if (force !== true && !(await confirm(`This will remove ${what}.`))) return;
+  const { removed, collected } = store.prune((image) => (all === true || image.names.length === 0) && isWanted(image));
+  const lines = removed.flatMap(removalLines);
+  if (lines.length > 0) print(`Deleted Images:\n${lines.join('\n')}\n\n`);
+  print(`Total reclaimed space: ${humanSize(collected.bytes)}\n`);
+  warnOfDamage(collected.damaged);
+}
