@@ -163,6 +163,14 @@ export class ContainerStore {
     }
   }
 
+  /** Whether a reference means a container, or the ids of several. */
+  has(reference: string): boolean {
+    const ids = this.#ids();
+    const named = this.#readName(reference);
+    if (named !== undefined && ids.includes(named)) return true;
+    return /^[0-9a-f]+$/.test(reference) && ids.some((id) => id.startsWith(reference));
+  }
+
   /** Finds a container by name, by id or by the first digits of its id. */
   find(reference: string): Container {
     const ids = this.#ids();

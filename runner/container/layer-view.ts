@@ -21,7 +21,7 @@ import {
 } from '../../fs/sys/constants.ts';
 import { readDirectory } from '../../fs/sys/directory.ts';
 import { ENOENT, ENOTDIR, check } from '../../fs/sys/errno.ts';
-import { close, openat, readlinkat, statat } from '../../fs/sys/file.ts';
+import { close, fstat, openat, readlinkat, statat } from '../../fs/sys/file.ts';
 import { Memory } from '../../fs/sys/memory.ts';
 import { SELF } from '../../fs/sys/xattr.ts';
 import { type OwnerRecords, ownerRecordsOf, REAL_OWNERS } from '../image/layer-file.ts';
@@ -164,6 +164,15 @@ export class DirectoryStack {
     return found.kind !== 'absent';
   }
 
+  /** Whether another stack is of the very same directories, and so shows the same. */
+  isSame(other: DirectoryStack): boolean {
+    if (this.#members.length !== other.#members.length) return false;
+    return this.#members.every(({ fd, records }, at) => {
+      const { fd: otherFd, records: otherRecords } = other.#members[at] ?? { fd: -1, records: '' };
+      return records === otherRecords && isOneDirectory(fd, otherFd);
+    });
+  }
+
   /** All names of the union in this directory. */
   names(): ByteString[] {
     const candidates = new Set(this.#members.flatMap(({ fd }) => [...namesIn(fd)]));
@@ -173,6 +182,14 @@ export class DirectoryStack {
   close(): void {
     for (const { fd } of this.#members) close(fd);
   }
+}
+
+const otherAttr = new Attr();
+
+function isOneDirectory(one: number, other: number): boolean {
+  check(fstat(one, attr), 'stat a directory of a layer');
+  check(fstat(other, otherAttr), 'stat a directory of a layer');
+  return attr.dev === otherAttr.dev && attr.ino === otherAttr.ino;
 }
 
 function readLink(directory: number, name: ByteString): ByteString {
