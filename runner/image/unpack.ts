@@ -311,13 +311,21 @@ class LayerUnpacker {
   }
 
   #finishOpaque(path: Path): void {
-    if (this.#lowers.find(path).kind !== 'directory') return;
+    if (this.#isHiddenAbove(path) || this.#lowers.find(path).kind !== 'directory') return;
     makeOpaque(this.#walker.open(path, (implied) => this.#imply(implied)));
+  }
+
+  /** All of lower layers is hidden there: a mark's own directories would show what is gone. */
+  #isHiddenAbove(path: Path): boolean {
+    return path.some((_, depth) => {
+      const above = keyOf(path.slice(0, depth));
+      return this.#opaques.has(above) || this.#whiteouts.has(above);
+    });
   }
 
   #finishWhiteout(path: Path): void {
     const name = path.at(-1);
-    if (name === undefined) return;
+    if (name === undefined || this.#isHiddenAbove(path)) return;
     const lower = this.#lowers.find(path);
     if (lower.kind === 'absent') return;
     const parent = this.#openParent(path);

@@ -179,6 +179,17 @@ describe.skipIf(isRoot())(titled('unpackLayer over lower layers', isRoot()), () 
     expect(await second({ name: 'dir' }, { name: 'dir/', type: '5' })).toEqual([`dir 40755 0:0 ${OPAQUE}`]);
   });
 
+  test('makes no directory for a mark below one that hides all', async () => {
+    const inner = { name: 'dir/sub/.wh.x' };
+    const [, , path = ''] = await unpackStack(
+      base,
+      tar({ name: 'dir/sub/x' }, { name: 'dir/sub/y' }),
+      tar({ name: 'dir/', type: '5' }, { name: 'dir/.wh..wh..opq' }, inner, { name: 'dir/sub/.wh..wh..opq' }),
+    );
+    expect(lines(path).slice(1)).toEqual([`dir 40755 0:0 ${OPAQUE}`]);
+    expect(await second({ name: '.wh.dir' }, { name: 'dir/', type: '5' }, inner)).toEqual([`dir 40755 0:0 ${OPAQUE}`]);
+  });
+
   test('lets a file stand that is whited out as well', async () => {
     expect(await second({ name: 'file', data: '' }, { name: '.wh.file' })).toEqual([`file 100644 0:0 0 ${EMPTY_SHA}`]);
   });
