@@ -117,11 +117,21 @@ function createEntry(stream: Source, frame: Frame, limits: Limits): TarEntry {
       major: checkedNumber(header.devmajor, 'device major', 0xfff),
       minor: checkedNumber(header.devminor, 'device minor', 0xfffff),
       pax,
-      data: sparse === undefined ? (stream as ByteSource) : expandSparse(stream as ByteSource, sparse, limits),
+      data: dataOf(stream as ByteSource, frame, type, limits),
     };
   } catch (error) {
     throw entryError(name, error);
   }
+}
+
+const NOTHING: ByteSource = {
+  [Symbol.asyncIterator]: () => ({ next: () => Promise.resolve({ done: true, value: undefined }) }),
+};
+
+function dataOf(stream: ByteSource, { sparse }: Frame, type: EntryType, limits: Limits): ByteSource {
+  // A directory may have a size, but never has data: tar-stream's stream of it has no end.
+  if (type !== 'file') return NOTHING;
+  return sparse === undefined ? stream : expandSparse(stream, sparse, limits);
 }
 
 /** An error about one entry, which it names. */

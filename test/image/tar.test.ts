@@ -58,6 +58,13 @@ describe('readTar names', () => {
   });
 });
 
+describe('readTar data', () => {
+  test('is at its end at once for a directory that has a size', async () => {
+    const sized = { name: 'd/', type: '5', spoil: (header: Buffer) => void header.write('00000000007', 124) };
+    expect(await names(tar(sized, { name: 'f', data: 'x' }))).toEqual(['d/', 'f']);
+  });
+});
+
 describe('readTar values', () => {
   test('reads PAX size, owner and nanosecond times, before 1970 too', async () => {
     const [entry] = await read(tar({ name: 'f', data: 'abc', pax: { uid: '3000000', gid: '7', mtime: '-1.25' } }));
