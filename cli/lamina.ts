@@ -19,6 +19,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   logout: () => import('./logout.ts'),
   load: () => import('./load.ts'),
   save: () => import('./save.ts'),
+  squash: () => import('./squash.ts'),
   import: () => import('./import.ts'),
   export: () => import('./export.ts'),
   images: () => import('./images.ts'),
