@@ -1,7 +1,8 @@
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Dispatcher, EnvHttpProxyAgent, request } from 'undici';
+import { Agent, type Dispatcher, ProxyAgent, request } from 'undici';
 import { guardedLookup, refuseLinkLocal } from './address.ts';
+import { proxyFor } from './proxies.ts';
 
 type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
@@ -50,18 +51,18 @@ export function isPassingStatus(status: number): boolean {
 
 /** HTTP to registries: proxies of the environment, retries with back-off, redirects that give no credentials away. */
 export class Transport {
-  readonly #agent: Dispatcher;
+  readonly #tlsVerify: boolean;
+  readonly #direct: Agent;
+  /** By their URLs. */
+  readonly #proxies = new Map<string, ProxyAgent>();
   readonly #backOff: number;
   readonly #attempts: number;
 
   constructor({ tlsVerify, backOff = BACK_OFF, attempts = ATTEMPTS }: TransportOptions) {
     this.#attempts = attempts;
     this.#backOff = backOff;
-    this.#agent = new EnvHttpProxyAgent({
-      connect: { rejectUnauthorized: tlsVerify, lookup: guardedLookup },
-      headersTimeout: PATIENCE,
-      bodyTimeout: PATIENCE,
-    });
+    this.#tlsVerify = tlsVerify;
+    this.#direct = new Agent({ connect: { rejectUnauthorized: tlsVerify, lookup: guardedLookup } });
   }
 
   /** Sends a request, again where the network or the server fails in passing; answers whatever status there is then. */
@@ -93,7 +94,19 @@ export class Transport {
   }
 
   async close(): Promise<void> {
-    await this.#agent.destroy();
+    await Promise.all([this.#direct, ...this.#proxies.values()].map((agent) => agent.destroy()));
+  }
+
+  #dispatcher(url: URL): Dispatcher {
+    const proxy = proxyFor(url);
+    if (proxy === undefined) return this.#direct;
+    const known = this.#proxies.get(proxy.href);
+    if (known !== undefined) return known;
+    // Proxies let CONNECT through to the port of TLS alone; plain http they take as it is.
+    const requestTls = { rejectUnauthorized: this.#tlsVerify };
+    const agent = new ProxyAgent({ uri: proxy.href, requestTls, proxyTunnel: false });
+    this.#proxies.set(proxy.href, agent);
+    return agent;
   }
 
   async #follow(sent: HttpRequest): Promise<HttpResponse> {
@@ -108,9 +121,10 @@ export class Transport {
         method: sent.method,
         headers,
         body: openBody(sent.body),
-        dispatcher: this.#agent,
+        dispatcher: this.#dispatcher(url),
         ...(sent.signal === undefined ? {} : { signal: sent.signal }),
-        ...(sent.patience === undefined ? {} : { headersTimeout: sent.patience }),
+        headersTimeout: sent.patience ?? PATIENCE,
+        bodyTimeout: PATIENCE,
       });
       const response = { status: statusCode, headers: flatten(answered), body, url };
       const location = response.headers['location'];
@@ -201,5 +215,7 @@ export function describeFailure({ method, url }: HttpRequest, error: unknown): E
   const said = error instanceof Error ? error.message || codeOf(error) : String(error);
   const hint = HINTS[codeOf(error)];
   const why = hint === undefined ? said : `${said}: ${hint}`;
-  return new Error(`${method} ${url.origin}${url.pathname}: ${why}`, { cause: error });
+  const proxy = proxyFor(url);
+  const by = proxy === undefined ? '' : ` by the proxy ${proxy.host}`;
+  return new Error(`${method} ${url.origin}${url.pathname}${by}: ${why}`, { cause: error });
 }
