@@ -13,6 +13,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   ps: () => import('./ps.ts'),
   rm: () => import('./rm.ts'),
   diff: () => import('./diff.ts'),
+  commit: () => import('./commit.ts'),
   pull: () => import('./pull.ts'),
   push: () => import('./push.ts'),
   login: () => import('./login.ts'),

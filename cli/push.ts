@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import { enterUserNamespace } from '../runner/container/userns.ts';
 import { type BlobName } from '../runner/image/blob-sources.ts';
-import { type Packing } from '../runner/image/pack-layers.ts';
+import { type Packing } from '../runner/image/compress.ts';
 import { pushImage } from '../runner/image/push.ts';
 import { familiarName, fullName, parseReference, type Reference } from '../runner/image/reference.ts';
 import { openStore } from '../runner/image/store.ts';

@@ -3,6 +3,16 @@ import { join } from 'node:path';
 import { type ByteString, toBytes } from '../../fs/sys/bytes.ts';
 import { type ProcessIdentity, isAlive } from './process-identity.ts';
 
+/** How a container's first process is started, in the words of an image's configuration. */
+export interface ContainerProcess {
+  readonly entrypoint: readonly string[];
+  readonly cmd: readonly string[];
+  /** `NAME=VALUE`, the image's own included. */
+  readonly env: readonly string[];
+  readonly workingDir: string;
+  readonly user: string;
+}
+
 /** What a container was made of: written once. */
 export interface ContainerConfig {
   /** 64 hexadecimal digits. */
@@ -14,6 +24,8 @@ export interface ContainerConfig {
   /** The image's unpacked layers, absolute paths, the topmost first. */
   readonly layers: readonly ByteString[];
   readonly args: readonly string[];
+  /** What was asked for beside the image's own, for images that are made of the container; older ones do not tell. */
+  readonly process?: ContainerProcess;
   /** RFC 3339. */
   readonly created: string;
 }

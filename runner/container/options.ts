@@ -3,6 +3,7 @@ import { isAbsolute, normalize } from 'node:path';
 import { type Backend } from '../../fs/index.ts';
 import { type Image } from '../image/image.ts';
 import { type ObtainOptions } from '../image/obtain.ts';
+import { type ContainerProcess } from './container.ts';
 import { type Volume } from './spec.ts';
 
 /** What the command line of `lamina run` asks for. */
@@ -32,14 +33,32 @@ const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
 
 /** The command as docker puts it together: entrypoint and arguments of the image, unless others are given. */
 export function commandOf(options: RunOptions, image: Image): string[] {
-  const { entrypoint, command } = options;
-  const { config } = image;
-  // An entrypoint that is given takes the image's arguments away with its entrypoint; an empty one gives none.
-  const first = entrypoint === undefined ? config.entrypoint : entrypoint === '' ? [] : [entrypoint];
-  const rest = command.length > 0 || entrypoint !== undefined ? command : config.cmd;
+  const [first, rest] = commandParts(options, image);
   const args = [...first, ...rest];
   if (args.length === 0) throw new Error(`image ${options.image} has no command: say which one to run after its name`);
   return args.map((argument) => checkText(argument, `the command of image ${options.image}`));
+}
+
+function commandParts(
+  { entrypoint, command }: RunOptions,
+  { config }: Image,
+): [entrypoint: readonly string[], cmd: readonly string[]] {
+  // An entrypoint that is given takes the image's arguments away with its entrypoint; an empty one gives none.
+  const first = entrypoint === undefined ? config.entrypoint : entrypoint === '' ? [] : [entrypoint];
+  return [first, command.length > 0 || entrypoint !== undefined ? command : config.cmd];
+}
+
+/** What an image that is made of the container is to start, as docker and podman have it: what the container started. */
+export function processOf(options: RunOptions, image: Image): ContainerProcess {
+  const [entrypoint, cmd] = commandParts(options, image);
+  const { env, user, workingDir } = image.config;
+  return {
+    entrypoint,
+    cmd,
+    env: mergeEnvironment([], [...env, ...givenEnvironment(options)]),
+    workingDir: options.workdir ?? workingDir,
+    user: options.user ?? user,
+  };
 }
 
 /** The working directory: the one asked for, else the image's. */
@@ -56,14 +75,18 @@ function checkText(text: string, what: string): string {
 
 /** The environment: defaults, the image's, files', the command line's, each winning over those before it. */
 export function environmentOf(options: RunOptions, image: Image, hostname: string): string[] {
-  const env = new Map([
-    ['PATH', DEFAULT_PATH],
-    ['HOSTNAME', hostname],
-    ['container', 'lamina'],
-  ]);
-  const given = [...options.envFiles.flatMap(readEnvFile), ...options.env];
+  const defaults = [`PATH=${DEFAULT_PATH}`, `HOSTNAME=${hostname}`, 'container=lamina'];
   const own = image.config.env.map((entry) => checkText(entry, `the environment of image ${options.image}`));
-  for (const entry of [...own, ...given.map(resolveEntry)]) {
+  return mergeEnvironment(defaults, [...own, ...givenEnvironment(options)]);
+}
+
+function givenEnvironment(options: RunOptions): (string | undefined)[] {
+  return [...options.envFiles.flatMap(readEnvFile), ...options.env].map(resolveEntry);
+}
+
+function mergeEnvironment(defaults: readonly string[], entries: readonly (string | undefined)[]): string[] {
+  const env = new Map<string, string>();
+  for (const entry of [...defaults, ...entries]) {
     const at = entry?.indexOf('=') ?? -1;
     if (entry !== undefined && at > 0) env.set(entry.slice(0, at), entry.slice(at + 1));
   }

@@ -10,7 +10,7 @@ import { type Container, type ContainerState } from './container.ts';
 import { ContainerStore } from './container-store.ts';
 import { type MountPoint, createInitLayer } from './init-layer.ts';
 import { liveFileVolumes, writeLiveFiles } from './live-files.ts';
-import { type RunOptions, commandOf, environmentOf, workdirOf } from './options.ts';
+import { type RunOptions, commandOf, environmentOf, processOf, workdirOf } from './options.ts';
 import { identify } from './process-identity.ts';
 import { SignalForwarder } from './signal-forwarder.ts';
 import { RunError, type StageSpec, type Volume } from './spec.ts';
@@ -91,6 +91,7 @@ class Run {
       imageId: image.id,
       layers: image.layers,
       args: commandOf(this.#options, image),
+      process: processOf(this.#options, image),
     };
     return this.#containers.create(wanted, this.#state('created'), (container) => {
       this.#store.hold(image, container.id);

@@ -1,10 +1,8 @@
 import { closeSync, createReadStream, existsSync, openSync, readSync } from 'node:fs';
-import { Readable } from 'node:stream';
-import zlib from 'node:zlib';
 
-import { ZstdCompressor } from '../../fs/sys/zstd.ts';
 import { type BlobName } from './blob-sources.ts';
-import { type ByteSource, detectCompression, MAGIC_LENGTH } from './compression.ts';
+import { detectCompression, MAGIC_LENGTH } from './compression.ts';
+import { compress, type Packing } from './compress.ts';
 import { digestOf } from './digest.ts';
 import { asArray, asObject, type JsonObject, parseJson } from './json.ts';
 import { type Descriptor, isForeign, type Manifest, MEDIA_TYPE, parseManifest } from './manifest.ts';
@@ -12,9 +10,6 @@ import { type Registry, type RemoteDocument } from './registry/registry.ts';
 import { type Scratch } from './scratch.ts';
 import { spoolFile } from './spool.ts';
 import { type Store } from './store.ts';
-
-/** What plain layers can be packed with on their way out. */
-export type Packing = 'gzip' | 'zstd';
 
 /** A blob to be sent, and where it is. */
 export interface OutgoingBlob {
@@ -65,7 +60,10 @@ export class LayerPacker {
     const mediaType = packedType(manifestType, packing);
     const known = this.#store.sources.packed(layer.digest, packing);
     if (known !== undefined && (await this.#registry.has(known.digest))) return described(layer, mediaType, known, '');
-    const file = await spoolFile(this.#scratch.next(), compress(plain.path, packing));
+    const file = await spoolFile(
+      this.#scratch.next(),
+      compress(createReadStream(plain.path, { highWaterMark: 1 << 18 }), packing),
+    );
     this.#store.sources.setPacked(layer.digest, packing, { digest: file.digest, size: file.size }, this.#scratch);
     return described(layer, mediaType, file, file.path);
   }
@@ -91,25 +89,6 @@ function packedType(manifestType: string, packing: Packing): string {
   if (manifestType === MEDIA_TYPE.manifest) return `${MEDIA_TYPE.layer}+${packing}`;
   if (packing === 'gzip') return DOCKER_GZIP;
   throw new Error("its manifest is docker's, which knows no zstd: --compress gzip");
-}
-
-// With no name and no time in its header: the same layer makes the same blob.
-function compress(path: string, packing: Packing): ByteSource {
-  const source = createReadStream(path, { highWaterMark: 1 << 18 });
-  if (packing === 'zstd') return compressZstd(source);
-  const gzip = zlib.createGzip({ chunkSize: 1 << 18 });
-  source.on('error', (error) => gzip.destroy(error));
-  return source.pipe(gzip) as Readable;
-}
-
-async function* compressZstd(source: ByteSource): AsyncGenerator<Uint8Array> {
-  const compressor = new ZstdCompressor();
-  try {
-    for await (const chunk of source) yield* compressor.push(chunk);
-    yield* compressor.finish();
-  } finally {
-    compressor.close();
-  }
 }
 
 /** The manifest with other layers; all that it has besides stays. */

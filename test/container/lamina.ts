@@ -50,9 +50,10 @@ export class Lamina {
   readonly #user: User | undefined;
   readonly #directory: string;
 
-  constructor(user?: User) {
+  /** @param parent where the directory of its store is made. */
+  constructor(user?: User, parent = tmpdir()) {
     this.#user = user;
-    this.#directory = mkdtempSync(join(tmpdir(), 'lamina-container-'));
+    this.#directory = mkdtempSync(join(parent, 'lamina-container-'));
     chmodSync(this.#directory, 0o755);
     this.root = join(this.#directory, 'store');
     mkdirSync(this.root, { mode: 0o700 });

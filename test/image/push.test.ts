@@ -6,7 +6,7 @@ import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 
 import { type BlobName } from '../../runner/image/blob-sources.ts';
-import { type Packing } from '../../runner/image/pack-layers.ts';
+import { type Packing } from '../../runner/image/compress.ts';
 import { DEFAULT_LIMITS } from '../../runner/image/limits.ts';
 import { parsePlatform } from '../../runner/image/platform.ts';
 import { pullImage } from '../../runner/image/pull.ts';

@@ -1,0 +1,108 @@
+import { createHash, type Hash } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdirSync } from 'node:fs';
+import { PassThrough } from 'node:stream';
+
+import { toBytes } from '../../fs/sys/bytes.ts';
+import { O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../../fs/sys/constants.ts';
+import { check } from '../../fs/sys/errno.ts';
+import { close, openat } from '../../fs/sys/file.ts';
+import { compress, type Packing } from './compress.ts';
+import { type ByteSource } from './compression.ts';
+import { type Digest, finishDigest } from './digest.ts';
+import { DEFAULT_LIMITS, type Limits } from './limits.ts';
+import { type Scratch } from './scratch.ts';
+import { spoolFile, type SpooledFile } from './spool.ts';
+import { unpackLayer } from './unpack.ts';
+import { type Warnings } from './warnings.ts';
+
+/** A layer that was made here: its archive as a blob, and unpacked, both not in the store yet. */
+export interface CapturedLayer {
+  readonly diffId: Digest;
+  readonly blob: SpooledFile;
+  /** The unpacked tree. */
+  readonly path: string;
+  /** Bytes of its files. */
+  readonly size: number;
+  /** Bytes of the archive, unpacked. */
+  readonly archiveSize: number;
+}
+
+// What this machine holds already it can hold a second time; only who takes the image elsewhere may have to allow it.
+const OWN: Limits = {
+  ...DEFAULT_LIMITS,
+  layerBytes: Infinity,
+  entries: Infinity,
+  depth: Infinity,
+  paxBytes: Infinity,
+  retainedBytes: Infinity,
+};
+
+/** Archives wait for whoever takes them in pieces of a quarter megabyte; more of them in memory help nobody. */
+const PIECES = 4;
+
+/**
+ * Takes an archive into scratch files, in one pass: hashed, written as a blob, packed where that is asked for, and
+ * unpacked. So it is read once, and what is unpacked is what the digest is of.
+ *
+ * @param lowers unpacked layers below it, the topmost first.
+ */
+export async function captureLayer(
+  archive: ByteSource,
+  lowers: readonly string[],
+  packing: Packing | undefined,
+  scratch: Scratch,
+  warnings: Warnings,
+): Promise<CapturedLayer> {
+  const hash = createHash('sha256');
+  const pieces = new PassThrough({ objectMode: true, highWaterMark: PIECES });
+  const source = pieces as ByteSource;
+  const spooling = spoolFile(scratch.next(), packing === undefined ? source : compress(source, packing));
+  // Whatever ends one of the two ends the other; the first failure is the one that is told.
+  spooling.catch((error: unknown) => pieces.destroy(asError(error)));
+  const path = scratch.next();
+  const counted = { bytes: 0 };
+  try {
+    const { size } = await unpackInto(path, tapped(archive, hash, pieces, counted), lowers, warnings);
+    pieces.end();
+    return { diffId: finishDigest(hash), blob: await spooling, path, size, archiveSize: counted.bytes };
+  } catch (error) {
+    pieces.destroy(asError(error));
+    await spooling.catch(() => undefined);
+    throw error;
+  }
+}
+
+async function* tapped(
+  archive: ByteSource,
+  hash: Hash,
+  pieces: PassThrough,
+  counted: { bytes: number },
+): AsyncGenerator<Uint8Array> {
+  for await (const piece of archive) {
+    hash.update(piece);
+    counted.bytes += piece.length;
+    if (pieces.destroyed) throw pieces.errored ?? new Error('the layer could not be written');
+    if (!pieces.write(piece)) await once(pieces, 'drain');
+    yield piece;
+  }
+}
+
+async function unpackInto(
+  path: string,
+  archive: ByteSource,
+  lowers: readonly string[],
+  warnings: Warnings,
+): Promise<{ readonly size: number }> {
+  mkdirSync(path, { mode: 0o700 });
+  const directory = check(openat(-1, toBytes(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC), `open directory ${path}`);
+  try {
+    return await unpackLayer(archive, { directory, lowers: lowers.map(toBytes), limits: OWN, warnings });
+  } finally {
+    close(directory);
+  }
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}
