@@ -17,6 +17,8 @@ const TYPE = 4;
 const UUID = 5;
 const UUID_SIZE = 16;
 const HANDLE = UUID + UUID_SIZE;
+/** A flag: the file is of the upper layer (OVL_FH_FLAG_PATH_UPPER). */
+const OF_UPPER = 4;
 /** Of a filesystem whose UUID is not known. */
 const NO_UUID: ByteString = '\0'.repeat(UUID_SIZE);
 
@@ -65,10 +67,18 @@ function subvolumeOf(handle: ByteString): ByteString {
 export function encodeHandle(union: Union, layer: Layer, dirfd: number, name: ByteString): ByteString | undefined {
   // Handles of two filesystems could not be told apart.
   if (layer.uuid === NO_UUID && union.lowers.some((other) => isMistakable(layer, other))) return undefined;
-  const handle = nameToHandle(dirfd, name);
+  return encode(nameToHandle(dirfd, name), layer.uuid, 0);
+}
+
+/** Identity of an upper layer's root, by which an index knows whose it is. */
+export function encodeUpperHandle(upper: Layer): ByteString | undefined {
+  return encode(nameToHandle(upper.root.fd, ''), readUuid(upper), OF_UPPER);
+}
+
+function encode(handle: FileHandle | number, id: ByteString, flags: number): ByteString | undefined {
   if (typeof handle === 'number') return undefined;
-  const header = String.fromCharCode(0, MAGIC, HANDLE + handle.bytes.length, 0, handle.type & 0xff);
-  return header + layer.uuid + handle.bytes;
+  const header = String.fromCharCode(0, MAGIC, HANDLE + handle.bytes.length, flags, handle.type & 0xff);
+  return header + id + handle.bytes;
 }
 
 export function hexOf(bytes: ByteString): ByteString {
@@ -89,6 +99,15 @@ export function parseIdentity(bytes: ByteString): Identity | undefined {
     uuid: bytes.slice(UUID, HANDLE),
     handle: { type: bytes.charCodeAt(TYPE), bytes: bytes.slice(HANDLE) },
   };
+}
+
+/** Whether two identities are one file's, as far as their filesystems have UUIDs that are known. */
+export function isSameIdentity(one: ByteString, other: ByteString): boolean {
+  const [first, second] = [parseIdentity(one), parseIdentity(other)];
+  if (first === undefined || second === undefined) return false;
+  const isKnown = first.uuid !== NO_UUID && second.uuid !== NO_UUID;
+  if (isKnown && first.uuid !== second.uuid) return false;
+  return first.handle.type === second.handle.type && first.handle.bytes === second.handle.bytes;
 }
 
 /** The identity of the lower file that an upper one was copied from. */

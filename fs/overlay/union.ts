@@ -19,6 +19,7 @@ import { protectionIn } from './protection.ts';
 import { RealDirectory } from './real-directory.ts';
 import { type SlowLane } from './slow-lane.ts';
 import { giveUuid } from './upper-uuid.ts';
+import { verifyRoots } from './verify-roots.ts';
 import { Workdir, lockUpper } from './workdir.ts';
 import { readUuids } from './file-handle.ts';
 import { settleOverrides } from './override-set-up.ts';
@@ -87,6 +88,7 @@ export class Union {
   readonly impureXattr: ByteString;
   readonly metacopyXattr: ByteString;
   readonly protattrXattr: ByteString;
+  readonly upperXattr: ByteString;
   /** `workdir/index`, the upper files that lower ones of several names were copied up to. */
   readonly index: RealDirectory | undefined;
   /** Once the kernel is there. */
@@ -133,8 +135,10 @@ export class Union {
     this.impureXattr = `${prefix}impure`;
     this.metacopyXattr = `${prefix}metacopy`;
     this.protattrXattr = `${prefix}protattr`;
+    this.upperXattr = `${prefix}upper`;
     this.index = this.#openIndex();
     readUuids(this.lowers, options.uuid === 'off');
+    if (this.index !== undefined) verifyRoots(this, this.index);
     if (options.uuid === 'on' && this.upper !== undefined) giveUuid(this.upper, `${prefix}uuid`);
     settleOverrides(this, isInitialUserNamespace());
     this.#stackRoot();
