@@ -2,15 +2,18 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import zlib from 'node:zlib';
 
+import { Bzip2Decoder } from '../../fs/sys/bzip2.ts';
+import { type StreamDecoder } from '../../fs/sys/foreign-decoder.ts';
+import { XzDecoder } from '../../fs/sys/xz.ts';
 import { hasLibzstd, ZstdDecompressor } from '../../fs/sys/zstd.ts';
 
 /** How the bytes of an archive are packed, told by their first bytes; a file's name says nothing reliable. */
-export type Compression = 'none' | 'gzip' | 'zstd';
+export type Compression = 'none' | 'gzip' | 'zstd' | 'xz' | 'bzip2';
 
 /** Bytes in order, each chunk the consumer's own. */
 export type ByteSource = AsyncIterable<Uint8Array>;
 
-export const MAGIC_LENGTH = 4;
+export const MAGIC_LENGTH = 10;
 
 /** @param head the first `MAGIC_LENGTH` bytes, or fewer where there are no more. */
 export function detectCompression(head: Uint8Array): Compression {
@@ -22,15 +25,13 @@ export function detectCompression(head: Uint8Array): Compression {
     return 'zstd';
   }
   const other = Buffer.from(head).toString('latin1');
-  if (other.startsWith('\xfd7zX'))
-    throw new Error('it is compressed with xz, which is not supported; decompress it first: xz -d');
-  if (other.startsWith('BZh')) {
-    throw new Error('it is compressed with bzip2, which is not supported; decompress it first: bzip2 -d');
-  }
+  if (other.startsWith('\xfd7zXZ\0')) return 'xz';
+  // The three letters alone may begin a file's name, with which a tar archive begins.
+  if (/^BZh[1-9](?:1AY&SY|\x17rE8P\x90)/.test(other)) return 'bzip2';
   return 'none';
 }
 
-/** The uncompressed bytes of a gzip, zstd or plain source; errors say what is wrong with the data. */
+/** The uncompressed bytes of a source; errors say what is wrong with the data. */
 export async function* decompress(source: ByteSource): AsyncGenerator<Uint8Array, void, undefined> {
   const iterator = source[Symbol.asyncIterator]();
   const [head, rest] = await peek(iterator);
@@ -41,9 +42,21 @@ export async function* decompress(source: ByteSource): AsyncGenerator<Uint8Array
     case 'zstd':
       yield* unzstd(rest);
       return;
+    case 'xz':
+    case 'bzip2':
+      yield* throughDecoder(detectCompression(head) === 'xz' ? 'xz' : 'bzip2', rest);
+      return;
     case 'none':
       yield* rest;
   }
+}
+
+/** The source as it is, or uncompressed where its compression is none that layers have. */
+export async function* asLayer(source: ByteSource): AsyncGenerator<Uint8Array, void, undefined> {
+  const [head, rest] = await peek(source[Symbol.asyncIterator]());
+  const compression = detectCompression(head);
+  if (compression === 'xz' || compression === 'bzip2') yield* throughDecoder(compression, rest);
+  else yield* rest;
 }
 
 async function peek(iterator: AsyncIterator<Uint8Array>): Promise<[Uint8Array, ByteSource]> {
@@ -80,6 +93,19 @@ async function* throughZlib(
     for await (const chunk of decoder) yield chunk as Buffer;
   } catch (error) {
     throw describeZlibError(error, format);
+  }
+}
+
+async function* throughDecoder(
+  format: 'xz' | 'bzip2',
+  source: ByteSource,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const decoder: StreamDecoder = format === 'xz' ? new XzDecoder() : new Bzip2Decoder();
+  try {
+    for await (const chunk of source) yield* decoder.push(chunk);
+    if (!decoder.isWhole()) throw new Error(`${format} data ends early: the archive is truncated`);
+  } finally {
+    decoder.close();
   }
 }
 

@@ -42,11 +42,15 @@ function checkConfigName(name: string, { digest }: SpooledFile): void {
   }
 }
 
-const SUFFIX = { none: '', gzip: '+gzip', zstd: '+zstd' } as const;
+const SUFFIX = { none: '', gzip: '+gzip', zstd: '+zstd', xz: undefined, bzip2: undefined } as const;
 
 /** A layer of which nothing says how it is packed but its first bytes. */
 export function toLayer(file: SpooledFile): NewLayer {
-  return { file, mediaType: MEDIA_TYPE.layer + SUFFIX[detectCompression(readHead(file.path))] };
+  const compression = detectCompression(readHead(file.path));
+  const suffix = SUFFIX[compression];
+  if (suffix === undefined)
+    throw new Error(`layer ${file.digest} is compressed with ${compression}, as no layer may be`);
+  return { file, mediaType: MEDIA_TYPE.layer + suffix };
 }
 
 function readHead(path: string): Buffer {

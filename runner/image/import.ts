@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 
-import { type ByteSource } from './compression.ts';
+import { asLayer, type ByteSource } from './compression.ts';
 import { type Digest, finishDigest } from './digest.ts';
 import { toLayer } from './docker-archive.ts';
 import { ingest } from './ingest.ts';
@@ -37,7 +37,7 @@ export async function importArchive(store: Store, archive: ByteSource, options: 
   const scratch = store.scratch();
   let isWhole = false;
   try {
-    const file = await spoolFile(scratch.next(), archive);
+    const file = await spoolFile(scratch.next(), asLayer(archive));
     const diffId = await digestOfContent(file, options.limits);
     const names = options.name === undefined ? [] : [options.name];
     const title = options.name ?? 'the imported one';

@@ -198,7 +198,7 @@ describe.skipIf(isRoot())(titled('lamina import', isRoot()), () => {
     ]);
   });
 
-  test.each(['none', 'gzip', 'zstd'])('takes an archive packed by tar, compressed with %s', async (program) => {
+  test.each(['none', 'gzip', 'zstd', 'xz'])('takes an archive packed by tar, compressed with %s', async (program) => {
     const archive = join(temporary(), 'tree.tar');
     run('tar', '-cf', archive, '-C', makeTree(), '.');
     if (program !== 'none') run('sh', '-c', `${program} -c ${archive} >${archive}.new && mv ${archive}.new ${archive}`);

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -195,5 +196,57 @@ describe.skipIf(isRoot())(titled('load of gzip', isRoot()), () => {
     const store = newStore();
     await load(store, members(ociArchive(IMAGE, members)), { platform: PLATFORM });
     expect(store.resolve('debian:12').diffIds).toEqual(DIFF_IDS);
+  });
+});
+
+const noPrograms = firstMissing(isRoot(), has('xz'), has('bzip2'));
+
+describe.skipIf(noPrograms)(titled('load of xz and bzip2', noPrograms), () => {
+  const packed = (program: string, bytes: Buffer, ...args: readonly string[]): Buffer =>
+    spawnSync(program, ['-c', ...args], { input: bytes, maxBuffer: 2 ** 30 }).stdout;
+
+  // Larger than a decoder's buffers, and not easily compressed.
+  const noise = Buffer.alloc(900_000);
+  for (let at = 0, state = 1; at < noise.length; at++) {
+    state = (state * 1103515245 + 12345) % 2 ** 31;
+    noise[at] = state >> 16;
+  }
+  const image = { ...IMAGE, layers: [...LAYERS, tar({ name: 'noise', data: noise })] };
+
+  test.each(['xz', 'bzip2'])('of an archive packed with %s, one stream or several', async (program) => {
+    const archive = dockerArchive(image);
+    const half = 500_001;
+    const streams = [packed(program, archive.subarray(0, half)), packed(program, archive.subarray(half))];
+    for (const bytes of [packed(program, archive), packed(program, archive, '-1'), Buffer.concat(streams)]) {
+      const store = newStore();
+      await load(store, bytes, { platform: PLATFORM });
+      expect(store.resolve('debian:12').diffIds).toHaveLength(3);
+      expect(readFileSync(join(store.resolve('debian:12').layers[0] ?? '', 'noise')).equals(noise)).toBe(true);
+    }
+  });
+
+  test.each(['xz', 'bzip2'])('refuses what %s packed and is cut or damaged, wherever', async (program) => {
+    const whole = packed(program, dockerArchive(image));
+    for (const cut of [20, 1000, Math.floor(whole.length / 2), whole.length - 3]) {
+      await expect(load(newStore(), whole.subarray(0, cut))).rejects.toThrow(/truncated|damaged|is missing|neither/);
+    }
+    const damaged = Buffer.from(whole);
+    damaged.fill(0x55, 2000, 2100);
+    await expect(load(newStore(), damaged)).rejects.toThrow(/damaged/);
+    await expect(load(newStore(), Buffer.concat([whole, Buffer.from('trailing')]))).rejects.toThrow(
+      /damaged|ends early/,
+    );
+  });
+
+  test('refuses xz that would take more memory than it may', async () => {
+    const large = packed('xz', dockerArchive(image), '--lzma2=dict=1GiB');
+    await expect(load(newStore(), large)).rejects.toThrow(/more than 128 MiB of memory/);
+  });
+
+  test('takes no archive for bzip2 whose first name begins with its letters', async () => {
+    const store = newStore();
+    const archive = dockerArchive({ ...IMAGE, layers: [tar({ name: 'BZh9', data: 'x' })] });
+    await load(store, archive, { platform: PLATFORM });
+    expect(readdirSync(store.resolve('debian:12').layers[0] ?? '')).toEqual(['BZh9']);
   });
 });
