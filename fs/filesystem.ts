@@ -46,6 +46,12 @@ export interface Opened {
   keepCache: boolean;
   /** Reads and writes must reach the filesystem (FOPEN_DIRECT_IO). */
   directIo: boolean;
+  /**
+   * What `Passthrough.register` answered for the file that the kernel is to read, write and map by itself, or 0: it asks
+   * the filesystem. All open files of a node have the same, and `keepCache` does not go with it; with `directIo`, only
+   * mappings are the kernel's own.
+   */
+  backing: number;
 }
 
 /** Which attributes `setattr` is to change. */
@@ -73,8 +79,11 @@ export const CHANGE = {
 export const WRITE = {
   /** setuid, setgid and file capabilities are to be cleared (FUSE_WRITE_KILL_SUIDGID). */
   killPrivileges: 1,
-  /** From the page cache, through any handle that can write: what the handle's open asked for does not count. */
-  fromCache: 2,
+  /**
+   * Whatever the handle's open asked for, not as O_DIRECT: from the page cache, through any handle that can write, or after
+   * fcntl(2) took O_DIRECT away.
+   */
+  buffered: 2,
 } as const;
 
 /** Where a directory's entries go. */
@@ -101,9 +110,21 @@ export interface Notifier {
   invalidateInode(node: number, offset: number, length: number): number;
 }
 
+/** Files that the kernel reads, writes and maps without asking. */
+export interface Passthrough {
+  /** Makes the regular file of a descriptor known to the kernel; answers its number, above 0, or a negative errno. */
+  register(fd: number): number;
+  /** Files that are open by the number stay so. */
+  unregister(backing: number): void;
+}
+
 export interface FileSystem {
-  /** Called once, before the first request, when the kernel is there. */
-  start(notifier: Notifier): void;
+  /**
+   * Called once, before the first request, when the kernel is there.
+   *
+   * @param passthrough where the kernel has it.
+   */
+  start(notifier: Notifier, passthrough: Passthrough | undefined): void;
   /**
    * Lets the filesystem put off what takes long. A method may from then on answer DEFERRED, with nothing changed; the
    * request is to be made again, as it was, whenever the descriptor that this answers (an eventfd, to be read) becomes
@@ -122,6 +143,10 @@ export interface FileSystem {
    * it (FUSE_EXPORT_SUPPORT). `lookup` takes the names `.`, of any node, and `..`, of a directory, for that.
    */
   readonly exportable: boolean;
+  /** Why the kernel cannot read and write these files by itself, or empty: it can, those that may be. */
+  readonly passthroughObstacle: string;
+  /** Whether a node's attributes stay as they were told until a request changes them, so that the kernel can keep them. */
+  attributesLast(node: number): boolean;
 
   lookup(parent: number, name: ByteString, entry: Entry): number;
   forget(node: number, lookups: number): void;
@@ -152,8 +177,11 @@ export interface FileSystem {
   ): number;
   /** O_TMPFILE: a file without a name. */
   tmpfile(caller: Caller, parent: number, mode: number, flags: number, entry: Entry, opened: Opened): number;
-  /** Answers the bytes read. */
-  read(node: number, handle: number, offset: FileOffset, size: number, address: number): number;
+  /**
+   * Answers the bytes read.
+   * @param buffered not as O_DIRECT, whatever the handle's open asked for.
+   */
+  read(node: number, handle: number, offset: FileOffset, size: number, address: number, buffered: boolean): number;
   /**
    * Answers the bytes written.
    * @param flags bits of `WRITE`.

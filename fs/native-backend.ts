@@ -79,6 +79,9 @@ export async function serveNatively(input: NativeInput): Promise<{ readonly ende
   if (input.overlay.nfsExport === true) {
     throw new Error('nfs_export=on needs the backend "device": libfuse 2.9 finds files by path, not by file handle');
   }
+  if (fuse.passthrough === 'on') {
+    throw new Error('passthrough=on needs the backend "device": libfuse 2.9 knows of none');
+  }
   const binding = loadBinding();
   // Threads of libuv's pool keep their umask while this one changes its own.
   check(leaveSharedDirectory(), 'separate the main thread from the umask of other threads');

@@ -175,7 +175,10 @@ const setDirectoryAtime =
   (draft) =>
     void (draft.fuse.diratime = draft.overlay.directoryAtime = changes);
 
+const PASSTHROUGH = ['auto', 'on', 'off'] as const;
+
 const FUSE: Readonly<Record<string, Apply>> = {
+  passthrough: (draft, value, name) => void (draft.fuse.passthrough = oneOf(PASSTHROUGH, value, name)),
   backend: (draft, value) => void (draft.fuse.backend = parseBackend(value)),
   fsname: (draft, value, name) => void (draft.fuse.fsname = parsePath(value, name)),
   ro: setFuse((fuse) => (fuse.readOnly = true)),

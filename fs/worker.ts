@@ -7,7 +7,9 @@ import { Session } from './fuse/session.ts';
 import { createOverlay } from './overlay/index.ts';
 import type { OverlayOptions } from './overlay/options.ts';
 import type { ByteString } from './sys/text.ts';
+import { CAP_SYS_ADMIN, hasCapability } from './sys/capability.ts';
 import { check } from './sys/errno.ts';
+import { hasAllIds } from './sys/id-maps.ts';
 import { log } from './sys/log.ts';
 import { umask } from './sys/metadata.ts';
 import { raiseOpenFiles } from './sys/resource-limits.ts';
@@ -33,13 +35,28 @@ export type WorkerMessage =
 function serveDevice(
   fd: number,
   overlay: FileSystem,
-  requests: Float64Array,
+  { fuse, requests }: WorkerInput,
   tell: (message: WorkerMessage) => void,
 ): void {
-  const options = { requests, log, pageSize: pageSize(), completions: overlay.allowDeferral() };
+  const passthrough = fuse.passthrough !== 'off' && mayPassThrough();
+  const options = { requests, log, pageSize: pageSize(), completions: overlay.allowDeferral(), passthrough };
   const session = new Session(new FuseDevice(fd), overlay, options);
+  // The kernel has its INIT ready as soon as it has mounted.
+  if (fuse.passthrough === 'on' && session.step()) requirePassthrough(session, overlay);
   tell({ mounted: true, device: fd });
   session.run();
+}
+
+/** The kernel asks for CAP_SYS_ADMIN in the initial user namespace. */
+function mayPassThrough(): boolean {
+  return hasCapability(CAP_SYS_ADMIN) && hasAllIds();
+}
+
+function requirePassthrough(session: Session, overlay: FileSystem): void {
+  const reason = mayPassThrough()
+    ? session.passthroughObstacle || overlay.passthroughObstacle
+    : 'it needs CAP_SYS_ADMIN in the initial user namespace';
+  if (reason !== '') throw new Error(`cannot mount with passthrough=on: ${reason}; leave it at passthrough=auto`);
 }
 
 /** Opens the layers, mounts, and serves until the session ends. This thread is deaf meanwhile. */
@@ -59,7 +76,7 @@ function serve(input: WorkerInput, tell: (message: WorkerMessage) => void): void
   }
   chdir('/');
   try {
-    serveDevice(fd, overlay, input.requests, tell);
+    serveDevice(fd, overlay, input, tell);
   } catch (error) {
     undoMount(input.mountpoint);
     throw error;

@@ -1,9 +1,12 @@
 import type { FileSystem, Notifier } from '../filesystem.ts';
+import type { DevicePassthrough } from './passthrough.ts';
 
 /** What holds for all requests of one mount, once INIT has settled it. */
 export interface Connection {
   readonly fs: FileSystem;
   readonly notifier: Notifier;
+  /** Undefined where it is not wanted, or the kernel does not have it. */
+  passthrough: DevicePassthrough | undefined;
   /** The kernel's page size, which max_pages counts in. */
   readonly pageSize: number;
   /** Lifetime of entries and attributes, as the protocol splits it. */

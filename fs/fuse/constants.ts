@@ -124,6 +124,7 @@ export const FOPEN = {
   STREAM: 1 << 4,
   NOFLUSH: 1 << 5,
   PARALLEL_DIRECT_WRITES: 1 << 6,
+  PASSTHROUGH: 1 << 7,
 } as const;
 
 /** Which fields of SETATTR are valid. */

@@ -1,5 +1,5 @@
 import { setNonBlocking, waitReadable } from '../sys/event.ts';
-import { read, write } from '../sys/file.ts';
+import { ioctl, read, write } from '../sys/file.ts';
 import { Memory } from '../sys/memory.ts';
 
 const counter = new Memory(8);
@@ -19,6 +19,8 @@ export interface Device {
   /** Waits for a request. */
   wait(): void;
   setNonBlocking(on: boolean): void;
+  /** @param argument an address. */
+  ioctl(request: number, argument: number): number;
 }
 
 export class FuseDevice implements Device {
@@ -47,5 +49,9 @@ export class FuseDevice implements Device {
 
   setNonBlocking(on: boolean): void {
     setNonBlocking(this.fd, on);
+  }
+
+  ioctl(request: number, argument: number): number {
+    return ioctl(this.fd, request, argument);
   }
 }

@@ -34,6 +34,9 @@ const WANTED =
   INIT.INIT_EXT;
 const WANTED2 = INIT2.DIRECT_IO_ALLOW_MMAP;
 
+/** Passthrough goes to filesystems that are not stacked themselves; what is stacked on this one may be that no more. */
+const STACK_DEPTH = 1;
+
 // Requests that the kernel may have under way by itself (readahead), and from which number on it waits.
 const MAX_BACKGROUND = 64;
 const CONGESTION_THRESHOLD = 48;
@@ -51,7 +54,7 @@ export function init(slot: Slot): number {
   if (major < KERNEL_VERSION || connection.minor < MINIMUM_MINOR_VERSION) return -EPROTO;
   putFeatures(slot);
   setTimeoutOf(connection, connection.fs.timeout);
-  if (!connection.started) connection.fs.start(connection.notifier);
+  if (!connection.started) connection.fs.start(connection.notifier, connection.passthrough);
   connection.started = true;
   return OUT.sizeof;
 }
@@ -67,9 +70,13 @@ function putFeatures(slot: Slot): void {
   // Before 7.36 the structure ends behind `flags`.
   const hasFlags2 = (flags & INIT.INIT_EXT) !== 0 && slot.length >= BODY + IN.unused;
   connection.setxattrExt = (flags & INIT.SETXATTR_EXT) !== 0;
+  const offered2 = hasFlags2 ? slot.u32(IN.flags2) : 0;
+  if ((offered2 & INIT2.PASSTHROUGH) === 0) connection.passthrough = undefined;
+  const passthrough = connection.passthrough === undefined ? 0 : INIT2.PASSTHROUGH;
   slot.setU32(OUT.max_readahead, slot.u32(IN.max_readahead));
   slot.setU32(OUT.flags, flags);
-  slot.setU32(OUT.flags2, hasFlags2 ? slot.u32(IN.flags2) & wanted2 : 0);
+  slot.setU32(OUT.flags2, (offered2 & wanted2) | passthrough);
+  slot.setU32(OUT.max_stack_depth, passthrough === 0 ? 0 : STACK_DEPTH);
   slot.setU32(OUT.max_background, (CONGESTION_THRESHOLD << 16) | MAX_BACKGROUND);
   slot.setU32(OUT.max_write, MAX_WRITE);
   slot.setU32(OUT.time_gran, 1);

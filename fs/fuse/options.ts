@@ -15,6 +15,8 @@ export interface FuseOptions {
   readonly propagation?: 'private' | 'rprivate' | 'slave' | 'rslave';
   /** Who speaks to the kernel: we ourselves (the default), or libfuse in the npm package fuse-native. */
   readonly backend?: Backend;
+  /** Whether the kernel reads and writes files by itself: where it can (the default), always or not at all, or never. */
+  readonly passthrough?: 'auto' | 'on' | 'off';
 }
 
 export const BACKENDS = ['device', 'fuse-native'] as const;

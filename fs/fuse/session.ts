@@ -6,6 +6,7 @@ import { MINIMUM_MINOR_VERSION, REQUEST_COUNTERS } from './constants.ts';
 import type { Device } from './device.ts';
 import { NO_REPLY } from './handlers/handler.ts';
 import { DeviceNotifier } from './notifier.ts';
+import { DevicePassthrough } from './passthrough.ts';
 import { BODIES, HANDLERS, SILENT } from './opcodes.ts';
 import { Receiver } from './receiver.ts';
 import { BODY, Slot } from './slot.ts';
@@ -17,6 +18,8 @@ export interface SessionOptions {
   readonly pageSize: number;
   /** What `FileSystem.allowDeferral` answered; needed where the filesystem puts requests off. */
   readonly completions: number;
+  /** Whether the kernel is asked for passthrough. */
+  readonly passthrough: boolean;
 }
 
 /** Reads requests from the kernel, has the filesystem answer them, and writes the replies. */
@@ -37,6 +40,7 @@ export class Session {
     this.#connection = {
       fs,
       notifier: new DeviceNotifier(device),
+      passthrough: options.passthrough ? new DevicePassthrough(device) : undefined,
       pageSize: options.pageSize,
       validSeconds: 0,
       validNanoseconds: 0,
@@ -45,6 +49,13 @@ export class Session {
       minor: MINIMUM_MINOR_VERSION,
     };
     this.#slot = new Slot(this.#connection);
+  }
+
+  /** After INIT: why the kernel does not read and write files by itself, or empty. */
+  get passthroughObstacle(): string {
+    const { passthrough } = this.#connection;
+    if (passthrough === undefined) return 'the kernel has none (Linux 6.9, CONFIG_FUSE_PASSTHROUGH)';
+    return passthrough.isAllowed ? '' : 'the kernel does not allow it';
   }
 
   /** Serves until the kernel ends the session: by unmount or by abort. */

@@ -144,7 +144,7 @@ export const ABI = {
     flags2: 'u32',
     unused: ['u32', 11],
   }),
-  // 7.40 and 7.43 gave names to three of the words that the 7.38 header calls unused.
+  // 7.40 and 7.43 gave names to words that the 7.38 header calls unused.
   fuse_init_out: struct({
     major: 'u32',
     minor: 'u32',
@@ -157,7 +157,9 @@ export const ABI = {
     max_pages: 'u16',
     map_alignment: 'u16',
     flags2: 'u32',
-    unused: ['u32', 7],
+    max_stack_depth: 'u32',
+    request_timeout: 'u16',
+    unused: ['u16', 11],
   }),
   fuse_forget_in: struct({ nlookup: 'u64' }),
   fuse_forget_one: struct({ nodeid: 'u64', nlookup: 'u64' }),
@@ -196,7 +198,8 @@ export const ABI = {
   fuse_rename2_in: struct({ newdir: 'u64', flags: 'u32', padding: 'u32' }),
   fuse_link_in: struct({ oldnodeid: 'u64' }),
   fuse_open_in: struct({ flags: 'u32', open_flags: 'u32' }),
-  fuse_open_out: struct({ fh: 'u64', open_flags: 'u32', padding: 'u32' }),
+  /** Until 7.40, `backing_id` was padding. */
+  fuse_open_out: struct({ fh: 'u64', open_flags: 'u32', backing_id: 'i32' }),
   fuse_create_in: struct({ flags: 'u32', mode: 'u32', umask: 'u32', open_flags: 'u32' }),
   fuse_release_in: struct({ fh: 'u64', flags: 'u32', release_flags: 'u32', lock_owner: 'u64' }),
   fuse_read_in: struct({
@@ -239,6 +242,8 @@ export const ABI = {
   }),
   fuse_copy_file_range_out: struct({ bytes_copied: 'u64' }),
   fuse_syncfs_in: struct({ padding: 'u64' }),
+  /** Not of a message, but of an ioctl on the device. */
+  fuse_backing_map: struct({ fd: 'i32', flags: 'u32', padding: 'u64' }),
   fuse_notify_inval_inode_out: struct({ ino: 'u64', off: 'i64', len: 'i64' }),
   fuse_notify_inval_entry_out: struct({ parent: 'u64', namelen: 'u32', flags: 'u32' }),
 } as const;

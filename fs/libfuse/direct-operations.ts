@@ -77,9 +77,9 @@ export class DirectOperations {
     const handle = handleAt(info);
     const node = this.#tables.files.get(handle);
     if (node === undefined) return -EBADF;
-    if (!this.#tables.unbuffered.has(handle)) return this.#fs.read(node, handle, offset, size, data);
+    if (!this.#tables.unbuffered.has(handle)) return this.#fs.read(node, handle, offset, size, data, false);
     const aligned = this.#alignedBuffer(size);
-    const length = this.#fs.read(node, handle, offset, size, aligned);
+    const length = this.#fs.read(node, handle, offset, size, aligned, false);
     if (length > 0) copyBytes(data, aligned, length);
     return length;
   }
@@ -89,7 +89,7 @@ export class DirectOperations {
     const node = this.#tables.files.get(handle);
     if (node === undefined) return -EBADF;
     // Without FUSE_HANDLE_KILLPRIV, the kernel clears setuid, setgid and capabilities by requests of their own.
-    const flags = isFromCacheAt(info) ? WRITE.fromCache : 0;
+    const flags = isFromCacheAt(info) ? WRITE.buffered : 0;
     if (!this.#tables.unbuffered.has(handle)) return this.#fs.write(node, handle, offset, size, data, flags);
     const aligned = this.#alignedBuffer(size);
     copyBytes(aligned, data, size);

@@ -38,6 +38,7 @@ import { refuseChange, refuseEntry } from './protection.ts';
 import { RealDirectory } from './real-directory.ts';
 import { chmodReal, chownReal, linkReal } from './real-file.ts';
 import { openInode } from './open.ts';
+import { passThrough } from './passthrough.ts';
 import { isForeign, keepsRecords, makeReal, realMode } from './make-real.ts';
 import { inheritAcl, inheritedMode, loadDefaultAcl } from './recorded-acl.ts';
 import { makeStaging } from './staging.ts';
@@ -310,6 +311,7 @@ export function createFile(
     return owned;
   }
   const inode = adopt(union, parent, name, entry.attr);
+  passThrough(union, inode, fd, flags, opened);
   grant(entry, inode);
   opened.handle = union.handles.open(inode, fd, kept);
   return 0;
@@ -368,6 +370,7 @@ export function createTemporary(
   const inode = union.inodes.create(S_IFREG, union.upper.uniqueIno(entry.attr.ino), undefined, '');
   inode.unlinked = true;
   inode.protection = 0;
+  passThrough(union, inode, fd, flags, opened);
   opened.handle = union.handles.open(inode, fd, kept);
   present(union, inode, entry.attr);
   grant(entry, inode);

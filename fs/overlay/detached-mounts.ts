@@ -2,7 +2,7 @@ import { type ByteString, toText } from '../sys/bytes.ts';
 import { AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY } from '../sys/constants.ts';
 import { EXDEV } from '../sys/errno.ts';
 import { close, fstat, openat, statat } from '../sys/file.ts';
-import { cloneTree, makePrivate } from '../sys/mount-attributes.ts';
+import { cloneTree, makePrivate, makeQuiet } from '../sys/mount-attributes.ts';
 import { readMounts } from '../sys/mountinfo.ts';
 import { Attr } from '../sys/attr.ts';
 import { resolvePath } from './overlap.ts';
@@ -24,18 +24,19 @@ export interface UpperRoots {
 export class DetachedMounts {
   readonly #mountpoints: readonly ByteString[] = mountpoints();
 
-  /** Descriptor of a directory in a mount of its own, or a negative errno. */
+  /** Descriptor of a directory in a mount of its own, where reading changes no atime, or a negative errno. */
   open(path: ByteString): number {
     const real = resolvePath(path);
-    return real === undefined || this.#hasMountsIn(real) ? -EXDEV : cloneOf(real);
+    return real === undefined || this.#hasMountsIn(real) ? -EXDEV : cloneOf(real, true);
   }
 
   /**
    * Descriptors of both in one mount, or undefined.
    *
+   * @param isQuiet reading is to change no atime.
    * @throws Error where they are in two: the kernel renames nothing from one to the other.
    */
-  openUpper(upper: ByteString, work: ByteString): UpperRoots | undefined {
+  openUpper(upper: ByteString, work: ByteString, isQuiet: boolean): UpperRoots | undefined {
     const [realUpper, realWork] = [resolvePath(upper), resolvePath(work)];
     if (realUpper === undefined || realWork === undefined) return undefined;
     refuseTwoMounts(upper, work);
@@ -43,7 +44,7 @@ export class DetachedMounts {
     const above = commonDirectory(realUpper, realWork);
     // A clone of another mount would not have the flags of theirs: read-only, for one.
     if (!isInMountOf(above, realUpper)) return undefined;
-    const tree = cloneOf(above);
+    const tree = cloneOf(above, isQuiet);
     if (tree < 0) return undefined;
     const roots = {
       upper: openSame(tree, above, realUpper, ROOT),
@@ -71,10 +72,12 @@ function mountpoints(): ByteString[] {
 }
 
 /** A private clone of the mount that `path` lies in, rooted at it. */
-function cloneOf(path: ByteString): number {
+function cloneOf(path: ByteString, isQuiet: boolean): number {
   const tree = cloneTree(path);
   if (tree < 0) return tree;
   const separated = makePrivate(tree);
+  // A user namespace may not change what its mounts inherited: files are opened with O_NOATIME in any case.
+  if (separated === 0 && isQuiet) makeQuiet(tree);
   if (separated === 0) return tree;
   close(tree);
   return separated;

@@ -103,6 +103,13 @@ export class Inode {
   /** First of its open files. */
   handles: Handle | undefined = undefined;
 
+  /** While it is open: what `Passthrough.register` answered, or 0: the kernel asks for its data. */
+  backing = 0;
+  /** The kernel has read or written it by itself: what its page cache has from before may be old. */
+  passedThrough = false;
+  /** It may be mapped for writing without our knowledge, and so change. */
+  changesUnseen = false;
+
   constructor(id: number, generation: number, type: number, ino: number, parent: Inode | undefined, name: ByteString) {
     this.id = id;
     this.generation = generation;

@@ -31,6 +31,8 @@ export class Layer {
   keepsAccessTimes = false;
   /** O_NOATIME was refused once (not the owner, no CAP_FOWNER): reads change atimes, as everywhere else. */
   refusesNoAtime = false;
+  /** The kernel has refused to read its files by itself: its filesystem is stacked. */
+  refusesPassthrough = false;
   /** FICLONE from this layer to the upper was refused once. */
   refusesClone = false;
 

@@ -6,6 +6,7 @@ import { ALL } from './copy-limit.ts';
 import { ensureUpper } from './copy-up.ts';
 import { type Inode } from './inode.ts';
 import { ensureData, openData } from './metacopy.ts';
+import { passThrough } from './passthrough.ts';
 import { refuseWrite } from './protection.ts';
 import { type Union } from './union.ts';
 
@@ -35,6 +36,7 @@ export function openInode(union: Union, inode: Inode, flags: number, opened: Ope
   }
   if (fd < 0) return fd;
   noteAccess(union, inode, fd, kept);
+  passThrough(union, inode, fd, flags, opened);
   opened.handle = union.handles.open(inode, fd, kept);
   return 0;
 }

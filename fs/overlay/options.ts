@@ -82,6 +82,7 @@ export const COUNTER = {
   copyUps: 6,
   copyUpBytes: 7,
   whiteouts: 8,
+  passthroughOpens: 9,
 } as const;
 
 export const COUNTERS = 16;

@@ -6,6 +6,7 @@ import {
   type FileSystem,
   type Notifier,
   type Opened,
+  type Passthrough,
   WRITE,
   ROOT_NODE,
 } from '../filesystem.ts';
@@ -14,18 +15,7 @@ import { type ByteString } from '../sys/bytes.ts';
 import { type FileOffset } from '../sys/file-offset.ts';
 import { FALLOC_FL_KEEP_SIZE, O_CLOEXEC, O_DIRECTORY, O_RDONLY, S_IFLNK } from '../sys/constants.ts';
 import { EBADF, EINVAL, EIO, ENOSYS, ENOTDIR, ESTALE } from '../sys/errno.ts';
-import {
-  close,
-  copyFileRange,
-  fallocate,
-  fdatasync,
-  fstatfs,
-  fsync,
-  lseek,
-  openat,
-  pread,
-  syncfs,
-} from '../sys/file.ts';
+import { close, copyFileRange, fallocate, fdatasync, fstatfs, fsync, lseek, openat, syncfs } from '../sys/file.ts';
 import { type Memory } from '../sys/memory.ts';
 import { noteDirectoryAccess } from './access-time.ts';
 import { openUpperDirectory } from './copy-up.ts';
@@ -34,7 +24,8 @@ import { createFile, createTemporary, grant, linkInode, makeNode } from './creat
 import { type Inode } from './inode.ts';
 import { resolve, statInode, statOpen } from './lookup.ts';
 import { openInode } from './open.ts';
-import { writeData } from './write.ts';
+import { beginPassthrough, endPassthrough, passthroughObstacle } from './passthrough.ts';
+import { readData, writeData } from './transfer.ts';
 import { COUNTER, DEFAULT_TIMEOUT, type OverlayOptions } from './options.ts';
 import { refuseCopy, refuseWrite } from './protection.ts';
 import { readEntries } from './read-directory.ts';
@@ -65,8 +56,17 @@ export class OverlayFileSystem implements FileSystem {
     this.acl = options.noAcl !== true && options.noXattrs !== true;
   }
 
-  start(notifier: Notifier): void {
+  start(notifier: Notifier, passthrough: Passthrough | undefined): void {
     this.#union.notifier = notifier;
+    if (this.#union.isSoleWriter && passthrough !== undefined) beginPassthrough(this.#union, passthrough);
+  }
+
+  attributesLast(node: number): boolean {
+    return this.#inode(node)?.changesUnseen !== true;
+  }
+
+  get passthroughObstacle(): string {
+    return passthroughObstacle(this.#union);
   }
 
   allowDeferral(): number {
@@ -168,6 +168,7 @@ export class OverlayFileSystem implements FileSystem {
     if (inode === undefined) return -ESTALE;
     opened.keepCache = this.#union.isSoleWriter;
     opened.directIo = false;
+    opened.backing = 0;
     return openInode(this.#union, inode, flags, opened);
   }
 
@@ -184,6 +185,7 @@ export class OverlayFileSystem implements FileSystem {
     if (directory === undefined) return -ESTALE;
     opened.keepCache = this.#union.isSoleWriter;
     opened.directIo = false;
+    opened.backing = 0;
     return createFile(this.#union, caller, directory, name, mode, flags, entry, opened);
   }
 
@@ -192,11 +194,13 @@ export class OverlayFileSystem implements FileSystem {
     if (directory === undefined) return -ESTALE;
     opened.keepCache = this.#union.isSoleWriter;
     opened.directIo = false;
+    opened.backing = 0;
     return createTemporary(this.#union, caller, directory, mode, flags, entry, opened);
   }
 
-  read(_node: number, handle: number, offset: FileOffset, size: number, address: number): number {
-    return pread(this.#fd(handle), address, size, offset);
+  read(_node: number, handle: number, offset: FileOffset, size: number, address: number, buffered: boolean): number {
+    const open = this.#union.handles.get(handle);
+    return open === undefined ? -EBADF : readData(this.#union, open, offset, size, address, buffered);
   }
 
   write(node: number, handle: number, offset: FileOffset, size: number, address: number, flags: number): number {
@@ -219,7 +223,10 @@ export class OverlayFileSystem implements FileSystem {
 
   release(_node: number, handle: number): void {
     const inode = this.#union.handles.close(handle);
-    if (inode !== undefined) this.#union.inodes.release(inode);
+    if (inode !== undefined) {
+      endPassthrough(this.#union, inode);
+      this.#union.inodes.release(inode);
+    }
     this.#count();
   }
 
@@ -264,6 +271,7 @@ export class OverlayFileSystem implements FileSystem {
     opened.handle = this.#union.handles.open(inode, -1, O_RDONLY);
     opened.keepCache = this.#union.isSoleWriter;
     opened.directIo = false;
+    opened.backing = 0;
     return 0;
   }
 

@@ -1,4 +1,4 @@
-import { type Notifier } from '../filesystem.ts';
+import { type Notifier, type Passthrough } from '../filesystem.ts';
 import { Attr } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
 import { EBADF } from '../sys/errno.ts';
@@ -46,8 +46,8 @@ function isInitialUserNamespace(): boolean {
   return process.geteuid?.() === 0 && hasAllIds();
 }
 
-function openUpperRoots(mounts: DetachedMounts, { upper, work }: OverlayOptions): UpperRoots | undefined {
-  return upper === undefined || work === undefined ? undefined : mounts.openUpper(upper, work);
+function openUpperRoots(mounts: DetachedMounts, { upper, work, atime }: OverlayOptions): UpperRoots | undefined {
+  return upper === undefined || work === undefined ? undefined : mounts.openUpper(upper, work, atime !== true);
 }
 
 /** The state that all operations of one mount share. It belongs to one thread. */
@@ -93,6 +93,8 @@ export class Union {
   readonly index: RealDirectory | undefined;
   /** Once the kernel is there. */
   notifier: Notifier | undefined = undefined;
+  /** Where the kernel can have files to read and write by itself; see passthrough.ts. */
+  passthrough: Passthrough | undefined = undefined;
   /** Where the session lets requests wait, what does the slow work. */
   slowLane: SlowLane | undefined = undefined;
   /** Scratch for a single function's use between two of its own calls. */

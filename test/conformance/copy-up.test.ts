@@ -1,6 +1,7 @@
 import { expect } from 'vitest';
 import { directory, file, hardlink, node, snapshot, symlink } from '../support/tree.ts';
 import { aclXattr } from './acl.ts';
+import { DATA_MOUNTERS } from '../support/mounters.ts';
 import { type Row, conformance, dropCaches } from './suite.ts';
 
 const O_RDONLY = 0;
@@ -340,4 +341,4 @@ const links: readonly Row[] = [
   },
 ];
 
-conformance('copy-up', [...rows, ...links]);
+conformance('copy-up', [...rows, ...links], { mounters: DATA_MOUNTERS });

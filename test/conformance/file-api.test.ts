@@ -3,6 +3,7 @@ import { errnoOf } from '../support/agent.ts';
 import { recordLock } from '../support/structures.ts';
 import { type System } from '../support/system.ts';
 import { directory, file } from '../support/tree.ts';
+import { DATA_MOUNTERS } from '../support/mounters.ts';
 import { ALICE, BOB, type Row, conformance } from './suite.ts';
 
 const arm = process.arch === 'arm64';
@@ -388,4 +389,4 @@ const locks: readonly Row[] = [
   },
 ];
 
-conformance('file API', [...mappings, ...kinds, ...space, ...locks]);
+conformance('file API', [...mappings, ...kinds, ...space, ...locks], { mounters: DATA_MOUNTERS });

@@ -1,6 +1,7 @@
 import { expect } from 'vitest';
 import { errnoOf } from '../support/agent.ts';
 import { snapshot } from '../support/tree.ts';
+import { DATA_MOUNTERS } from '../support/mounters.ts';
 import { type Row, conformance } from './suite.ts';
 
 const O_RDONLY = 0;
@@ -238,4 +239,4 @@ const rows: readonly Row[] = [
   },
 ];
 
-conformance('files', rows);
+conformance('files', rows, { mounters: DATA_MOUNTERS });

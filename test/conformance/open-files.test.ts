@@ -2,6 +2,7 @@ import { expect } from 'vitest';
 import { LIMITS } from '../../fs/libfuse/limits.ts';
 import { errnoOf } from '../support/agent.ts';
 import { directory, hardlink } from '../support/tree.ts';
+import { DATA_MOUNTERS } from '../support/mounters.ts';
 import { type Row, conformance } from './suite.ts';
 
 const O_RDONLY = 0;
@@ -370,4 +371,4 @@ const unlinked: readonly Row[] = [
   },
 ];
 
-conformance('open files', [...rows, ...unlinked]);
+conformance('open files', [...rows, ...unlinked], { mounters: DATA_MOUNTERS });

@@ -4,6 +4,7 @@ import { errnoOf } from '../support/agent.ts';
 import { type System } from '../support/system.ts';
 import { type Tree, directory, file } from '../support/tree.ts';
 import { aclXattr } from './acl.ts';
+import { DATA_MOUNTERS } from '../support/mounters.ts';
 import { ALICE, BOB, type Row, conformance } from './suite.ts';
 
 // POSIX ACLs, and what a change of content takes away: setuid, setgid and file capabilities.
@@ -250,4 +251,4 @@ const kept: readonly Row[] = [
   },
 ];
 
-conformance('privileges', [...acls, ...cleared, ...kept]);
+conformance('privileges', [...acls, ...cleared, ...kept], { mounters: DATA_MOUNTERS });

@@ -29,7 +29,7 @@ describe.skipIf(cannotMount !== undefined)(titled('mount, in a process of its us
       console.log(mounted.mountpoint === process.cwd() + '/m', mounted.branches.length);
       console.log(readFileSync('m/dir/lower', 'utf8'), execFileSync('cat', ['m/top'], { encoding: 'utf8' }));
       writeFileSync('m/new', 'new');
-      console.log(mounted.stats().requests.WRITE);
+      console.log(mounted.stats().requests.CREATE);
       await mounted.unmount();
       await mounted.closed;
       await mounted.unmount();

@@ -21,6 +21,9 @@ export function store(address: number, bytes: Buffer): void {
   copyOut(address, bytes, bytes.length);
 }
 
+/** The argument's size is in an ioctl's number. */
+const IOCTL_SIZE = (number: number): number => (number >>> 16) & 0x3fff;
+
 /** A kernel made of a list: hands out requests, keeps what is written. */
 export class FakeDevice implements Device {
   /** A number is a negative errno that the read answers. */
@@ -29,6 +32,10 @@ export class FakeDevice implements Device {
   readonly replies: Buffer[] = [];
   readonly nonBlocking: boolean[] = [];
   waits = 0;
+  /** Number, and the argument's bytes in hexadecimal. */
+  readonly ioctls: (readonly [number: number, argument: string])[] = [];
+  /** What ioctls answer. */
+  backing = 0;
   /** What writes answer, where they fail. */
   failure: number | undefined;
 
@@ -61,6 +68,11 @@ export class FakeDevice implements Device {
   setNonBlocking(on: boolean): void {
     this.nonBlocking.push(on);
   }
+
+  ioctl(number: number, argument: number): number {
+    this.ioctls.push([number, bytesAt(argument, IOCTL_SIZE(number)).toString('hex')]);
+    return this.backing;
+  }
 }
 
 type Call = readonly [method: string, ...parameters: unknown[]];
@@ -85,6 +97,8 @@ export function createFake(answers: Answers = {}): { readonly fs: FileSystem; re
     timeout: 1e9,
     acl: false,
     exportable: false,
+    passthroughObstacle: '',
+    attributesLast: () => true,
     start: () => undefined,
     allowDeferral: () => -1,
     destroy: () => undefined,
@@ -95,7 +109,9 @@ export function createFake(answers: Answers = {}): { readonly fs: FileSystem; re
       const value: unknown = Reflect.get(object, name);
       if (value !== undefined && typeof value !== 'function') return value;
       return (...parameters: unknown[]) => {
-        calls.push([String(name), ...parameters.map(snapshot).filter((parameter) => parameter !== undefined)]);
+        // Asked with every attribute that goes out.
+        if (name !== 'attributesLast')
+          calls.push([String(name), ...parameters.map(snapshot).filter((parameter) => parameter !== undefined)]);
         return typeof value === 'function' ? (value as (...all: unknown[]) => unknown)(...parameters) : -ENOSYS;
       };
     },
@@ -146,6 +162,7 @@ export function serve(
   requests: readonly (Buffer | number)[],
   failure?: number,
   pageSize = 4096,
+  passthrough = true,
 ): Served {
   const device = new FakeDevice(requests);
   device.failure = failure;
@@ -157,6 +174,7 @@ export function serve(
     log: (line) => log.push(line),
     pageSize,
     completions: -1,
+    passthrough,
   });
   session.run();
   return { replies: device.replies, calls, log, requests: counters, nonBlocking: device.nonBlocking };

@@ -6,10 +6,10 @@ import { type Answers, bytesAt, fillAttr, hex, store, text, u32, u64 } from './f
 
 // Requests as the kernel sends them and replies as it takes them, byte for byte.
 
-const CALLER = { uid: 1000, gid: 100, pid: 4242, umask: 0 };
+export const CALLER = { uid: 1000, gid: 100, pid: 4242, umask: 0 };
 
 /** The attributes of `fillAttr` as `struct fuse_attr`. */
-const ATTR = hex(`
+export const ATTR = hex(`
   1032547698badcfe 9a78563412000000 7700000000000000
   ffffffffffffffff de00000000000000 4d01000000000000
   6f000000 02000000 03000000 a4810000 03000000 e9030000 ea030000
@@ -18,10 +18,10 @@ const ATTR = hex(`
 const LIFETIME = hex('00ca9a3b00000000');
 
 /** `struct fuse_entry_out` of node 7, generation 5. */
-const ENTRY = Buffer.concat([u64(7, 5), LIFETIME, LIFETIME, u32(0, 0), ATTR]);
-const ATTR_OUT = Buffer.concat([LIFETIME, u32(0, 0), ATTR]);
+export const ENTRY = Buffer.concat([u64(7, 5), LIFETIME, LIFETIME, u32(0, 0), ATTR]);
+export const ATTR_OUT = Buffer.concat([LIFETIME, u32(0, 0), ATTR]);
 
-const fillEntry: Answers = {
+export const fillEntry: Answers = {
   lookup: (_parent, _name, entry) => {
     Object.assign(entry, { node: 7, generation: 5 });
     fillAttr(entry.attr);
@@ -33,8 +33,11 @@ const fillEntry: Answers = {
   mkdir: (_caller, parent, name, _mode, entry) => fillEntry.lookup?.(parent, name, entry) ?? 0,
   symlink: (_caller, parent, name, _target, entry) => fillEntry.lookup?.(parent, name, entry) ?? 0,
   link: (_node, parent, name, entry) => fillEntry.lookup?.(parent, name, entry) ?? 0,
-  open: (_node, _flags, opened) => (Object.assign(opened, { handle: 9, keepCache: true, directIo: false }), 0),
-  opendir: (_node, opened) => (Object.assign(opened, { handle: 9, keepCache: false, directIo: false }), 0),
+  open: (_node, _flags, opened) => (
+    Object.assign(opened, { handle: 9, keepCache: true, directIo: false, backing: 0 }),
+    0
+  ),
+  opendir: (_node, opened) => (Object.assign(opened, { handle: 9, keepCache: false, directIo: false, backing: 0 }), 0),
   create: (_caller, parent, name, _mode, flags, entry, opened) => {
     fillEntry.open?.(0, flags, opened);
     return fillEntry.lookup?.(parent, name, entry) ?? 0;
@@ -272,7 +275,7 @@ const FILES: readonly Golden[] = [
         return 4;
       },
     },
-    calls: [['read', 3, 9, 0x1_0000_0000, 4096, expect.any(Number)]],
+    calls: [['read', 3, 9, 0x1_0000_0000, 4096, expect.any(Number), true]],
     payload: Buffer.from('data'),
   },
   {
@@ -281,7 +284,7 @@ const FILES: readonly Golden[] = [
     answers: {
       write: (_node, _handle, _offset, size, address) => (bytesAt(address, size).toString() === 'data' ? 4 : -EINVAL),
     },
-    calls: [['write', 3, 9, 5, 4, expect.any(Number), WRITE.killPrivileges]],
+    calls: [['write', 3, 9, 5, 4, expect.any(Number), WRITE.killPrivileges | WRITE.buffered]],
     payload: u32(4, 0),
   },
   {

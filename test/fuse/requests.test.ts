@@ -4,10 +4,11 @@ import { REQUESTS } from '../../fs/fuse/opcodes.ts';
 import { EEXIST, EINVAL, ENOENT, ENOSYS, ENOTTY } from '../../fs/sys/errno.ts';
 import { type FileOffset } from '../../fs/sys/file-offset.ts';
 import { answer, type Answers, request, text, u32, u64 } from './fake.ts';
+import { PASSTHROUGH_GOLDEN } from './golden-passthrough.ts';
 import { GOLDEN, ioctlIn, none, reply } from './golden.ts';
 
 describe('answered requests', () => {
-  for (const { name, what, body, answers, calls, payload } of GOLDEN) {
+  for (const { name, what, body, answers, calls, payload } of [...GOLDEN, ...PASSTHROUGH_GOLDEN]) {
     test(`${name}${what === undefined ? '' : ` ${what}`} is taken and answered byte for byte`, () => {
       const result = answer(answers, request(OPCODE[name], 3, ...body));
       expect(result.calls).toEqual(calls);

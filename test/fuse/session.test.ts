@@ -2,8 +2,9 @@ import { describe, expect, test } from 'vitest';
 import { DEFERRED } from '../../fs/filesystem.ts';
 import { INIT, INIT2, OPCODE } from '../../fs/fuse/constants.ts';
 import { DeviceNotifier } from '../../fs/fuse/notifier.ts';
+import { DevicePassthrough } from '../../fs/fuse/passthrough.ts';
 import { BODY, PAYLOAD, Slot } from '../../fs/fuse/slot.ts';
-import { EAGAIN, ECONNABORTED, EINTR, EINVAL, EIO, ENODEV, ENOENT, EPERM, EPROTO } from '../../fs/sys/errno.ts';
+import { EAGAIN, EBADF, ECONNABORTED, EINTR, EINVAL, EIO, ENODEV, ENOENT, EPERM, EPROTO } from '../../fs/sys/errno.ts';
 import { answer, createFake, FakeDevice, hex, INIT_REQUEST, request, serve, text, u32, u64 } from './fake.ts';
 
 const errorOf = (reply: Buffer | undefined): number => reply?.readInt32LE(4) ?? Number.NaN;
@@ -99,10 +100,37 @@ describe('Session', () => {
   });
 });
 
+describe('DevicePassthrough', () => {
+  test('registers a descriptor by FUSE_DEV_IOC_BACKING_OPEN, and ends that by FUSE_DEV_IOC_BACKING_CLOSE', () => {
+    const device = new FakeDevice();
+    device.backing = 5;
+    const passthrough = new DevicePassthrough(device);
+    expect(passthrough.register(0x123)).toBe(5);
+    passthrough.unregister(0x102);
+    expect(device.ioctls).toEqual([
+      [0x4010e501, '23010000000000000000000000000000'],
+      [0x4004e502, '02010000'],
+    ]);
+  });
+
+  test('is allowed where the kernel minds no more than that there is no file', () => {
+    const device = new FakeDevice();
+    const passthrough = new DevicePassthrough(device);
+    for (const [errno, allowed] of [
+      [EBADF, true],
+      [EPERM, false],
+    ] as const) {
+      device.backing = -errno;
+      expect(passthrough.isAllowed).toBe(allowed);
+    }
+  });
+});
+
 describe('Slot', () => {
   const slot = new Slot({
     fs: createFake().fs,
     notifier: new DeviceNotifier(new FakeDevice()),
+    passthrough: undefined,
     pageSize: 4096,
     validSeconds: 0,
     validNanoseconds: 0,
@@ -149,8 +177,9 @@ function negotiate(
   body: Buffer,
   answers: Parameters<typeof serve>[0] = {},
   pageSize?: number,
+  passthrough?: boolean,
 ): Record<string, number> & { calls: number } {
-  const { replies, calls } = serve(answers, [request(OPCODE.INIT, 0, body)], undefined, pageSize);
+  const { replies, calls } = serve(answers, [request(OPCODE.INIT, 0, body)], undefined, pageSize, passthrough);
   const reply = replies[0] ?? Buffer.alloc(0);
   const starts = calls.filter(([method]) => method === 'start').length;
   if (reply.length === PAYLOAD) return { error: errorOf(reply), calls: starts };
@@ -168,6 +197,7 @@ function negotiate(
     granularity: word(24),
     maxPages: word(28) & 0xffff,
     flags2: word(32),
+    stackDepth: word(36),
     calls: starts,
   };
 }
@@ -200,7 +230,7 @@ describe('INIT', () => {
       INIT.SUBMOUNTS |
       INIT.ASYNC_DIO;
     expect(flags).toBe(all & ~unwanted);
-    expect(flags2).toBe(INIT2.DIRECT_IO_ALLOW_MMAP | INIT2.NO_EXPORT_SUPPORT);
+    expect(flags2).toBe(INIT2.DIRECT_IO_ALLOW_MMAP | INIT2.NO_EXPORT_SUPPORT | INIT2.PASSTHROUGH);
     expect(rest).toEqual({
       error: 0,
       length: PAYLOAD + 64,
@@ -212,8 +242,18 @@ describe('INIT', () => {
       maxWrite: 1 << 20,
       granularity: 1,
       maxPages: 256,
+      stackDepth: 1,
       calls: 1,
     });
+  });
+
+  test('takes no PASSTHROUGH where it is not wanted, or of a kernel that has none', () => {
+    const { flags2: unwanted = 0, stackDepth } = negotiate(initBody(45, all, 0xffffffff), {}, undefined, false);
+    expect([unwanted & INIT2.PASSTHROUGH, stackDepth]).toEqual([0, 0]);
+    const started: unknown[] = [];
+    const answers = { start: (...given: unknown[]) => void started.push(given[1]) };
+    expect(negotiate(initBody(45, all, ~INIT2.PASSTHROUGH), answers)['stackDepth']).toBe(0);
+    expect(started).toEqual([undefined]);
   });
 
   test('takes EXPORT_SUPPORT where nodes stay good after they were forgotten', () => {

@@ -53,7 +53,7 @@ export class Ground {
 export class Driver {
   readonly filesystem: FileSystem;
   readonly entry: Entry = { node: 0, generation: 0, attr: new Attr() };
-  readonly opened: Opened = { handle: NO_HANDLE, keepCache: false, directIo: false };
+  readonly opened: Opened = { handle: NO_HANDLE, keepCache: false, directIo: false, backing: 0 };
   readonly attr = new Attr();
   readonly memory = new Memory(1 << 16);
 
@@ -87,7 +87,7 @@ export class Driver {
   }
 
   readHandle(node: number, handle: number): string {
-    const length = ok(this.filesystem.read(node, handle, 0, this.memory.size, this.memory.address), 'read');
+    const length = ok(this.filesystem.read(node, handle, 0, this.memory.size, this.memory.address, true), 'read');
     return this.memory.bytes.toString('utf8', 0, length);
   }
 

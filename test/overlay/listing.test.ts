@@ -84,7 +84,7 @@ function listOnce(inode: Inode): number {
 }
 
 const entry = { node: 0, generation: 0, attr: new Attr() };
-const opened = { handle: -1, keepCache: false, directIo: false };
+const opened = { handle: -1, keepCache: false, directIo: false, backing: 0 };
 
 function create(inode: Inode, name: string): void {
   expect(createFile(union, ROOT, inode, name, 0o644, 1, entry, opened)).toBe(0);

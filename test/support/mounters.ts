@@ -155,6 +155,13 @@ export const LAMINA: Mounter = {
   mount: (ground, layers, path) => mountLamina(ground, layers, path, ['metacopy=on']),
 };
 
+/** As root, with all data through the kernel's page cache of the union's own files. */
+const LAMINA_CACHED: Mounter = {
+  ...LAMINA,
+  name: 'lamina with passthrough=off',
+  mount: (ground, layers, path) => mountLamina(ground, layers, path, ['metacopy=on', 'passthrough=off']),
+};
+
 /** The device backend as an ordinary user who is root in a user namespace. */
 export const LAMINA_ROOTLESS: Mounter = {
   name: 'lamina in a user namespace',
@@ -207,3 +214,6 @@ const PEERS = process.env['LAMINA_PEERS'] ? [FUSE_OVERLAYFS, KERNEL_ROOTLESS] : 
 export const FEW_MOUNTERS: readonly Mounter[] = [KERNEL, LAMINA, LAMINA_ROOTLESS];
 
 export const MOUNTERS: readonly Mounter[] = [KERNEL, LAMINA, LAMINA_ROOTLESS, LAMINA_RECORDS, LAMINA_NATIVE, ...PEERS];
+
+/** For what depends on who reads and writes the data. */
+export const DATA_MOUNTERS: readonly Mounter[] = [...MOUNTERS, LAMINA_CACHED];

@@ -3,6 +3,7 @@ import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DIST } from './paths.ts';
 
 /** Why something cannot be tested here; undefined where it can. */
 export type Missing = string | undefined;
@@ -58,6 +59,15 @@ export const hasKernelOverlay = once(() => {
   const failure = run('unshare', '--mount', 'sh', '-c', `cd ${base} && ${script}`);
   rmSync(base, { recursive: true });
   return failure === undefined ? undefined : `needs kernel overlayfs: ${failure}`;
+});
+
+/** Only a mount tells; whatever else fails then is for the tests to show. */
+export const hasPassthrough = once(() => {
+  const base = mkdtempSync(join(tmpdir(), 'lamina-probe-'));
+  const script = 'mkdir l m && "$0" "$1" -o lowerdir=l,passthrough=on m && umount m';
+  const failure = run('sh', '-c', `cd ${base} && ${script}`, process.execPath, join(DIST, 'cli/fuse-lamina.js'));
+  rmSync(base, { recursive: true });
+  return failure?.includes('the kernel has none') === true ? 'needs FUSE passthrough (Linux 6.9)' : undefined;
 });
 
 /** User namespaces in which one may mount: creating one succeeds where AppArmor then forbids its use. */

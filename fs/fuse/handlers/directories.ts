@@ -12,7 +12,7 @@ export function opendir(slot: Slot): number {
   // listing cached by an earlier open is good too.
   slot.setU64(OPEN_OUT.fh, opened.handle);
   slot.setU32(OPEN_OUT.open_flags, opened.keepCache ? FOPEN.CACHE_DIR | FOPEN.KEEP_CACHE : 0);
-  slot.setU32(OPEN_OUT.padding, 0);
+  slot.setU32(OPEN_OUT.backing_id, 0);
   return OPEN_OUT.sizeof;
 }
 

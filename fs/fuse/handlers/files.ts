@@ -1,5 +1,5 @@
 import { CHANGE, NO_HANDLE, WRITE } from '../../filesystem.ts';
-import { O_CREAT, O_EXCL, O_TRUNC } from '../../sys/constants.ts';
+import { O_CREAT, O_DIRECT, O_EXCL, O_TRUNC } from '../../sys/constants.ts';
 import { EINVAL } from '../../sys/errno.ts';
 import { putEntry } from '../attributes.ts';
 import { BODY, PAYLOAD, type Slot } from '../slot.ts';
@@ -32,9 +32,10 @@ function putOpened(slot: Slot, offset: number): void {
   let flags: number = FOPEN.NOFLUSH;
   if (opened.keepCache) flags |= FOPEN.KEEP_CACHE;
   if (opened.directIo) flags |= FOPEN.DIRECT_IO;
+  if (opened.backing > 0) flags |= FOPEN.PASSTHROUGH;
   slot.setU64(offset + OPEN_OUT.fh, opened.handle);
   slot.setU32(offset + OPEN_OUT.open_flags, flags);
-  slot.setU32(offset + OPEN_OUT.padding, 0);
+  slot.setU32(offset + OPEN_OUT.backing_id, opened.backing);
 }
 
 export function open(slot: Slot): number {
@@ -93,7 +94,8 @@ export function read(slot: Slot): number {
   // A shorter answer would mean the end of the file; the mount's max_read keeps the kernel within the buffer.
   if (size > slot.payloadCapacity) return -EINVAL;
   const offset = slot.fileOffset(READ_IN.offset);
-  return slot.connection.fs.read(slot.node, slot.u64(READ_IN.fh), offset, size, slot.payloadAddress);
+  const buffered = (slot.u32(READ_IN.flags) & O_DIRECT) === 0;
+  return slot.connection.fs.read(slot.node, slot.u64(READ_IN.fh), offset, size, slot.payloadAddress, buffered);
 }
 
 export function write(slot: Slot): number {
@@ -106,15 +108,16 @@ export function write(slot: Slot): number {
     offset,
     size,
     slot.bodyAddress(WRITE_IN.sizeof),
-    writeFlags(slot.u32(WRITE_IN.write_flags)),
+    writeFlags(slot.u32(WRITE_IN.write_flags), slot.u32(WRITE_IN.flags)),
   );
   return replyCount(slot, written);
 }
 
-function writeFlags(flags: number): number {
+/** @param status the open file's flags as they are by now. */
+function writeFlags(flags: number, status: number): number {
   return (
     ((flags & WRITE_KILL_SUIDGID) === 0 ? 0 : WRITE.killPrivileges) |
-    ((flags & WRITE_CACHE) === 0 ? 0 : WRITE.fromCache)
+    ((flags & WRITE_CACHE) === 0 && (status & O_DIRECT) !== 0 ? 0 : WRITE.buffered)
   );
 }
 

@@ -58,10 +58,17 @@ export function batchForget(slot: Slot): number {
   return NO_REPLY;
 }
 
+/** For how long the kernel may keep the attributes of the request's node. */
+function putValidity(slot: Slot, seconds: number, nanoseconds: number): void {
+  const { fs, validSeconds, validNanoseconds } = slot.connection;
+  const last = fs.attributesLast(slot.node);
+  slot.setU64(seconds, last ? validSeconds : 0);
+  slot.setU32(nanoseconds, last ? validNanoseconds : 0);
+}
+
 function replyAttr(slot: Slot, status: number): number {
   if (status < 0) return status;
-  slot.setU64(ATTR_OUT.attr_valid, slot.connection.validSeconds);
-  slot.setU32(ATTR_OUT.attr_valid_nsec, slot.connection.validNanoseconds);
+  putValidity(slot, ATTR_OUT.attr_valid, ATTR_OUT.attr_valid_nsec);
   slot.setU32(ATTR_OUT.dummy, 0);
   putAttr(slot.out, PAYLOAD + ATTR_OUT.attr, slot.entry.attr);
   return ATTR_OUT.sizeof;
@@ -81,8 +88,7 @@ export function statx(slot: Slot): number {
   const status = slot.connection.fs.getattr(slot.node, handle, attr);
   if (status < 0) return status;
   slot.clear(0, STATX_OUT.sizeof);
-  slot.setU64(STATX_OUT.attr_valid, slot.connection.validSeconds);
-  slot.setU32(STATX_OUT.attr_valid_nsec, slot.connection.validNanoseconds);
+  putValidity(slot, STATX_OUT.attr_valid, STATX_OUT.attr_valid_nsec);
   // fuse_statx is bit for bit the kernel's struct statx up to the device numbers. The attributes (compressed, immutable
   // and so on) are the backing file's and not ours to promise.
   for (let at = 0; at < FUSE_STATX.__spare2; at += 4) {
@@ -112,7 +118,9 @@ function changesOf(valid: number): number {
   if ((valid & FATTR.GID) !== 0) changes |= CHANGE.gid;
   if ((valid & FATTR.SIZE) !== 0) changes |= CHANGE.size;
   if ((valid & (FATTR.ATIME | FATTR.MTIME | FATTR.ATIME_NOW | FATTR.MTIME_NOW)) !== 0) changes |= CHANGE.times;
-  if ((valid & FATTR.KILL_SUIDGID) !== 0) changes |= CHANGE.killPrivileges;
+  // The kernel takes setuid and setgid out of what it would set, as clearing them is ours to do (fuse_setattr under
+  // HANDLE_KILLPRIV_V2). Before a write that it does itself (passthrough), nothing else says so.
+  if ((valid & FATTR.KILL_SUIDGID) !== 0 || changes === 0) changes |= CHANGE.killPrivileges;
   return changes;
 }
 

@@ -1,0 +1,151 @@
+import { mkdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { DIST } from '../support/paths.ts';
+import { firstMissing, has, hasKernelOverlay, hasPassthrough, titled } from '../support/requirements.ts';
+import { cannotMount, Playground } from './playground.ts';
+
+const FUSE_LAMINA = join(DIST, 'cli/fuse-lamina.js');
+const SIZE = 4 << 20;
+const missing = firstMissing(cannotMount, hasPassthrough(), hasKernelOverlay(), has('fincore'), has('python3'));
+
+interface Stats {
+  readonly requests: Readonly<Record<string, number>>;
+  readonly overlay: { readonly passthroughOpens: number };
+}
+
+describe.skipIf(missing !== undefined)(titled('passthrough', missing), () => {
+  let ground: Playground;
+  beforeEach(() => void (ground = new Playground()));
+  afterEach(() => ground.clear());
+
+  function mount(options: string, at = 'm'): void {
+    const { code, stderr } = ground.fuseLamina('-o', options, at);
+    expect([code, stderr]).toEqual([0, '']);
+  }
+  const stats = (at = 'm'): Stats => JSON.parse(ground.lamina('stats', '--json', at).stdout) as Stats;
+  const counted = (name: string, at = 'm'): number => stats(at).requests[name] ?? 0;
+  const run = (...command: readonly string[]): string => {
+    const { code, stdout, stderr } = ground.run(command);
+    expect([code, stderr]).toEqual([0, '']);
+    return stdout.trim();
+  };
+  /** Bytes of a file that are in the page cache by way of `path`. */
+  const resident = (path: string): number => Number(run('fincore', '--bytes', '--noheadings', '--output', 'RES', path));
+  const python = (script: string): string => run('python3', '-c', `import os, mmap\n${script}`);
+  const uncache = (path: string): string =>
+    python(`fd = os.open('${path}', os.O_RDWR); os.fsync(fd); os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)`);
+
+  const WRITABLE = 'lowerdir=A:B,upperdir=U,workdir=W';
+  const WORK = `
+f = open('m/new', 'w+b')
+f.write(b'x' * ${SIZE})
+f.flush()
+m = mmap.mmap(f.fileno(), ${SIZE})
+m[7:13] = b'stored'
+m.close()
+f.seek(0)
+print(f.read(20).decode())
+f.close()
+g = open('m/new', 'rb')
+print(len(g.read()))`;
+
+  test('a file in the upper is read, written and mapped without a request', () => {
+    mount(WRITABLE);
+    expect(python(WORK)).toBe(`xxxxxxxstoredxxxxxxx\n${SIZE}`);
+    const { requests, overlay } = stats();
+    expect([requests['READ'], requests['WRITE'], requests['OPEN']]).toEqual([undefined, undefined, 1]);
+    expect(overlay.passthroughOpens).toBe(2);
+  });
+
+  test('passthrough=off leaves reads and writes to requests', () => {
+    mount(`${WRITABLE},passthrough=off`);
+    expect(python(WORK)).toBe(`xxxxxxxstoredxxxxxxx\n${SIZE}`);
+    expect(counted('WRITE')).toBeGreaterThan(0);
+    expect(stats().overlay.passthroughOpens).toBe(0);
+  });
+
+  test('a lower file is in the page cache once for all mounts without an upper', () => {
+    writeFileSync(ground.at('B/large'), Buffer.alloc(SIZE, 'l'));
+    uncache('B/large');
+    mount('lowerdir=A:B', 'm');
+    mount('lowerdir=B:A', 'm2');
+    expect(resident('B/large')).toBe(0);
+    for (const path of ['m/large', 'm2/large']) expect(readFileSync(ground.at(path))).toHaveLength(SIZE);
+    expect([counted('READ', 'm'), counted('READ', 'm2')]).toEqual([0, 0]);
+    expect(['B/large', 'm/large', 'm2/large'].map(resident)).toEqual([SIZE, SIZE, SIZE]);
+    uncache('B/large');
+    expect(['B/large', 'm/large', 'm2/large'].map(resident)).toEqual([0, 0, 0]);
+  });
+
+  test('a lower file that a write may move to the upper is left to the page cache', () => {
+    mount(WRITABLE);
+    expect(readFileSync(ground.at('m/bottom'), 'utf8')).toBe('bottom');
+    expect([counted('READ'), stats().overlay.passthroughOpens]).toEqual([1, 0]);
+    writeFileSync(ground.at('m/bottom'), 'in the upper');
+    expect(readFileSync(ground.at('m/bottom'), 'utf8')).toBe('in the upper');
+    expect([counted('READ'), stats().overlay.passthroughOpens]).toEqual([1, 2]);
+  });
+
+  test('reading changes no atime in a layer', () => {
+    const paths = ['B/bottom', 'U/own'];
+    writeFileSync(ground.at('U/own'), 'own');
+    for (const path of paths) utimesSync(ground.at(path), 1, 2);
+    mount(WRITABLE);
+    mount('lowerdir=A:B', 'm2');
+    for (const path of ['m/own', 'm/bottom', 'm2/bottom']) readFileSync(ground.at(path));
+    expect(paths.map((path) => statSync(ground.at(path)).atimeMs)).toEqual([1000, 1000]);
+  });
+
+  test('O_APPEND, and O_SYNC where nothing is to reach the disk, come as requests and agree with the rest', () => {
+    mount(`${WRITABLE},volatile`);
+    const script = `
+a = os.open('m/new', os.O_RDWR | os.O_CREAT)
+b = os.open('m/new', os.O_WRONLY | os.O_APPEND)
+c = os.open('m/new', os.O_WRONLY | os.O_SYNC)
+os.write(a, b'one')
+os.write(b, b'two')
+os.pwrite(c, b'O', 0)
+os.ftruncate(a, 5)
+os.write(b, b'three')
+print(os.pread(a, 100, 0).decode(), os.fstat(c).st_size)`;
+    expect(python(script)).toBe('Onetwthree 10');
+    expect(counted('WRITE')).toBe(3);
+  });
+
+  test('layers that are stacked themselves are left to the page cache, and refused with passthrough=on', () => {
+    mkdirSync(ground.at('S'));
+    run('mount', '-t', 'overlay', 'overlay', '-o', 'lowerdir=A:B', 'S');
+    const { code, stderr } = ground.fuseLamina('-o', 'lowerdir=S,passthrough=on', 'm');
+    expect([code, stderr]).toEqual([
+      1,
+      `fuse-lamina: cannot mount with passthrough=on: S is on overlayfs, which is stacked itself; leave it at passthrough=auto\n`,
+    ]);
+    expect(ground.mounted).toEqual(['S']);
+    mount('lowerdir=S');
+    expect(readFileSync(ground.at('m/bottom'), 'utf8')).toBe('bottom');
+    expect(stats().overlay.passthroughOpens).toBe(0);
+    run('umount', 'm', 'S');
+  });
+
+  test('passthrough=on is refused without the rights, with the reason in one line', () => {
+    const options = `${WRITABLE},passthrough=on`;
+    const { code, stderr } = ground.run(['unshare', '-Urm', process.execPath, FUSE_LAMINA, '-o', options, 'm']);
+    expect(code).toBe(1);
+    expect(stderr).toBe(
+      'fuse-lamina: cannot mount with passthrough=on: it needs CAP_SYS_ADMIN in the initial user namespace; leave it at passthrough=auto\n',
+    );
+    expect(ground.mounted).toEqual([]);
+  });
+
+  test.each([
+    ['passthrough=yes', 'passthrough=yes is none of auto, on and off'],
+    ['passthrough=on,backend=fuse-native', 'passthrough=on needs the backend "device"'],
+    ['passthrough=on,timeout=1', 'timeout= says that the layers change underneath'],
+  ])('%s is refused', (option, reason) => {
+    const { code, stderr } = ground.fuseLamina('-o', `${WRITABLE},${option}`, 'm');
+    expect(code).toBe(1);
+    expect(stderr).toContain(reason);
+    expect(ground.mounted).toEqual([]);
+  });
+});
