@@ -4,14 +4,12 @@ import { ContainerStore } from '../runner/container/container-store.ts';
 import { enterUserNamespace } from '../runner/container/userns.ts';
 import { Repairer } from '../runner/image/check/repairer.ts';
 import { type CheckCounts, type Problem, StoreCheck } from '../runner/image/check/store-check.ts';
-import { type Reference } from '../runner/image/reference.ts';
-import { findCredentials } from '../runner/image/registry/credentials.ts';
-import { Registry } from '../runner/image/registry/registry.ts';
 import { openStore, type Store } from '../runner/image/store.ts';
 import { complain, messageOf } from './complain.ts';
 import { humanSize } from './human-size.ts';
 import { print } from './print.ts';
 import { printable, printableJson } from './printable.ts';
+import { openSource } from './registry-flags.ts';
 import { tlsVerifyOption } from './tls-verify.ts';
 
 /** As of fsck(8). */
@@ -20,7 +18,7 @@ const EXIT = { clean: 0, repaired: 1, left: 4, failed: 8, usage: 16 } as const;
 interface Flags {
   readonly quick?: true;
   readonly repair?: true;
-  readonly json?: true;
+  readonly json?: boolean;
   readonly tlsVerify: string;
 }
 
@@ -51,7 +49,7 @@ async function checkStore(store: Store, flags: Flags, report: (problem: Problem)
       flags.repair === undefined
         ? undefined
         : new Repairer(store, scratch, {
-            connect: (reference) => connect(reference, flags),
+            connect: (reference) => openSource(reference, flags),
             runsOn: (chainId) => runsOnLayer(containers.list(), chainId),
           });
     const check = new StoreCheck(store, scratch, { quick: flags.quick === true, repairer, report: tell });
@@ -64,13 +62,6 @@ async function checkStore(store: Store, flags: Flags, report: (problem: Problem)
     content.release();
     scratch.remove();
   }
-}
-
-async function connect({ domain, path }: Reference, { tlsVerify }: Flags): Promise<Registry> {
-  return new Registry(
-    { domain, path },
-    { credentials: await findCredentials(domain, path), tlsVerify: tlsVerify === 'true' },
-  );
 }
 
 /** Checks containers and their holds. */

@@ -14,6 +14,7 @@ import { isRoot, titled } from '../support/requirements.ts';
 import { sha256, tar } from './archives.ts';
 import { FakeRegistry } from './fake-registry.ts';
 import { newStore } from './ground.ts';
+import { runLamina } from './kills.ts';
 import { pull } from './pulling.ts';
 
 const BOTTOM = tar({ name: 'etc/', type: '5' }, { name: 'etc/name', data: 'bottom' });
@@ -303,6 +304,24 @@ describe.skipIf(isRoot())(titled('pullImage', isRoot()), () => {
       await expect(pull(store, remote, ':1.0', { credentials })).rejects.toThrow(/refused|no realm/);
     },
   );
+});
+
+describe.skipIf(isRoot())(titled('lamina pull by several processes at once', isRoot()), () => {
+  test('fetches each layer once', async () => {
+    const remote = await FakeRegistry.open();
+    const layers = [BOTTOM, tar({ name: 'large', data: randomBytes(4 << 20) })];
+    remote.image('1.0', layers, layers, process.arch === 'x64' ? 'amd64' : process.arch);
+    const name = `${remote.host}/team/app:1.0`;
+    const { root } = newStore();
+    const runs = await Promise.all([1, 2, 3].map(() => runLamina(root, ['pull', name])));
+    expect(runs.map(({ code, stderr }) => ({ code, isClear: !stderr.includes('cannot') }))).toEqual(
+      runs.map(() => ({ code: 0, isClear: true })),
+    );
+    for (const layer of layers) {
+      expect(remote.blobRequests.filter((line) => line.includes(sha256(layer)))).toHaveLength(1);
+    }
+    expect(openStore(root).list()).toHaveLength(1);
+  });
 });
 
 describe('parseChallenges', () => {

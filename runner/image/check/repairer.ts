@@ -6,7 +6,7 @@ import { hostPlatform } from '../platform.ts';
 import { parseReference, type Reference } from '../reference.ts';
 import { BlobDownload } from '../registry/blob-download.ts';
 import { Limiter } from '../registry/limiter.ts';
-import { type Registry } from '../registry/registry.ts';
+import { type Repository } from '../registry/repository.ts';
 import { type Scratch } from '../scratch.ts';
 import { type Store } from '../store.ts';
 import { Warnings } from '../warnings.ts';
@@ -15,7 +15,7 @@ import { type ImageLayer } from './layer-check.ts';
 /** What a repair needs from outside of the store. */
 export interface RepairOptions {
   /** Reaches a repository; the caller closes what it opened. */
-  readonly connect: (reference: Reference) => Promise<Registry>;
+  readonly connect: (reference: Reference) => Promise<Repository>;
   /** Names a container that runs on a layer, which then cannot be taken from under it. */
   readonly runsOn: (chainId: Digest) => string | undefined;
 }
