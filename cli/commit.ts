@@ -5,6 +5,7 @@ import { ContainerStore } from '../runner/container/container-store.ts';
 import { enterUserNamespace } from '../runner/container/userns.ts';
 import { type Packing } from '../runner/image/compress.ts';
 import { CHANGE_INSTRUCTIONS } from '../runner/image/config-change.ts';
+import { sourceDateEpoch } from '../runner/image/creation-time.ts';
 import { type ManifestFormat } from '../runner/image/grown-image.ts';
 import { fullName, parseReference } from '../runner/image/reference.ts';
 import { openStore } from '../runner/image/store.ts';
@@ -47,14 +48,6 @@ function nameOf(text: string): string {
   const reference = parseReference(text);
   if (reference.digest === undefined) return fullName(reference);
   throw new Error(`${text} has a digest, which an image gets by what is in it: give a name and a tag`);
-}
-
-/** The time that everything is to bear (reproducible-builds.org/specs/source-date-epoch). */
-function sourceDateEpoch(): number | undefined {
-  const text = process.env['SOURCE_DATE_EPOCH'];
-  if (text === undefined || text === '') return undefined;
-  if (/^\d{1,12}$/.test(text)) return Number(text);
-  throw new Error(`SOURCE_DATE_EPOCH is ${JSON.stringify(text)}, which is no number of seconds since 1970`);
 }
 
 const collect = (value: string, previous: readonly string[]): string[] => [...previous, value];

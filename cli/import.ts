@@ -2,6 +2,7 @@ import { Command } from 'commander';
 
 import { enterUserNamespace } from '../runner/container/userns.ts';
 import { type ByteSource } from '../runner/image/compression.ts';
+import { CHANGE_INSTRUCTIONS, changeConfig } from '../runner/image/config-change.ts';
 import { creationTime, sourceDateEpoch } from '../runner/image/creation-time.ts';
 import { openImportSource } from '../runner/image/import-source.ts';
 import { importArchive } from '../runner/image/import.ts';
@@ -15,6 +16,7 @@ import { addLimitOption } from './limit-option.ts';
 import { print } from './print.ts';
 
 interface Flags {
+  readonly change: readonly string[];
   readonly message?: string;
   readonly platform?: string;
   readonly limit: readonly string[];
@@ -26,10 +28,15 @@ export function createCommand(): Command {
     .description("Make an image of one layer out of a root filesystem: a tar archive, as 'lamina export' writes it.")
     .argument('<source>', 'archive (also compressed), directory, http(s) URL, or - for standard input')
     .argument('[name]', 'name for the image; without it, it has its id alone')
+    .option('-c, --change <instruction>', `set how it is started (repeatable): ${CHANGE_INSTRUCTIONS}`, collect, [])
     .option('-m, --message <text>', 'what the history is to say')
     .option('--platform <os/arch>', "what the programs in it run on (default: this machine's)")
     .option('-q, --quiet', 'accepted: only the id is printed');
   return addLimitOption(command).action(act);
+}
+
+function collect(value: string, before: readonly string[]): string[] {
+  return [...before, value];
 }
 
 async function act(source: string, name: string | undefined, flags: Flags): Promise<void> {
@@ -42,7 +49,7 @@ async function act(source: string, name: string | undefined, flags: Flags): Prom
       comment: flags.message ?? `Imported from ${source}`,
       created: creationTime(),
       platform: flags.platform === undefined ? hostPlatform() : parsePlatform(flags.platform),
-      config: {},
+      config: changeConfig({}, flags.change),
       limits: parseLimits(flags.limit),
       warnings,
     });

@@ -1,13 +1,13 @@
 /**
- * Seconds since 1970 that `SOURCE_DATE_EPOCH` names, for who wants the same image each time.
+ * The time that everything is to bear, in seconds since 1970 (reproducible-builds.org/specs/source-date-epoch).
  *
  * @throws where the variable says something else.
  */
 export function sourceDateEpoch(): number | undefined {
   const { SOURCE_DATE_EPOCH: text } = process.env;
   if (text === undefined || text === '') return undefined;
-  if (/^\d{1,11}$/.test(text)) return Number(text);
-  throw new Error(`SOURCE_DATE_EPOCH is not a number of seconds since 1970: ${JSON.stringify(text)}`);
+  if (/^\d{1,12}$/.test(text)) return Number(text);
+  throw new Error(`SOURCE_DATE_EPOCH is ${JSON.stringify(text)}, which is no number of seconds since 1970`);
 }
 
 /** When an image is made, as its configuration says it: now, or at `SOURCE_DATE_EPOCH`. RFC 3339. */

@@ -209,6 +209,21 @@ describe.skipIf(isRoot())(titled('lamina import', isRoot()), () => {
     expect(statSync(join(layer, 'd/f')).mode & 0o7777).toBe(0o640);
   });
 
+  test('sets how the image is started, as lamina commit does', async () => {
+    const changes = ['CMD ["sh", "-c", "id"]', 'ENV A=1', 'WORKDIR /d', 'LABEL x=y'];
+    const id = await imported(makeTree(), ...changes.flatMap((change) => ['-c', change]));
+    const [image] = JSON.parse((await lamina.call(['image', 'inspect', id])).stdout) as { Config: object }[];
+    expect(image?.Config).toMatchObject({
+      Cmd: ['sh', '-c', 'id'],
+      Env: ['A=1'],
+      WorkingDir: '/d',
+      Labels: { x: 'y' },
+    });
+    const { code, stderr } = await lamina.call(['import', '-c', 'RUN id', makeTree()]);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^lamina: cannot import \S+: --change "RUN id": it is none of the instructions .*\n$/);
+  });
+
   test('refuses what is no root filesystem, in one line, and keeps nothing', async () => {
     const directory = temporary();
     const broken = join(directory, 'broken.tar');
