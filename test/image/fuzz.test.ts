@@ -173,7 +173,8 @@ describe.skipIf(isRoot())(titled('unpackLayer on a damaged archive', isRoot()), 
       fc.asyncProperty(damaged, async (archive) => {
         const target = new Target();
         // Names that damage makes climb are the likelier the nearer the canary is.
-        await target.unpack(archive).catch(expectClear);
+        // Holes of gigabytes are for another test: this one reads all that comes out.
+        await target.unpack(archive, [], { layerBytes: 2 ** 24 }).catch(expectClear);
         expect(target.outside()).toEqual(target.untouched);
       }),
       { numRuns: RUNS, seed: SEED },

@@ -16,6 +16,7 @@ export interface Pull {
   readonly exists?: string[];
   readonly limits?: Limits;
   readonly tlsVerify?: boolean;
+  readonly patience?: number;
   /** In place of the registry's address. */
   readonly host?: string;
 }
@@ -24,7 +25,13 @@ export interface Pull {
 export async function pull(store: Store, remote: FakeRegistry, name: string, options: Pull = {}): Promise<Image> {
   const reference = parseReference(`${options.host ?? remote.host}/team/app${name}`);
   const { credentials, exists } = options;
-  const registry = new Registry(reference, { credentials, tlsVerify: options.tlsVerify ?? true, backOff: 1 });
+  const { tlsVerify = true, patience } = options;
+  const registry = new Registry(reference, {
+    credentials,
+    tlsVerify,
+    backOff: 1,
+    ...(patience === undefined ? {} : { patience }),
+  });
   try {
     return await pullImage(store, registry, reference, {
       platform: parsePlatform(options.platform ?? 'linux/amd64'),

@@ -8,6 +8,8 @@ import { type HttpRequest, type Transport } from './transport.ts';
 const CLIENT = 'lamina';
 /** A token is a few kilobytes; hub's have 4. */
 const LONGEST_ANSWER = 1 << 20;
+/** Milliseconds for all of it. */
+const TOKEN_PATIENCE = 120_000;
 
 /** Answers the challenges of one registry: basic, and the distribution specification's bearer tokens. */
 export class Authorizer {
@@ -52,7 +54,11 @@ export class Authorizer {
   async #token({ parameters }: Challenge, scope: string): Promise<string> {
     const realm = this.#checkRealm(parameters['realm'] ?? '');
     const asked = { service: parameters['service'] ?? '', scope: parameters['scope'] ?? scope };
-    const response = await this.#transport.send(this.#tokenRequest(realm, asked));
+    const response = await this.#transport.send({
+      ...this.#tokenRequest(realm, asked),
+      isForeign: realm.hostname !== this.#registry.hostname && !isLoopback(this.#registry),
+      signal: AbortSignal.timeout(TOKEN_PATIENCE),
+    });
     const bytes = await readBody(response.body, LONGEST_ANSWER, `token of ${realm.host}`);
     if (response.status === 401 || response.status === 403) {
       throw new Error(`${realm.host} refuses the credentials for ${this.#registry.host}; lamina login renews them`);
@@ -88,7 +94,9 @@ export class Authorizer {
     const realm = URL.canParse(text) ? new URL(text) : undefined;
     const registry = this.#registry;
     if (realm === undefined) throw new Error(`${registry.host} names no realm to authenticate at`);
-    const isAllowed = realm.protocol === 'https:' || (realm.protocol === 'http:' && registry.protocol === 'http:');
+    // In the clear over a network only where the registry itself is.
+    const isPlainAllowed = registry.protocol === 'http:' && (!isLoopback(registry) || isLoopback(realm));
+    const isAllowed = realm.protocol === 'https:' || (realm.protocol === 'http:' && isPlainAllowed);
     if (!isAllowed || (isLoopback(realm) && !isLoopback(registry))) {
       throw new Error(`${registry.host} sends credentials to ${realm.protocol}//${realm.host}, which is refused`);
     }

@@ -4,12 +4,15 @@ import { type ByteSource } from '../compression.ts';
 import { finishDigest } from '../digest.ts';
 import { type Descriptor } from '../manifest.ts';
 import { type SpooledFile } from '../spool.ts';
+import { type HttpResponse } from './transport.ts';
 import { type Limiter } from './limiter.ts';
 import { type Repository } from './repository.ts';
 
 /** Attempts in a row that bring nothing. */
 const ATTEMPTS = 5;
 const CHUNK = 1 << 18;
+/** Bytes that are to come within the registry's patience: what is slower keeps us, and never ends. */
+const SLOWEST = 1 << 14;
 
 /**
  * A blob on its way from a registry to a file. It can be read as it comes; what is read is to be believed once `done` is
@@ -79,10 +82,10 @@ export class BlobDownload {
     const { digest, size } = this.#descriptor;
     for (let idle = 0; this.#written < size;) {
       const before = this.#written;
-      const failure = await this.#attempt();
+      const { failure, isSlow = false } = await this.#attempt();
       if (this.#end.signal.aborted) throw this.#cannot('it was given up');
       if (this.#written >= size) break;
-      idle = this.#written > before ? 0 : idle + 1;
+      idle = this.#written > before && !isSlow ? 0 : idle + 1;
       if (idle === ATTEMPTS) throw this.#cannot(failure ?? 'the registry sends no more');
       await this.#registry.wait(Math.max(idle, 1));
     }
@@ -92,31 +95,50 @@ export class BlobDownload {
   }
 
   /** Takes what comes, from where the last attempt ended. Answers why it came to an end, where that was a failure. */
-  async #attempt(): Promise<string | undefined> {
+  async #attempt(): Promise<Attempt> {
     const { digest, size } = this.#descriptor;
-    if (this.#end.signal.aborted) return undefined;
+    if (this.#end.signal.aborted) return {};
     const response = await this.#registry.blob(digest, this.#written);
     // A registry without ranges begins anew.
     let skipped = response.status === 206 ? this.#checkRange(response.headers['content-range']) : this.#written;
     const destroy = (): void => void response.body.destroy();
     this.#end.signal.addEventListener('abort', destroy);
+    const pace = this.#watchPace(response);
     try {
       for await (const part of response.body as ByteSource) {
         const chunk = part.subarray(Math.min(skipped, part.length));
         skipped -= part.length - chunk.length;
+        pace.bytes += part.length;
         if (this.#written + chunk.length > size) {
           response.body.destroy();
           throw new TooLong(`blob ${digest} is longer than the ${size} bytes that its manifest says`);
         }
         this.#take(chunk);
       }
-      return undefined;
+      return {};
     } catch (error) {
       if (error instanceof TooLong) throw error;
-      return error instanceof Error ? error.message : String(error);
+      return { failure: error instanceof Error ? error.message : String(error), isSlow: pace.isSlow };
     } finally {
+      clearInterval(pace.timer);
       this.#end.signal.removeEventListener('abort', destroy);
     }
+  }
+
+  /** Ends an answer that comes in drops. */
+  #watchPace({ body, patience }: HttpResponse): Pace {
+    let last = performance.now();
+    const check = (): void => {
+      const passed = performance.now() - last;
+      last += passed;
+      const { bytes } = pace;
+      pace.bytes = 0;
+      // Late, it is we who were busy, and what came meanwhile waits to be read.
+      pace.isSlow = bytes < SLOWEST && passed < 1.5 * patience;
+      if (pace.isSlow) body.destroy(new Error(`it comes too slowly: ${bytes} bytes in ${patience / 1000} s`));
+    };
+    const pace: Pace = { bytes: 0, isSlow: false, timer: setInterval(check, patience) };
+    return pace;
   }
 
   #checkRange(range: string | undefined): number {
@@ -137,6 +159,18 @@ export class BlobDownload {
     const { digest, size } = this.#descriptor;
     return new Error(`blob ${digest} ended after ${this.#written} of ${size} bytes: ${why}`);
   }
+}
+
+interface Attempt {
+  readonly failure?: string;
+  readonly isSlow?: boolean;
+}
+
+interface Pace {
+  /** Since the last look. */
+  bytes: number;
+  isSlow: boolean;
+  readonly timer: NodeJS.Timeout;
 }
 
 class TooLong extends Error {}

@@ -5,8 +5,8 @@ export interface Challenge {
   readonly parameters: Readonly<Record<string, string>>;
 }
 
-const PARAMETER = /^\s*,?\s*([!#$%&'*+.^_`|~\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([!#$%&'*+.^_`|~\w-]+))/;
-const SCHEME = /^\s*,?\s*([!#$%&'*+.^_`|~\w-]+)(?=\s|,|$)(?!\s*=)/;
+const PARAMETER = /^[\s,]*([!#$%&'*+.^_`|~\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([!#$%&'*+.^_`|~\w-]+))/;
+const SCHEME = /^[\s,]*([!#$%&'*+.^_`|~\w-]+)(?=\s|,|$)(?!\s*=)/;
 const LONGEST = 16_384;
 
 /** Reads all challenges of a header; what is none ends the reading. */

@@ -30,6 +30,8 @@ export interface RegistryOptions {
   readonly tlsVerify: boolean;
   /** Milliseconds before a first retry. */
   readonly backOff?: number;
+  /** Milliseconds to wait for an answer, and for more of it. */
+  readonly patience?: number;
   /** How often a request is sent that fails in passing. */
   readonly attempts?: number;
 }
@@ -71,7 +73,9 @@ export class Registry implements Repository {
 
   /** Reads the manifest or index of a tag or digest. */
   async document(target: string): Promise<RemoteDocument> {
-    const response = await this.request({ method: 'GET', path: `manifests/${target}`, headers: { accept: ACCEPTED } });
+    const signal = AbortSignal.timeout(this.transport.documentPatience);
+    const headers = { accept: ACCEPTED };
+    const response = await this.request({ method: 'GET', path: `manifests/${target}`, headers, signal });
     const what = `manifest ${target} of ${this.host}/${this.#path}`;
     if (response.status !== 200) throw await this.failure(response, what);
     const bytes = await readBody(response.body, DOCUMENT_BYTES, what);

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, type Dispatcher, ProxyAgent, request } from 'undici';
-import { guardedLookup, refuseLinkLocal } from './address.ts';
+import { foreignLookup, guardedLookup, isLoopback, refuseLinkLocal, refuseLoopback } from './address.ts';
 import { proxyFor } from './proxies.ts';
 
 type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -13,6 +13,8 @@ export interface HttpRequest {
   /** A text, bytes, or what begins a stream: all can be sent again. */
   readonly body?: string | Uint8Array | (() => AsyncIterable<Uint8Array>);
   readonly signal?: AbortSignal;
+  /** Another host than the user has named this URL: it is not to lead to this machine. */
+  readonly isForeign?: boolean;
   /** Milliseconds to wait for the answer once the request is sent, where that is more than is usual. */
   readonly patience?: number;
 }
@@ -23,6 +25,8 @@ export interface HttpResponse {
   readonly body: Dispatcher.ResponseData['body'];
   /** Where the answer came from, after redirects. */
   readonly url: URL;
+  /** Milliseconds in which more of the body should come. */
+  readonly patience: number;
 }
 
 export interface TransportOptions {
@@ -30,6 +34,8 @@ export interface TransportOptions {
   readonly tlsVerify: boolean;
   /** Milliseconds before the first retry; doubled for each further one. */
   readonly backOff?: number;
+  /** Milliseconds without a header, or a byte of a body. */
+  readonly patience?: number;
   /** How often a request is sent that fails in passing. */
   readonly attempts?: number;
 }
@@ -53,16 +59,27 @@ export function isPassingStatus(status: number): boolean {
 export class Transport {
   readonly #tlsVerify: boolean;
   readonly #direct: Agent;
+  /** For where a host leads that is not this machine. */
+  readonly #foreign: Agent;
   /** By their URLs. */
   readonly #proxies = new Map<string, ProxyAgent>();
+  readonly #patience: number;
   readonly #backOff: number;
   readonly #attempts: number;
 
-  constructor({ tlsVerify, backOff = BACK_OFF, attempts = ATTEMPTS }: TransportOptions) {
+  constructor({ tlsVerify, backOff = BACK_OFF, attempts = ATTEMPTS, patience = PATIENCE }: TransportOptions) {
     this.#attempts = attempts;
     this.#backOff = backOff;
+    this.#patience = patience;
     this.#tlsVerify = tlsVerify;
-    this.#direct = new Agent({ connect: { rejectUnauthorized: tlsVerify, lookup: guardedLookup } });
+    const connect = { rejectUnauthorized: tlsVerify, lookup: guardedLookup };
+    this.#direct = new Agent({ connect });
+    this.#foreign = new Agent({ connect: { ...connect, lookup: foreignLookup } });
+  }
+
+  /** Milliseconds for all of a document: each byte that comes is no reason to wait longer. */
+  get documentPatience(): number {
+    return 10 * this.#patience;
   }
 
   /** Sends a request, again where the network or the server fails in passing; answers whatever status there is then. */
@@ -94,12 +111,13 @@ export class Transport {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#direct, ...this.#proxies.values()].map((agent) => agent.destroy()));
+    const agents = [this.#direct, this.#foreign, ...this.#proxies.values()];
+    await Promise.all(agents.map((agent) => agent.destroy()));
   }
 
-  #dispatcher(url: URL): Dispatcher {
+  #dispatcher(url: URL, isForeign: boolean): Dispatcher {
     const proxy = proxyFor(url);
-    if (proxy === undefined) return this.#direct;
+    if (proxy === undefined) return isForeign ? this.#foreign : this.#direct;
     const known = this.#proxies.get(proxy.href);
     if (known !== undefined) return known;
     // Proxies let CONNECT through to the port of TLS alone; plain http they take as it is.
@@ -111,8 +129,10 @@ export class Transport {
 
   async #follow(sent: HttpRequest): Promise<HttpResponse> {
     let { url, headers = {} } = sent;
+    let isForeign = sent.isForeign === true;
     for (let hops = 0; ; hops++) {
       refuseLinkLocal(url);
+      if (isForeign) refuseLoopback(url);
       const {
         statusCode,
         headers: answered,
@@ -121,12 +141,12 @@ export class Transport {
         method: sent.method,
         headers,
         body: openBody(sent.body),
-        dispatcher: this.#dispatcher(url),
+        dispatcher: this.#dispatcher(url, isForeign),
         ...(sent.signal === undefined ? {} : { signal: sent.signal }),
-        headersTimeout: sent.patience ?? PATIENCE,
-        bodyTimeout: PATIENCE,
+        headersTimeout: sent.patience ?? this.#patience,
+        bodyTimeout: this.#patience,
       });
-      const response = { status: statusCode, headers: flatten(answered), body, url };
+      const response = { status: statusCode, headers: flatten(answered), body, url, patience: this.#patience };
       const location = response.headers['location'];
       // An upload's next step is for the caller to take.
       const isRead = sent.method === 'GET' || sent.method === 'HEAD';
@@ -136,6 +156,7 @@ export class Transport {
       const next = resolveRedirect(url, location);
       // Credentials are for the host that they were given for (CVE-2020-15157).
       if (next.origin !== url.origin) headers = withoutCredentials(headers);
+      if (next.hostname !== url.hostname && !isLoopback(url)) isForeign = true;
       url = next;
     }
   }
@@ -158,6 +179,9 @@ class Refusal extends Error {
 
 /** Where a redirect, or the next step of an upload, leads. */
 export function resolveRedirect(from: URL, location: string): URL {
+  if (!URL.canParse(location, from.href)) {
+    throw new Refusal(`it was redirected to what is no address: ${JSON.stringify(location.slice(0, 100))}`);
+  }
   const next = new URL(location, from);
   const isAllowed = next.protocol === 'https:' || (next.protocol === 'http:' && from.protocol === 'http:');
   if (!isAllowed) throw new Refusal(`it was redirected to ${next.protocol}//${next.host}, which is refused`);
