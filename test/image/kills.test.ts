@@ -1,7 +1,8 @@
 import { mkdirSync, readdirSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 
+import { ContainerStore } from '../../runner/container/container-store.ts';
 import { type Problem, StoreCheck } from '../../runner/image/check/store-check.ts';
 import { type Digest } from '../../runner/image/digest.ts';
 import { openStore, type Store } from '../../runner/image/store.ts';
@@ -112,6 +113,29 @@ describe.skipIf(missing)(titled('A store whose command is killed', missing), () 
       nothingSpare(store);
     };
     await killAtRandom({ prepare: both, args: ['rmi', 'two:1'], again: ['rmi', '-f', 'two:1'], verify }, 2);
+  });
+
+  test('is whole after commit, and the container can be committed', { timeout }, async () => {
+    // The same image each time, so that what a killed commit left is used by the next.
+    vi.stubEnv('SOURCE_DATE_EPOCH', '1000000000');
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const prepare = async (): Promise<Store> => {
+      const store = await both();
+      const image = store.resolve('two:1');
+      const wanted = { name: 'c', image: 'two:1', imageId: image.id, layers: image.layers, args: ['sh'] };
+      const ended = { status: 'exited', exitCode: 0 } as const;
+      const containers = new ContainerStore(store.root, (id) => store.release(id));
+      const { upper } = containers.create(wanted, ended, ({ id }) => store.hold(image, id));
+      for (let at = 0; at < 30; at++) writeFileSync(join(upper, `changed-${at}`), 'x'.repeat(at * 100));
+      return store;
+    };
+    const verify = (store: Store): void => {
+      const [top = ''] = store.resolve('made:1').layers;
+      expect(readdirSync(top)).toHaveLength(30);
+      expect(store.resolve('made:1').layers.slice(1)).toEqual(store.resolve('two:1').layers);
+      nothingSpare(store);
+    };
+    await killAtRandom({ prepare, args: ['commit', 'c', 'made:1'], verify }, 7);
   });
 
   test('is whole after tag, and the name can be given', { timeout }, async () => {
