@@ -8,7 +8,10 @@ import { describeFailure, type HttpRequest, type HttpResponse, isPassing, isPass
 
 /** Attempts in a row that get the registry no further. */
 const ATTEMPTS = 5;
+/** Bytes of a chunk: more than a socket's high-water mark, so that each is written before another is asked for. */
 const READ = 1 << 18;
+/** One that is written, one that waits, one that is read, and some to spare. */
+const BUFFERS = 6;
 /** Milliseconds that a registry may take to put a large blob in its place. */
 const PATIENCE = 300_000;
 const CONTENT_TOO_LARGE = 413;
@@ -222,10 +225,12 @@ export class BlobUpload {
 
   async *#read(start: number, end: number): AsyncGenerator<Uint8Array> {
     const file = await open(this.#path);
+    // Used in turn: a new one for each chunk would be garbage of twice the memory that a push may take.
+    const buffers = Array.from({ length: BUFFERS }, () => Buffer.allocUnsafeSlow(READ));
     try {
-      for (let at = start; at < end;) {
-        const chunk = Buffer.allocUnsafe(Math.min(READ, end - at));
-        const { bytesRead } = await file.read(chunk, 0, chunk.length, at);
+      for (let at = start, turn = 0; at < end; turn++) {
+        const chunk = buffers[turn % BUFFERS] ?? Buffer.alloc(0);
+        const { bytesRead } = await file.read(chunk, 0, Math.min(READ, end - at), at);
         if (bytesRead === 0) throw new Error(`${this.#path} was cut`);
         at += bytesRead;
         yield chunk.subarray(0, bytesRead);
