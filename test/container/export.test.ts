@@ -133,6 +133,21 @@ describe.skipIf(missing)(titled('lamina export', missing), () => {
     await must('rm', 'killed');
   });
 
+  test('leaves nothing where the disk is full', LONG, async () => {
+    await must('run', '--name', 'full', 'tiny', 'true');
+    const small = temporary();
+    run('mount', '-t', 'tmpfs', '-o', 'size=1m', 'none', small);
+    try {
+      const { code, stderr } = await lamina.call(['export', '-o', join(small, 'x.tar'), 'full']);
+      expect(code).toBe(1);
+      expect(stderr).toMatch(/^lamina: cannot export full to \S+: .*no space left on device.*\n$/i);
+      expect(readdirSync(small)).toEqual([]);
+    } finally {
+      run('umount', small);
+    }
+    expect(readFileSync('/proc/mounts', 'utf8')).not.toContain(lamina.root);
+  });
+
   test('says what is not there', async () => {
     const { code, stderr } = await lamina.call(['export', 'nobody']);
     expect({ code, stderr }).toMatchObject({

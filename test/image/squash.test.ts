@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { cpSync, readdirSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
@@ -216,10 +216,10 @@ describe.skipIf(noUmoci)(titled('squashImage and others', noUmoci), () => {
   });
 });
 
-describe.skipIf(isRoot())(titled('lamina squash and import, killed', isRoot()), () => {
+describe.skipIf(isRoot())(titled('lamina squash and import', isRoot()), () => {
   afterEach(() => vi.unstubAllEnvs());
 
-  test('leave a store that is whole, wherever it happens', { timeout: 180_000 }, async () => {
+  test('leave a store that is whole, wherever they are killed', { timeout: 180_000 }, async () => {
     // Else each import makes another image, and one that is done when it is killed keeps its layer.
     vi.stubEnv('SOURCE_DATE_EPOCH', '1');
     const line = new CommandLine();
@@ -245,6 +245,34 @@ describe.skipIf(isRoot())(titled('lamina squash and import, killed', isRoot()), 
     }
     expect(line.output(['images', '-q']).trim().split('\n')).toHaveLength(1);
     expect(readdirSync(join(line.root, 'layers')).filter((name) => /^[0-9a-f]{64}$/.test(name))).toHaveLength(2);
+  });
+
+  test('keep nothing where the disk is full', () => {
+    const line = new CommandLine();
+    mkdirSync(line.root);
+    run('mount', '-t', 'tmpfs', '-o', 'size=6m', 'none', line.root);
+    try {
+      const layer = (letter: string): Buffer => tar({ name: letter, data: Buffer.alloc(1 << 20, letter) });
+      const image = { layers: [layer('a'), layer('b')], names: ['image'], architecture: MACHINE };
+      line.output(['load'], dockerArchive(image));
+      const found = (): string[][] =>
+        ['blobs/sha256', 'layers', 'tmp'].map((name) => readdirSync(join(line.root, name)));
+      const before = found();
+      const path = join(temporary(), 'root.tar');
+      writeFileSync(path, tar({ name: 'c', data: Buffer.alloc(1.5 * 2 ** 20, 'c') }));
+      for (const args of [
+        ['squash', 'image', '-t', 'new'],
+        ['import', path, 'new'],
+      ]) {
+        const { status, stderr } = line.call(args);
+        expect(status).toBe(1);
+        expect(stderr).toMatch(/^lamina: cannot (?:squash|import) \S+: .*no space left on device.*\n$/i);
+        expect(found()).toEqual(before);
+      }
+      expect(line.output(['images', '-q']).trim().split('\n')).toHaveLength(1);
+    } finally {
+      run('umount', line.root);
+    }
   });
 
   test('prints the id, and says in one line what cannot be', () => {
