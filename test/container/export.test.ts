@@ -1,5 +1,8 @@
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Layer } from '../../runner/demo/image.ts';
@@ -222,6 +225,25 @@ describe.skipIf(isRoot())(titled('lamina import', isRoot()), () => {
     const layer = join(lamina.root, 'layers', (image?.ChainIDs[0] ?? '').slice('sha256:'.length));
     expect(readFileSync(join(layer, 'd/f'), 'utf8')).toBe('content');
     expect(statSync(join(layer, 'd/f')).mode & 0o7777).toBe(0o640);
+  });
+
+  test('takes a URL, and says what the server answers otherwise', async () => {
+    const archive = join(temporary(), 'tree.tar');
+    run('tar', '-czf', archive, '-C', makeTree(), '.');
+    const server = createServer((request, response) => {
+      if (request.url === '/tree.tar.gz') response.end(readFileSync(archive));
+      else response.writeHead(404).end();
+    });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    try {
+      const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+      expect(await imported(`${base}/tree.tar.gz`)).toBe(await imported('-m', `Imported from ${base}/tree.tar.gz`, archive));
+      const { code, stderr } = await lamina.call(['import', `${base}/none`]);
+      expect(code).toBe(1);
+      expect(stderr).toMatch(/^lamina: cannot import \S+: the server answers 404 Not Found\n$/);
+    } finally {
+      server.close();
+    }
   });
 
   test('sets how the image is started, as lamina commit does', async () => {

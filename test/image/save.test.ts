@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
@@ -179,6 +179,14 @@ describe.skipIf(isRoot())(titled('saveImages to a path', isRoot()), () => {
       if (!format.endsWith('-dir')) expect(readFileSync(output, 'utf8')).toBe('before');
     },
   );
+
+  test.each(['docker-archive', 'oci-archive'] as const)('says which layer of a %s is gone', async (format) => {
+    const store = await storeOf(dockerArchive(IMAGE));
+    rmSync(join(store.root, 'blobs/sha256', sha256(BOTTOM)));
+    await expect(save(store, ['debian:12'], format)).rejects.toThrow(
+      `layer sha256:${sha256(BOTTOM)} is not in the store; pull or load the image again`,
+    );
+  });
 
   test('replaces the file that a symlink leads to', async () => {
     const store = await storeOf(dockerArchive(IMAGE));

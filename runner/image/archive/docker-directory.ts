@@ -34,7 +34,7 @@ export async function* dockerDirectoryFiles(store: Store, saved: SavedImage, unc
   const distinct = new Map(layers.map((layer) => [layer.digest, layer]));
   for (const { digest, size, plain: source } of distinct.values()) {
     const kept = (): AsyncGenerator<Uint8Array> =>
-      verified(readBlob(store.layout.path(digest)), digest, size, `layer ${digest}`);
+      verified(readBlob(store.layout, digest), digest, size, `layer ${digest}`);
     yield { name: hexOf(digest), size, content: source === undefined ? kept() : plain.read(source) };
   }
 }

@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs';
 
 import { type ByteSource } from '../compression.ts';
 import { type Digest, finishDigest } from '../digest.ts';
+import { type ImageLayout } from '../layout.ts';
 
 /** A file of an image archive that is being written. */
 export interface ArchiveFile {
@@ -24,8 +25,10 @@ async function* pieces(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield await Promise.resolve(bytes);
 }
 
-export function readBlob(path: string): ByteSource {
-  return createReadStream(path, { highWaterMark: 1 << 18 });
+/** A layer's blob, as the store has it. */
+export function readBlob(layout: ImageLayout, digest: Digest): ByteSource {
+  if (!layout.has(digest)) throw new Error(`layer ${digest} is not in the store; pull or load the image again`);
+  return createReadStream(layout.path(digest), { highWaterMark: 1 << 18 });
 }
 
 /** Content that is checked on its way: what is written elsewhere is what its digest says, or the writing fails. */

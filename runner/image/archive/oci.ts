@@ -54,7 +54,7 @@ function layerFile(store: Store, layer: PlainLayer | Descriptor, plain: PlainLay
   const { digest, size } = layer;
   const name = `blobs/sha256/${hexOf(digest)}`;
   if ('blob' in layer) return { name, size, content: plain.read(layer) };
-  return { name, size, content: verified(readBlob(store.layout.path(digest)), digest, size, `layer ${digest}`) };
+  return { name, size, content: verified(readBlob(store.layout, digest), digest, size, `layer ${digest}`) };
 }
 
 function keptManifest(store: Store, { descriptor, manifest }: SavedImage): WrittenManifest {

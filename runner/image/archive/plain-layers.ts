@@ -51,6 +51,6 @@ export class PlainLayers {
   }
 
   #content(blob: Digest): ByteSource {
-    return decompress(readBlob(this.#store.layout.path(blob)));
+    return decompress(readBlob(this.#store.layout, blob));
   }
 }
