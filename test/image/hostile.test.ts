@@ -53,6 +53,47 @@ const CORPUS: readonly (readonly [string, readonly ArchiveEntry[], RegExp])[] = 
   ['a user overlay xattr', [xattr('user.overlay.opaque')], /would steer the union/],
   ["fuse-overlayfs's xattr", [xattr('user.fuseoverlayfs.opaque')], /would steer the union/],
   ['an owner in an xattr', [xattr('user.containers.override_stat')], /would steer the union/],
+  // One level of escaping less, and a union in a union takes it for its own.
+  ['an escaped overlay xattr', [xattr('trusted.overlay.overlay.opaque')], /would steer the union/],
+  ['an escaped user overlay xattr', [xattr('user.overlay.overlay.redirect')], /would steer the union/],
+  // It would make a whiteout of AUFS's form a user's own file.
+  ['the mark of a name that is plain', [xattr('user.overlay.plain')], /would steer the union/],
+  ['the same of root', [xattr('trusted.overlay.plain')], /would steer the union/],
+  ['a whiteout xattr', [xattr('trusted.overlay.whiteout')], /would steer the union/],
+  ['a metacopy xattr', [xattr('user.overlay.metacopy')], /would steer the union/],
+  ["an owner in fuse-overlayfs's xattr", [xattr('user.fuseoverlayfs.override_stat')], /would steer the union/],
+  ["an owner in fuse-overlayfs's privileged xattr", [xattr('security.fuseoverlayfs.override_stat')], /steer the union/],
+  ['an ACL kept aside', [xattr('user.containers.override_system.posix_acl_access')], /would steer the union/],
+  [
+    'a reserved xattr of a directory, and of a symlink',
+    [{ ...symlink('x', 'y'), pax: { 'SCHILY.xattr.trusted.overlay.opaque': 'y' } }],
+    /would steer the union/,
+  ],
+  ['an xattr with a NUL in its name', [xattr('user.a\0b')], /name is not valid/],
+  ['an xattr with a name over 255 bytes', [xattr(`user.${'a'.repeat(300)}`)], /name is not valid/],
+  ['an ACL that is none', [{ name: 'f', pax: { 'SCHILY.acl.access': 'user::rwx,evil' } }], /ACL that is malformed/],
+  ['an ACL of an id beyond all', [{ name: 'f', pax: { 'SCHILY.acl.access': 'user:4294967295:rwx' } }], /out of range/],
+  ['a binary ACL that is none', [xattr('system.posix_acl_access')], /set extended attribute system.posix_acl_access/],
+  [
+    'a device whose numbers are blank',
+    [{ name: 'x', type: '3', spoil: (header) => void header.fill(0, 329, 345) }],
+    /character device 0:0/,
+  ],
+  ['a device with a number beyond all', [{ name: 'x', type: '3', major: 4096, minor: 1 }], /major is out of range/],
+  ['a hard link to a hard link that climbs', [hardlink('x', 'a/../../canary')], /climbs/],
+  ['a hard link to what a later entry makes', [hardlink('x', 'later'), { name: 'later' }], /not in the layer/],
+  [
+    'a hard link into what it replaces',
+    [directory('d'), { name: 'd/f' }, hardlink('d', 'd/f')],
+    /not in the layer|open/,
+  ],
+  ['a hard link to a NUL', [{ ...hardlink('x', 'y'), pax: { linkpath: 'y\0z' } }], /NUL/],
+  ['a symlink target over 4095 bytes', [{ ...symlink('x', 'y'), pax: { linkpath: 'l'.repeat(4096) } }], /too long/],
+  [
+    'a symlink in the place of a directory with files',
+    [directory('d'), { name: 'd/f' }, symlink('d', '/tmp'), { name: 'd/f' }],
+    /through the symlink "d"/,
+  ],
   ['a device 0:0', [{ name: 'x', type: '3' }], /character device 0:0/],
   ['a NUL in a PAX name', [{ name: 'x', pax: { path: 'a\0b' } }], /NUL/],
   ['a NUL in a symlink', [{ ...symlink('x', 'y'), pax: { linkpath: 'a\0b' } }], /NUL/],
@@ -80,6 +121,57 @@ describe.skipIf(isRoot())(titled('unpackLayer refuses', isRoot()), () => {
     ]);
     expect(target.outside()).toEqual(target.untouched);
     expect(snapshot(target.path, false).slice(1)).toEqual(['x 120777 0:0 -> ../outside']);
+  });
+
+  // Through the hard link of a symlink an unpacker that opens what is there writes to the symlink's target.
+  test('to write through a hard link to a symlink: the file takes its place', async () => {
+    const target = new Target();
+    const entries = [
+      symlink('s', '../outside/canary'),
+      hardlink('h', 's'),
+      { name: 'h', data: '!' },
+      { name: 's', data: '!' },
+    ];
+    await target.unpack(tar(...entries));
+    expect(target.outside()).toEqual(target.untouched);
+    expect(snapshot(target.path, false).map((line) => line.split(' ').slice(0, 2).join(' '))).toEqual([
+      '. 40755',
+      'h 100644',
+      's 100644',
+    ]);
+  });
+
+  // A file would be found by the union, which reads whiteouts in this form, too.
+  test('to make a file of a whiteout’s name, whatever its type', async () => {
+    const target = new Target();
+    const types = ['0', '1', '2', '3', '4', '5', '6'];
+    const marks = types.flatMap((type) => [
+      { name: `.wh.name${type}`, type, linkname: 'f', data: type === '0' ? 'content' : '', major: 1 },
+      { name: 'd/.wh..wh..opq', type, linkname: 'f', major: 1 },
+      { name: `.wh..wh.other${type}`, type, linkname: 'f', major: 1 },
+    ]);
+    await target.unpack(tar({ name: 'f' }, directory('d'), ...marks));
+    expect(snapshot(target.path, false).map((line) => line.split(' ')[0])).toEqual(['.', 'd', 'f']);
+  });
+
+  test('labels of another machine, and records that are none of its own, and takes the file without', async () => {
+    const target = new Target();
+    const pax = {
+      'SCHILY.xattr.security.selinux': 'system_u:object_r:shadow_t:s0',
+      'SCHILY.xattr.security.ima': 'x',
+      'SCHILY.xattr.user.rootlesscontainers': '\x08\xe8\x07',
+      'LIBARCHIVE.xattr.trusted.overlay.opaque': 'eQ',
+      'RHT.security.selinux': 'x',
+      'SCHILY.devmajor': '0',
+      'SCHILY.filetype': 'sparse',
+      'SCHILY.ino': '1',
+    };
+    await target.unpack(tar({ name: 'f', uid: 7, gid: 8, data: 'x', pax }));
+    const [, line] = snapshot(target.path, false);
+    expect(line).toMatch(/^f 100644 7:8 1 [0-9a-f]{64} user\.rootlesscontainers=08e807$/);
+    expect(target.warnings.lines()).toEqual([
+      'label of the machine that made the archive is left out: security.selinux and 1 more',
+    ]);
   });
 
   test('a layer over its size, before it is written', async () => {
