@@ -5,7 +5,7 @@ import { capture, type CommandOptions, run } from './command.ts';
 // A tree split into layers: files are dealt out, and their directories are in every layer that has one of their files.
 
 /** How many layers an image has. */
-const IMAGE_LAYERS = 5;
+export const IMAGE_LAYERS = 5;
 
 // What is taken of the machine itself: about 100 MB, small files first of all, as in any image.
 const PARTS = [
@@ -69,19 +69,25 @@ async function copyLayers(
   root: string,
   paths: readonly string[],
   target: string,
+  count: number,
   options: CommandOptions,
 ): Promise<string[]> {
-  const layers = deal(paths, IMAGE_LAYERS).map((list, index) => ({ list, path: join(target, String(index)) }));
+  const layers = deal(paths, count).map((list, index) => ({ list, path: join(target, String(index)) }));
   for (const { list, path } of layers) await copyPaths(root, list, path, options);
   return layers.map(({ path }) => path);
 }
 
 /** Splits the tree at `root`, whole, into layers below `target`. Returns them, the topmost first. */
-export async function splitRoot(root: string, target: string, options: CommandOptions = {}): Promise<string[]> {
+export async function splitRoot(
+  root: string,
+  target: string,
+  count = IMAGE_LAYERS,
+  options: CommandOptions = {},
+): Promise<string[]> {
   const paths = split(await capture(['find', root, '-xdev', '-mindepth', '1', '-printf', '%P\\0'], options));
   if (paths.length === 0)
     throw new Error(`${root} is empty: --root takes a root filesystem, such as debootstrap makes`);
-  return copyLayers(root, paths, target, options);
+  return copyLayers(root, paths, target, count, options);
 }
 
 /** What the paths lead to, symlinks and all, relative to `/`. */
@@ -113,13 +119,17 @@ async function listing(path: string): Promise<string[]> {
 }
 
 /** Makes layers below `target` of this machine's own programs, libraries and documents. The topmost first. */
-export async function machineLayers(target: string, options: CommandOptions = {}): Promise<string[]> {
+export async function machineLayers(
+  target: string,
+  count = IMAGE_LAYERS,
+  options: CommandOptions = {},
+): Promise<string[]> {
   const paths = new Set(await startable(['/usr/bin/sh', '/usr/bin/true']));
   for (const part of PARTS) {
     const all = (await listing(part.path)).filter((line) => !paths.has(line.slice(line.indexOf(' ') + 1)));
     for (const path of bounded(all, part.bytes, FILES / PARTS.length)) paths.add(path);
   }
-  return copyLayers('/', [...paths], target, options);
+  return copyLayers('/', [...paths], target, count, options);
 }
 
 /** The subdirectories of `directory`, each a layer; by their names, the last is the topmost. */

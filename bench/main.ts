@@ -2,49 +2,42 @@ import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { accessSync, constants } from 'node:fs';
-import { Command, InvalidArgumentError, Option } from 'commander';
 import { type Progress, runBenchmark } from './benchmark.ts';
 import { run } from './command.ts';
-import { type Contender, createLamina, createPeers } from './contenders.ts';
+import { compareReports, formatChanges, isSlower } from './compare.ts';
+import { type Contender } from './contenders/contender.ts';
+import { createLamina, createPeers } from './contenders/index.ts';
+import { Counter } from './count.ts';
+import { parseFlags, type Flags } from './flags.ts';
+import { type Ground } from './ground.ts';
+import { htmlReport } from './html/report.ts';
 import { inOwnNamespace, interruptionSignal } from './isolation.ts';
-import { type Ground } from './measure.ts';
-import { describeMachine, formatReport, type Report, writeJson } from './report.ts';
+import { describeMachine, formatReport, readReport, type Report, writeJson, writeWhole } from './report.ts';
 import { checkImage, type ImageSource, Sources } from './sources.ts';
-import { type Workload } from './workload.ts';
-import { WORKLOADS } from './workloads/index.ts';
-
-interface Flags {
-  readonly against?: readonly Contender[];
-  readonly workload?: readonly Workload[];
-  readonly layers?: string;
-  readonly root?: string;
-  readonly rounds: number;
-  readonly json?: string;
-  readonly list?: true;
-}
+import { createGroups, type NamedGroup } from './workloads/index.ts';
 
 // The compiled program lies beside what it measures: DIRECTORY/bench and DIRECTORY/cli.
 const DISTRIBUTION = resolve(import.meta.dirname, '..');
-const PEERS = createPeers(DISTRIBUTION);
-const DEFAULT_PEERS = 'overlayfs,fuse-overlayfs';
 
 interface Named {
   readonly name: string;
 }
 
-const names = (all: readonly Named[]): string => all.map(({ name }) => name).join(', ');
-
-function choose<T extends Named>(all: readonly T[], list: string): T[] {
-  return list.split(',').map((name) => {
+function choose<T extends Named>(all: readonly T[], names: readonly string[], option: string): T[] {
+  return names.map((name) => {
     const found = all.find((one) => one.name === name);
     if (found !== undefined) return found;
-    throw new InvalidArgumentError(`"${name}" is none of ${names(all)}.`);
+    throw new Error(`${option}: "${name}" is none of ${all.map((one) => one.name).join(', ')}`);
   });
 }
 
-function parseRounds(text: string): number {
-  if (/^[1-9]\d{0,3}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError('It must be a number from 1 to 9999.');
+/** Names of groups stand for all their workloads. */
+function chooseWorkloads(groups: readonly NamedGroup[], names: readonly string[] | undefined): NamedGroup['workloads'] {
+  const all = groups.flatMap(({ workloads }) => workloads);
+  if (names === undefined) return all;
+  const singles = all.map((workload) => ({ name: workload.name, workloads: [workload] }));
+  const chosen = choose([...groups, ...singles], names, '--workload').flatMap(({ workloads }) => workloads);
+  return [...new Set(chosen)];
 }
 
 function imageSource(flags: Flags): ImageSource {
@@ -54,7 +47,7 @@ function imageSource(flags: Flags): ImageSource {
 }
 
 const progress: Progress = (workload, contender, round) => {
-  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${workload.name}: round ${round + 1}, ${contender.name}`);
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${workload}: ${round}, ${contender}`);
 };
 
 interface Present {
@@ -62,74 +55,98 @@ interface Present {
   readonly missing: Record<string, string>;
 }
 
-async function findPresent(asked: readonly Contender[], scratch: string): Promise<Present> {
+async function findPresent(asked: readonly Contender[], ground: Ground): Promise<Present> {
   const present: Present = { contenders: [createLamina(DISTRIBUTION)], missing: {} };
   for (const contender of asked) {
-    const reason = await contender.missing(scratch);
+    const reason = await contender.missing(ground);
     if (reason === undefined) present.contenders.push(contender);
     else present.missing[contender.name] = reason;
   }
   return present;
 }
 
-async function measureAll(flags: Flags, scratch: string, signal: AbortSignal): Promise<Report> {
+async function measureAll(flags: Flags, ground: Ground): Promise<Report> {
   const machine = describeMachine();
-  const { contenders, missing } = await findPresent(flags.against ?? choose(PEERS, DEFAULT_PEERS), scratch);
+  const { sizes, rounds, rootless, against } = flags;
+  const groups = createGroups({ sizes, distribution: DISTRIBUTION });
+  const workloads = chooseWorkloads(groups, flags.workload);
+  const peers = choose(createPeers(DISTRIBUTION, rootless), against, '--against');
+  const { contenders, missing } = await findPresent(peers, ground);
   for (const [name, reason] of Object.entries(missing)) process.stderr.write(`bench: without ${name}: ${reason}\n`);
-  const sources = new Sources(join(scratch, 'sources'), imageSource(flags), { signal });
-  const ground: Ground = { scratch, sources, signal };
-  const plan = { contenders, workloads: flags.workload ?? WORKLOADS, rounds: flags.rounds };
-  const results = await runBenchmark(ground, plan, progress);
-  if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
-  return { machine, rounds: flags.rounds, contenders: contenders.map(({ name }) => name), missing, results };
+  const counter = flags.count ? await Counter.open(ground) : undefined;
+  try {
+    const plan = { contenders, workloads, rounds, ...(counter !== undefined && { counter }) };
+    const results = await runBenchmark(ground, plan, progress);
+    if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
+    const names = contenders.map(({ name }) => name);
+    const absent = { ...missing, ...counter?.missing };
+    return { machine, rounds, rootless, sizes, contenders: names, missing: absent, results };
+  } finally {
+    await counter?.close();
+  }
+}
+
+async function writeFiles(report: Report, flags: Flags): Promise<void> {
+  if (flags.json !== undefined) await writeJson(report, flags.json);
+  if (flags.html !== undefined) await writeWhole(flags.html, htmlReport(report));
+}
+
+/** Says what has changed since the older report, and fails where something is slower. */
+function showChanges(older: Report, report: Report): void {
+  const changes = compareReports(older, report);
+  process.stdout.write(formatChanges(changes));
+  if (changes.some(isSlower)) process.exitCode = 1;
 }
 
 async function benchmark(flags: Flags): Promise<void> {
   // Before minutes of measuring, not after.
-  if (flags.json !== undefined) accessSync(dirname(resolve(flags.json)), constants.W_OK);
+  for (const file of [flags.json, flags.html])
+    if (file !== undefined) accessSync(dirname(resolve(file)), constants.W_OK);
+  const older = flags.compare === undefined ? undefined : await readReport(flags.compare);
   await checkImage(imageSource(flags));
   const signal = interruptionSignal();
   const scratch = await mkdtemp(join(tmpdir(), 'lamina-bench-'));
   try {
-    const report = await measureAll(flags, scratch, signal);
+    const sources = new Sources(join(scratch, 'sources'), imageSource(flags), flags.sizes, { signal });
+    const report = await measureAll(flags, { scratch, sources, signal, rootless: flags.rootless });
     if (report.results.length === 0) signal.throwIfAborted();
     process.stdout.write(formatReport(report));
-    if (flags.json !== undefined) await writeJson(report, flags.json);
+    await writeFiles(report, flags);
     signal.throwIfAborted();
     if (report.results.some(({ failures }) => Object.keys(failures).length > 0)) process.exitCode = 1;
+    if (older !== undefined) showChanges(older, report);
   } finally {
     await run(['rm', '-rf', '--one-file-system', scratch]);
   }
 }
 
-function list(): void {
-  for (const { name, description } of WORKLOADS) process.stdout.write(`${name.padEnd(12)} ${description}\n`);
+/** Reports that are there already: nothing is measured. */
+async function fromReport(path: string, flags: Flags): Promise<void> {
+  const report = await readReport(path);
+  if (flags.html !== undefined) await writeWhole(flags.html, htmlReport(report));
+  if (flags.compare !== undefined) showChanges(await readReport(flags.compare), report);
+  else process.stdout.write(formatReport(report));
+}
+
+function list(flags: Flags): void {
+  for (const { name, workloads } of createGroups({ sizes: flags.sizes, distribution: DISTRIBUTION })) {
+    process.stdout.write(`${name}\n`);
+    for (const workload of workloads) process.stdout.write(`  ${workload.name.padEnd(16)} ${workload.description}\n`);
+  }
+  process.stdout.write('contenders, besides lamina\n');
+  for (const { name, description = '' } of createPeers(DISTRIBUTION)) {
+    process.stdout.write(`  ${name.padEnd(18)} ${description}`.trimEnd().concat('\n'));
+  }
 }
 
 async function start(flags: Flags): Promise<void> {
-  if (flags.list === true) list();
-  else if (await inOwnNamespace()) await benchmark(flags);
+  if (flags.list) list(flags);
+  else if (flags.from !== undefined) await fromReport(flags.from, flags);
+  else if (await inOwnNamespace(flags.rootless)) await benchmark(flags);
 }
 
-const HELP = `
-A root for --root is made by: debootstrap --variant=minbase bookworm DIR. What is measured lies below TMPDIR, which decides
-the filesystem. Numbers are only as good as the machine is quiet.`;
-
-const program = new Command('bench')
-  .description('measure lamina and its peers on the same work, in turns')
-  .option('--against <peers>', `of ${names(PEERS)} (default: ${DEFAULT_PEERS})`, (list) => choose(PEERS, list))
-  .option('--workload <names>', 'only these (default: all; see --list)', (list) => choose(WORKLOADS, list))
-  .addOption(
-    new Option('--layers <dir>', "the image's layers: its subdirectories, the last by name on top").conflicts('root'),
-  )
-  .option('--root <dir>', 'a root filesystem to split into the image (default: made of this machine)')
-  .option('--rounds <n>', 'how often each is measured', parseRounds, 3)
-  .option('--json <file>', 'write all measurements there')
-  .option('--list', 'list the workloads')
-  .addHelpText('after', HELP);
-
 try {
-  await start(program.parse().opts<Flags>());
+  await start(parseFlags(process.argv));
 } catch (error) {
   process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 1;

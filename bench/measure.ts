@@ -1,48 +1,40 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type CommandLine, run } from './command.ts';
-import { type Contender, type Mounted, type Union, workingDirectory } from './contenders.ts';
+import { capture, type CommandLine, run } from './command.ts';
+import { type Contender, type Mounted, type Requests, type Union, workingDirectory } from './contenders/contender.ts';
+import { type Ground } from './ground.ts';
 import { type ProcessUsage, usageOf } from './process-usage.ts';
-import { type Sources } from './sources.ts';
-import { type Site, type Workload } from './workload.ts';
+import { type Program, type SecondUnion, type Site, type Workload } from './workload.ts';
 
 /** What a mount's daemon did during the measured part; its memory since it started. */
 interface DaemonUse extends ProcessUsage {
-  /** Requests of the kernel, where the daemon counts them. */
-  readonly requests?: number;
+  /** Requests of the kernel by opcode, where the daemon counts them. */
+  readonly requests?: Requests;
 }
 
 /** One run of one workload on one contender. */
 export interface Measurement {
-  readonly seconds: number;
+  /** In the workload's unit. */
+  readonly value: number;
+  readonly details?: Readonly<Record<string, number>>;
   readonly daemon?: DaemonUse;
-}
-
-/** What all measurements of a benchmark share. */
-export interface Ground {
-  /** A directory of the benchmark's own, on the filesystem that is measured. */
-  readonly scratch: string;
-  readonly sources: Sources;
-  readonly signal?: AbortSignal;
 }
 
 /** Fresh directories for one measurement. */
 interface Place {
   readonly directory: string;
   readonly merged: string;
+  readonly spare: string;
   readonly union: Union;
 }
 
-async function makePlace(ground: Ground, workload: Workload): Promise<Place> {
+async function makePlace(ground: Ground, workload: Pick<Workload, 'lowers'>): Promise<Place> {
   const directory = join(ground.scratch, 'place');
-  const [upper, work, merged] = ['upper', 'work', 'merged'].map((name) => join(directory, name)) as [
-    string,
-    string,
-    string,
-  ];
-  for (const path of [upper, work, merged]) await mkdir(path, { recursive: true });
+  const at = (name: string): string => join(directory, name);
+  const [upper, work, merged, spare] = [at('upper'), at('work'), at('merged'), at('spare')];
+  for (const path of [upper, work, merged, spare]) await mkdir(path, { recursive: true });
   const lowers = await (workload.lowers?.(ground.sources) ?? ground.sources.image());
-  return { directory, merged, union: { lowers, upper, work } };
+  return { directory, merged, spare, union: { lowers, upper, work } };
 }
 
 /** Writes back what earlier measurements left, which would else be written during this one. */
@@ -51,13 +43,37 @@ async function settle(ground: Ground, cold: boolean): Promise<void> {
   if (cold) await writeFile('/proc/sys/vm/drop_caches', '3');
 }
 
-function createSite(ground: Ground, contender: Contender, place: Place): Site {
-  const options = ground.signal === undefined ? {} : { signal: ground.signal };
-  const there = { ...options, cwd: workingDirectory(place.merged) };
+/** The same lower layers with an upper of its own, beside the first. */
+async function mountSecond(contender: Contender, place: Place): Promise<SecondUnion> {
+  const at = (name: string): string => join(place.directory, 'second', name);
+  for (const name of ['upper', 'work', 'merged']) await mkdir(at(name), { recursive: true });
+  const union = { lowers: place.union.lowers, upper: at('upper'), work: at('work') };
+  const mounted = await contender.mount(union, at('merged'));
+  return { root: at('merged'), unmount: () => mounted.unmount() };
+}
+
+function signalOf(ground: Ground): { readonly signal?: AbortSignal } {
+  return ground.signal === undefined ? {} : { signal: ground.signal };
+}
+
+function placeSite(ground: Ground, place: Place): Omit<Site, 'mountOnce' | 'mountSecond'> {
+  const options = signalOf(ground);
   return {
     root: place.merged,
+    spare: place.spare,
     sources: ground.sources,
     run: (...command: CommandLine) => run(command, options),
+    capture: (...command: CommandLine) => capture(command, options),
+  };
+}
+
+function createSite(ground: Ground, contender: Contender, place: Place, daemon?: number): Site {
+  const options = signalOf(ground);
+  const there = { ...options, cwd: workingDirectory(place.merged) };
+  return {
+    ...placeSite(ground, place),
+    ...(daemon !== undefined && { daemon }),
+    mountSecond: () => mountSecond(contender, place),
     async mountOnce() {
       const command = contender.command?.({ lowers: place.union.lowers }, place.merged);
       if (command === undefined) throw new Error(`${contender.name} does not mount`);
@@ -67,23 +83,31 @@ function createSite(ground: Ground, contender: Contender, place: Place): Site {
   };
 }
 
-async function timed(work: () => Promise<void>): Promise<number> {
+/** What the work says of itself, or else the seconds that it took. */
+async function measured(work: () => Promise<unknown>): Promise<Measurement> {
   const start = process.hrtime.bigint();
-  await work();
-  return Number(process.hrtime.bigint() - start) / 1e9;
+  const reading = (await work()) as Omit<Measurement, 'daemon'> | undefined;
+  const seconds = Number(process.hrtime.bigint() - start) / 1e9;
+  return reading ?? { value: seconds };
 }
 
-async function timedOn(mounted: Mounted, work: () => Promise<void>): Promise<Measurement> {
+/** How often each opcode came between two counts. */
+export function difference(before: Requests, after: Requests): Requests {
+  const changes = Object.entries(after).map(([name, count]) => [name, count - (before[name] ?? 0)] as const);
+  return Object.fromEntries(changes.filter(([, count]) => count > 0));
+}
+
+async function measuredOn(mounted: Mounted, work: () => Promise<unknown>): Promise<Measurement> {
   const { pid, requests } = mounted;
-  if (pid === undefined) return { seconds: await timed(work) };
+  if (pid === undefined) return measured(work);
   const requestsBefore = await requests?.();
   const before = usageOf(pid);
-  const seconds = await timed(work);
+  const reading = await measured(work);
   const after = usageOf(pid);
   const requestsAfter = await requests?.();
   const daemon = { cpuSeconds: after.cpuSeconds - before.cpuSeconds, peakRssKib: after.peakRssKib };
-  if (requestsBefore === undefined || requestsAfter === undefined) return { seconds, daemon };
-  return { seconds, daemon: { ...daemon, requests: requestsAfter - requestsBefore } };
+  if (requestsBefore === undefined || requestsAfter === undefined) return { ...reading, daemon };
+  return { ...reading, daemon: { ...daemon, requests: difference(requestsBefore, requestsAfter) } };
 }
 
 /** Runs `work` on the mount and takes the mount away again, whatever happens. */
@@ -101,34 +125,60 @@ async function onMount<T>(contender: Contender, place: Place, work: (mounted: Mo
   return result;
 }
 
-async function measureMounted(
+/** Has a workload's measured part ready on a mount, and hands both over. */
+export async function whenReady<T>(
   ground: Ground,
   contender: Contender,
   workload: Workload,
-  place: Place,
-): Promise<Measurement> {
-  const site = createSite(ground, contender, place);
+  work: (mounted: Mounted, site: Site) => Promise<T>,
+): Promise<T> {
+  const place = await makePlace(ground, workload);
   const cold = workload.cold === true;
-  const prepare = (): Promise<void> => workload.prepare?.(site) ?? Promise.resolve();
-  // A daemon remembers too: what it prepared must not be the one that is measured.
-  if (cold && workload.prepare !== undefined) await onMount(contender, place, prepare);
-  return onMount(contender, place, async (mounted) => {
-    if (!cold) await prepare();
-    // After the mount, since a plain directory is read and written when it is set up.
-    await settle(ground, cold);
-    return timedOn(mounted, () => workload.measure(site));
-  });
+  const prepare = ({ pid }: Mounted): Promise<void> =>
+    workload.prepare?.(createSite(ground, contender, place, pid)) ?? Promise.resolve();
+  try {
+    // A daemon remembers too: what it prepared must not be the one that is measured.
+    if (cold && workload.prepare !== undefined) await onMount(contender, place, prepare);
+    return await onMount(contender, place, async (mounted) => {
+      if (!cold) await prepare(mounted);
+      // After the mount, since a plain directory is read and written when it is set up.
+      await settle(ground, cold);
+      return work(mounted, createSite(ground, contender, place, mounted.pid));
+    });
+  } finally {
+    await run(['rm', '-rf', '--one-file-system', place.directory]);
+  }
+}
+
+async function measureMounts(ground: Ground, contender: Contender, workload: Workload): Promise<Measurement> {
+  const place = await makePlace(ground, workload);
+  try {
+    const site = createSite(ground, contender, place);
+    await workload.prepare?.(site);
+    await settle(ground, workload.cold === true);
+    return await measured(() => workload.measure(site));
+  } finally {
+    await run(['rm', '-rf', '--one-file-system', place.directory]);
+  }
 }
 
 /** Runs one workload once on one contender, in fresh directories, of which nothing is left. */
 export async function measureOnce(ground: Ground, contender: Contender, workload: Workload): Promise<Measurement> {
-  const place = await makePlace(ground, workload);
+  if (workload.mountsItself === true) return measureMounts(ground, contender, workload);
+  return whenReady(ground, contender, workload, (mounted, site) => measuredOn(mounted, () => workload.measure(site)));
+}
+
+/** Runs one program once. */
+export async function measureProgram(ground: Ground, program: Program): Promise<Measurement> {
+  const place = await makePlace(ground, { lowers: () => Promise.resolve([]) });
+  const refuse = (): never => {
+    throw new Error(`${program.name} is no union`);
+  };
   try {
-    if (workload.mountsItself !== true) return await measureMounted(ground, contender, workload, place);
-    const site = createSite(ground, contender, place);
-    await workload.prepare?.(site);
-    await settle(ground, workload.cold === true);
-    return { seconds: await timed(() => workload.measure(site)) };
+    const site = { ...placeSite(ground, place), mountOnce: refuse, mountSecond: refuse };
+    await program.prepare?.(site);
+    await settle(ground, false);
+    return await measured(() => program.measure(site));
   } finally {
     await run(['rm', '-rf', '--one-file-system', place.directory]);
   }

@@ -18,10 +18,10 @@ export function parseCpuSeconds(stat: string): number {
   return (Number(fields[UTIME]) + Number(fields[STIME])) / TICKS_PER_SECOND;
 }
 
-/** VmHWM from the text of /proc/PID/status. */
-export function parsePeakRss(status: string): number {
-  const found = /^VmHWM:\s+(\d+) kB$/m.exec(status);
-  if (found === null) throw new Error('/proc/PID/status has no VmHWM: the process has ended');
+/** Kibibytes of a line such as `VmRSS:  5 kB` in the text of /proc/PID/status or /proc/meminfo. */
+export function parseMemory(text: string, name: string): number {
+  const found = new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(text);
+  if (found === null) throw new Error(`no ${name}: the process has ended`);
   return Number(found[1]);
 }
 
@@ -29,6 +29,6 @@ export function parsePeakRss(status: string): number {
 export function usageOf(pid: number): ProcessUsage {
   return {
     cpuSeconds: parseCpuSeconds(readFileSync(`/proc/${pid}/stat`, 'utf8')),
-    peakRssKib: parsePeakRss(readFileSync(`/proc/${pid}/status`, 'utf8')),
+    peakRssKib: parseMemory(readFileSync(`/proc/${pid}/status`, 'utf8'), 'VmHWM'),
   };
 }

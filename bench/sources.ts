@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type CommandOptions, run } from './command.ts';
-import { givenLayers, machineLayers, splitRoot } from './layers.ts';
+import { givenLayers, IMAGE_LAYERS, machineLayers, splitRoot } from './layers.ts';
+import { DEFAULT_SIZES, type Sizes } from './sizes.ts';
 
 /** Where the image's layers come from: made from this machine, from a root filesystem, or given as they are. */
 export type ImageSource =
@@ -21,43 +22,38 @@ export async function checkImage(image: ImageSource): Promise<void> {
   if (image.kind === 'layers') await givenLayers(image.directory);
 }
 
-/** How many files the archive holds. */
-export const ARCHIVE_FILES = 5_000;
-/** How many files the layer of small files holds. */
-export const SMALL_FILES = 2_000;
-/** Size of the large file, MiB. */
-export const LARGE_MEBIBYTES = 256;
-
 const FILES_PER_DIRECTORY = 100;
-const FILES_PER_LAYER = 20;
 const MEBIBYTE = 1 << 20;
 
-async function writeSmallFiles(directory: string, count: number): Promise<void> {
+/** Writes files of 512 bytes to 4 KiB, which most files of an image are, into subdirectories. */
+export async function writeSmallFiles(directory: string, count: number): Promise<void> {
   for (let index = 0; index < count; index++) {
     const parent = join(directory, String(Math.floor(index / FILES_PER_DIRECTORY)));
     if (index % FILES_PER_DIRECTORY === 0) await mkdir(parent, { recursive: true });
-    // 512 bytes to 4 KiB: what most files of an image are.
     await writeFile(join(parent, `file-${index}`), randomBytes(512 * (1 + (index % 8))));
   }
 }
 
 /** What workloads read; each is made below `directory` when it is first asked for. */
 export class Sources {
+  readonly sizes: Sizes;
   readonly #directory: string;
   readonly #image: ImageSource;
   readonly #options: CommandOptions;
   readonly #made = new Map<string, Promise<unknown>>();
 
-  constructor(directory: string, image: ImageSource, options: CommandOptions = {}) {
+  constructor(directory: string, image: ImageSource, sizes: Sizes = DEFAULT_SIZES, options: CommandOptions = {}) {
+    this.sizes = sizes;
     this.#directory = directory;
     this.#image = image;
     this.#options = options;
   }
 
-  #once<T>(name: string, make: (path: string) => Promise<T>): Promise<T> {
+  /** What `make` gave when it was first called by this name. It makes `path`, where nothing is, in a directory that is there. */
+  once<T>(name: string, make: (path: string) => Promise<T>): Promise<T> {
     const known = this.#made.get(name) as Promise<T> | undefined;
     if (known !== undefined) return known;
-    const made = make(join(this.#directory, name));
+    const made = mkdir(this.#directory, { recursive: true }).then(() => make(join(this.#directory, name)));
     this.#made.set(name, made);
     return made;
   }
@@ -65,50 +61,51 @@ export class Sources {
   /** The image's layers, the topmost first. */
   image(): Promise<readonly string[]> {
     const source = this.#image;
-    return this.#once('image', (path) => {
-      if (source.kind === 'layers') return givenLayers(source.directory);
+    return source.kind === 'layers'
+      ? this.once('image', () => givenLayers(source.directory))
+      : this.imageIn(IMAGE_LAYERS);
+  }
+
+  /** Whether the image can be had in any number of layers: given ones stay as they are. */
+  get canSplit(): boolean {
+    return this.#image.kind !== 'layers';
+  }
+
+  /** The image in so many layers, the topmost first. */
+  imageIn(count: number): Promise<readonly string[]> {
+    const source = this.#image;
+    return this.once(`image-${count}`, (path) => {
+      if (source.kind === 'layers') throw new Error('given layers cannot be split');
       return source.kind === 'root'
-        ? splitRoot(source.directory, path, this.#options)
-        : machineLayers(path, this.#options);
+        ? splitRoot(source.directory, path, count, this.#options)
+        : machineLayers(path, count, this.#options);
     });
   }
 
-  /** Layers that all have files of their own in the directory `searched`. */
-  searchLayers(count: number): Promise<readonly string[]> {
-    return this.#once(`search-${count}`, async (path) => {
-      const layers = Array.from({ length: count }, (_, index) => join(path, String(index)));
-      for (const [index, layer] of layers.entries()) {
-        await mkdir(join(layer, 'searched'), { recursive: true });
-        const names = Array.from({ length: FILES_PER_LAYER }, (_, file) => `file-${index}-${file}`);
-        for (const name of names) await writeFile(join(layer, 'searched', name), name);
-      }
-      return layers;
-    });
-  }
-
-  /** A layer with `SMALL_FILES` files in the directory `small`. */
+  /** A layer with files in the directory `small`. */
   smallFiles(): Promise<string> {
-    return this.#once('small', async (path) => {
-      await writeSmallFiles(join(path, 'small'), SMALL_FILES);
+    return this.once('small', async (path) => {
+      await writeSmallFiles(join(path, 'small'), this.sizes.small);
       return path;
     });
   }
 
-  /** A layer with one file, `large`, of `LARGE_MEBIBYTES` of random data. */
-  largeFile(): Promise<string> {
-    return this.#once('large', async (path) => {
+  /** A layer with one file, `large`, of so many MiB of random data. */
+  largeFile(mebibytes: number): Promise<string> {
+    return this.once(`large-${mebibytes}`, async (path) => {
       await mkdir(path, { recursive: true });
-      await run(['sh', '-c', 'head -c "$1" /dev/urandom >"$0"', join(path, 'large'), `${LARGE_MEBIBYTES * MEBIBYTE}`]);
+      const command = 'head -c "$1" /dev/urandom >"$0"';
+      await run(['sh', '-c', command, join(path, 'large'), `${mebibytes * MEBIBYTE}`], this.#options);
       return path;
     });
   }
 
-  /** An archive of `ARCHIVE_FILES` files in the directory `tree`. */
+  /** An archive of files in the directory `tree`. */
   archive(): Promise<string> {
-    return this.#once('archive', async (path) => {
-      await writeSmallFiles(join(path, 'tree'), ARCHIVE_FILES);
+    return this.once('archive', async (path) => {
+      await writeSmallFiles(join(path, 'tree'), this.sizes.archive);
       const archive = `${path}.tar`;
-      await run(['tar', '-C', path, '-cf', archive, 'tree']);
+      await run(['tar', '-C', path, '-cf', archive, 'tree'], this.#options);
       await run(['rm', '-rf', path]);
       return archive;
     });

@@ -14,6 +14,14 @@ export function median(values: readonly number[]): number {
   return (lower + upper) / 2;
 }
 
+/** The least value that so large a part of the values does not exceed. Throws where there is none. */
+export function quantile(values: readonly number[], part: number): number {
+  const sorted = [...values].sort((left, right) => left - right);
+  const found = sorted[Math.max(0, Math.ceil(sorted.length * part) - 1)];
+  if (found === undefined) throw new RangeError('a quantile of no values');
+  return found;
+}
+
 /** The geometric mean: ratios multiply, so 0.5 and 2 make 1. Throws where there is no value. */
 export function geometricMean(values: readonly number[]): number {
   if (values.length === 0) throw new RangeError('the geometric mean of no values');

@@ -1,47 +1,50 @@
-import { type ContenderSummary, overallRatio, SUBJECT, type WorkloadSummary } from './summary.ts';
-import { type Ratio } from './statistics.ts';
+import { type Counts } from './count.ts';
+import { formatRatio, formatTable, formatValue } from './format.ts';
+import { pairName, pairsOf, SUBJECT } from './pairs.ts';
+import { type ContenderSummary, overallRatio, type WorkloadSummary } from './summary.ts';
 
 const ABSENT = '-';
 
-/** A duration to three digits, in the unit that suits it. */
-export function formatSeconds(seconds: number): string {
-  if (seconds < 1) return `${(seconds * 1e3).toPrecision(3)} ms`;
-  return `${seconds.toFixed(seconds < 100 ? 2 : 0)} s`;
-}
-
-/** A ratio and its spread over the rounds. */
-export function formatRatio({ ratio, low, high }: Ratio): string {
-  return `${ratio.toFixed(2)} (${low.toFixed(2)}..${high.toFixed(2)})`;
-}
-
-/** Columns as wide as they need: the first to the left, the others to the right. */
-export function formatTable(rows: readonly (readonly string[])[]): string {
-  const widths: number[] = [];
-  for (const row of rows) row.forEach((cell, column) => (widths[column] = Math.max(widths[column] ?? 0, cell.length)));
-  const cell = (text: string, column: number): string =>
-    column === 0 ? text.padEnd(widths[column] ?? 0) : text.padStart(widths[column] ?? 0);
-  return rows.map((row) => `${row.map(cell).join('  ').trimEnd()}\n`).join('');
-}
-
-function timeRow(summary: WorkloadSummary, names: readonly string[], peers: readonly string[]): string[] {
-  const times = names.map((name) => summary.contenders[name]?.seconds);
-  const ratios = peers.map((peer) => summary.ratios[peer]);
+function timeRow(summary: WorkloadSummary, names: readonly string[], pairs: readonly string[]): string[] {
+  const numbers = names.map((name) => summary.contenders[name]?.value);
+  const ratios = pairs.map((pair) => summary.ratios[pair]);
   return [
     summary.name,
-    ...times.map((seconds) => (seconds === undefined ? ABSENT : formatSeconds(seconds))),
+    ...numbers.map((value) => (value === undefined ? ABSENT : formatValue(value, summary.unit))),
     ...ratios.map((ratio) => (ratio === undefined ? ABSENT : formatRatio(ratio))),
   ];
 }
 
-/** Medians of the times, and lamina's over each peer's. `names` are the contenders in the order of the columns. */
+/** Medians, and the ratios of pairs. `names` are the contenders in the order of the columns. */
 export function formatTimes(summaries: readonly WorkloadSummary[], names: readonly string[]): string {
-  const peers = names.filter((name) => name !== SUBJECT);
-  const overall = peers.map((peer) => overallRatio(summaries, peer)?.toFixed(2) ?? ABSENT);
+  const pairs = pairsOf(names).map(pairName);
+  const overall = pairs.map((pair) => overallRatio(summaries, pair)?.toFixed(2) ?? ABSENT);
   return formatTable([
-    ['workload', ...names, ...peers.map((peer) => `${SUBJECT}/${peer}`)],
-    ...summaries.map((summary) => timeRow(summary, names, peers)),
+    ['workload', ...names, ...pairs],
+    ...summaries.map((summary) => timeRow(summary, names, pairs)),
     ['geometric mean', ...names.map(() => ''), ...overall],
   ]);
+}
+
+/** One workload that has programs of its own: a row each. */
+export function formatPrograms(summary: WorkloadSummary): string {
+  const rows = Object.entries(summary.contenders).map(([name, { value }]) => {
+    const ratio = summary.ratios[pairName({ ours: SUBJECT, theirs: name })];
+    return [name, formatValue(value, summary.unit), ratio === undefined ? ABSENT : formatRatio(ratio)];
+  });
+  return formatTable([[summary.name, 'median', `${SUBJECT}/it`], ...rows]);
+}
+
+/** What workloads tell besides their one number. */
+export function formatDetails(summaries: readonly WorkloadSummary[]): string {
+  return summaries
+    .flatMap(({ name, unit, contenders }) =>
+      Object.entries(contenders).flatMap(([who, { details }]) => {
+        const parts = Object.entries(details ?? {}).map(([what, value]) => `${what} ${formatValue(value, unit)}`);
+        return parts.length === 0 ? [] : [`${name}, ${who}: ${parts.join(', ')}\n`];
+      }),
+    )
+    .join('');
 }
 
 function daemonCells(summary: ContenderSummary | undefined): string[] {
@@ -64,4 +67,43 @@ export function formatDaemons(summaries: readonly WorkloadSummary[], names: read
     ['workload', ...serving.flatMap((who) => [`${who} CPU`, 'peak RSS']), `${SUBJECT} requests`],
     ...rows,
   ]);
+}
+
+const SHOWN = 4;
+
+/** The largest counts first, and how many there are in all. */
+export function largest(counts: Readonly<Record<string, number>>, shown = SHOWN): string {
+  const sorted = Object.entries(counts).sort(([, left], [, right]) => right - left);
+  const rest = sorted.length > shown ? ', ...' : '';
+  return sorted
+    .slice(0, shown)
+    .map(([name, count]) => `${count} ${name}`)
+    .join(', ')
+    .concat(rest);
+}
+
+/** A total, and how much that is an operation. */
+export function totalCells(counts: Readonly<Record<string, number>> | undefined, operations?: number): string[] {
+  if (counts === undefined) return [ABSENT, ABSENT];
+  const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
+  return [String(total), operations === undefined ? ABSENT : (total / operations).toFixed(2)];
+}
+
+function countRow(workload: string, who: string, { operations, requests, systemCalls }: Counts): string[] {
+  return [
+    `${workload} ${who}`,
+    String(operations ?? ABSENT),
+    ...totalCells(requests, operations),
+    ...totalCells(systemCalls, operations),
+    `${largest(requests ?? {})} | ${largest(systemCalls ?? {})}`,
+  ];
+}
+
+/** Requests and system calls of the extra round; empty where nothing was counted. */
+export function formatCounts(summaries: readonly WorkloadSummary[]): string {
+  const rows = summaries.flatMap(({ name, counts }) =>
+    Object.entries(counts).map(([who, count]) => countRow(name, who, count)),
+  );
+  if (rows.length === 0) return '';
+  return formatTable([['counted', 'operations', 'requests', 'each', 'system calls', 'each', 'most frequent'], ...rows]);
 }

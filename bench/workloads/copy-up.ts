@@ -1,6 +1,7 @@
 import { join } from 'node:path';
-import { SMALL_FILES, type Sources } from '../sources.ts';
-import { type Workload } from '../workload.ts';
+import { type Sources } from '../sources.ts';
+import { type Site, type Workload, type WorkloadGroup } from '../workload.ts';
+import { latencyDuring } from './latency.ts';
 
 const withSmallFiles = async (sources: Sources): Promise<string[]> => [
   await sources.smallFiles(),
@@ -9,18 +10,42 @@ const withSmallFiles = async (sources: Sources): Promise<string[]> => [
 
 // Nobody's id: every owner changes.
 const OWNER = '12345:12345';
+const DOCUMENTS = 'usr/share/doc';
+
+const countDocuments = async (site: Site): Promise<number> =>
+  (await site.capture('find', join(site.root, DOCUMENTS), '-printf', '.')).length;
 
 /** Changing files of the lower layers. */
-export const COPY_UP: readonly Workload[] = [
+export const copyUp: WorkloadGroup = ({ sizes }): Workload[] => [
   {
     name: 'chown',
-    description: 'chown -R of usr/share/doc in the image',
-    measure: (site) => site.run('chown', '-R', OWNER, join(site.root, 'usr/share/doc')),
+    description: `chown -R of ${DOCUMENTS} in the image`,
+    operations: countDocuments,
+    measure: (site) => site.run('chown', '-R', OWNER, join(site.root, DOCUMENTS)),
+  },
+  {
+    name: 'chmod',
+    description: `chmod -R of ${DOCUMENTS} in the image`,
+    operations: countDocuments,
+    measure: (site) => site.run('chmod', '-R', 'o-r', join(site.root, DOCUMENTS)),
   },
   {
     name: 'copy-up',
-    description: `copy-up of ${SMALL_FILES} small files, each opened for writing`,
+    description: `copy-up of ${sizes.small} small files, each opened for writing`,
+    operations: sizes.small,
     lowers: withSmallFiles,
     measure: (site) => site.run('sh', '-c', 'for file in "$0"/*/*; do : >>"$file"; done', join(site.root, 'small')),
+  },
+  {
+    name: 'copy-up-large',
+    description: `copy-up of one file of ${sizes.copyUp} MiB`,
+    lowers: async (sources) => [await sources.largeFile(sizes.copyUp)],
+    measure: (site) => site.run('sh', '-c', ': >>"$0"', join(site.root, 'large')),
+  },
+  {
+    name: 'stat-latency',
+    description: `99th percentile of stat elsewhere during the copy-up of a file of ${sizes.copyUp} MiB`,
+    lowers: async (sources) => [await sources.largeFile(sizes.copyUp), await sources.smallFiles()],
+    measure: (site) => latencyDuring(site, 'small', () => site.run('sh', '-c', ': >>"$0"', join(site.root, 'large'))),
   },
 ];

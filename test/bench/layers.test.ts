@@ -34,6 +34,12 @@ test('splitRoot puts every file into exactly one layer, and keeps modes of files
   for (const status of closed) expect((status?.mode ?? 0o700) & 0o777).toBe(0o700);
 });
 
+test('splitRoot makes as many layers as it is asked for', async () => {
+  const layers = await splitRoot(join(base, 'root'), join(base, 'split-in-3'), 3);
+  expect(layers.map((layer) => layer.slice(-1))).toEqual(['0', '1', '2']);
+  expect((await Promise.all(layers.map(filesBelow))).flat()).toHaveLength(8);
+});
+
 test('splitRoot refuses a root with nothing in it', async () => {
   await mkdir(join(base, 'empty'));
   await expect(splitRoot(join(base, 'empty'), join(base, 'nothing'))).rejects.toThrow('--root');

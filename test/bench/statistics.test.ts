@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { compare, geometricMean, median, rotate } from '../../bench/statistics.ts';
+import { compare, geometricMean, median, quantile, rotate } from '../../bench/statistics.ts';
 
 test('median takes the middle of an odd count, whatever the order', () => {
   expect(median([10, 1, 2])).toBe(2);
@@ -17,6 +17,12 @@ test('median leaves its argument as it is', () => {
 
 test('median refuses an empty list', () => {
   expect(() => median([])).toThrow(RangeError);
+});
+
+test('quantile is the least value that so many do not exceed', () => {
+  const values = Array.from({ length: 200 }, (_, index) => 200 - index);
+  expect([0, 0.5, 0.99, 1].map((part) => quantile(values, part))).toEqual([1, 100, 198, 200]);
+  expect(() => quantile([], 0.5)).toThrow(RangeError);
 });
 
 test('geometricMean of a half and a double is 1', () => {

@@ -1,0 +1,38 @@
+import { join } from 'node:path';
+import { capture } from '../command.ts';
+import { type Contender, mountOptions, type Requests } from './contender.ts';
+import { mountDaemon } from './daemon.ts';
+
+interface Stats {
+  readonly requests: Requests;
+}
+
+async function countRequests(distribution: string, path: string): Promise<Requests> {
+  const text = await capture([process.execPath, join(distribution, 'cli/lamina.js'), 'stats', '--json', path]);
+  return (JSON.parse(text) as Stats).requests;
+}
+
+/** What tells one lamina from another. */
+export interface LaminaVariant {
+  readonly name: string;
+  readonly description?: string;
+  readonly extra?: readonly string[];
+  readonly rootful?: string;
+}
+
+/** lamina as built in `distribution`, with more options than the union's. */
+export function lamina(distribution: string, { name, description, extra = [], rootful }: LaminaVariant): Contender {
+  const program = join(distribution, 'cli/fuse-lamina.js');
+  return {
+    name,
+    ...(description !== undefined && { description }),
+    hasDaemon: true,
+    missing: ({ rootless }) => Promise.resolve(rootless === true ? rootful : undefined),
+    command: (union, path) => [process.execPath, program, '-o', mountOptions(union, path, extra), path],
+    async mount(union, path) {
+      const options = mountOptions(union, path, extra);
+      const mounted = await mountDaemon([process.execPath, program, '-f', '-o', options, path], path);
+      return { ...mounted, requests: () => countRequests(distribution, path) };
+    },
+  };
+}

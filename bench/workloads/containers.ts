@@ -1,0 +1,150 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { hasProgram } from '../command.ts';
+import { type Ground } from '../ground.ts';
+import { type Program, type Site, type Workload, type WorkloadGroup } from '../workload.ts';
+import { bundle, IMAGE_NAME, imageArchive } from './container-image.ts';
+
+type Command = readonly [string, ...string[]];
+
+async function needing(...programs: readonly string[]): Promise<string | undefined> {
+  for (const program of programs) if (!(await hasProgram(program))) return `apt-get install ${program}`;
+  return undefined;
+}
+
+async function often(site: Site, times: number, command: Command): Promise<void> {
+  for (let count = 0; count < times; count++) await site.run(...command);
+}
+
+/** lamina with a store of its own, which has the image. */
+function lamina(distribution: string, times: number): Program {
+  const commandIn = (store: string, ...parameters: readonly string[]): Command => [
+    ...(['env', `LAMINA_ROOT=${store}`, process.execPath, join(distribution, 'cli/lamina.js')] as const),
+    ...parameters,
+  ];
+  const store = (site: Site): Promise<string> =>
+    site.sources.once('lamina-store', async (path) => {
+      await site.run(...commandIn(path, 'load', '-i', await imageArchive(site.sources)));
+      return path;
+    });
+  return {
+    name: 'lamina',
+    missing: () => Promise.resolve(undefined),
+    async prepare(site) {
+      await store(site);
+    },
+    measure: async (site) => often(site, times, commandIn(await store(site), 'run', '--rm', IMAGE_NAME, 'true')),
+  };
+}
+
+// crun takes cgroups of version 1 or 2, not both at once; runc does.
+const CRUN_REFUSES = existsSync('/sys/fs/cgroup/unified')
+  ? 'crun takes no hybrid cgroups, which this machine has'
+  : undefined;
+const RUNTIME = CRUN_REFUSES === undefined ? 'crun' : 'runc';
+
+interface Podman {
+  readonly name: string;
+  /** The directory of its store: podman takes no longer path than 50 bytes for what is in it. */
+  readonly directory: string;
+  readonly mountProgram?: string;
+}
+
+/** podman with a store of its own, and nothing that lamina does not have: no network of its own, and no cgroup where that can be. */
+function podman({ name, directory, mountProgram }: Podman, times: number): Program {
+  const commandIn = (store: string, ...parameters: readonly string[]): Command => [
+    ...(['podman', '--root', join(store, 'root'), '--runroot', join(store, 'r')] as const),
+    ...[
+      '--runtime',
+      RUNTIME,
+      '--cgroup-manager',
+      'cgroupfs',
+      '--events-backend',
+      'none',
+      '--storage-driver',
+      'overlay',
+    ],
+    // Else it leaves a mount on its store.
+    ...['--storage-opt', 'overlay.skip_mount_home=true'],
+    ...(mountProgram === undefined ? [] : ['--storage-opt', `overlay.mount_program=${mountProgram}`]),
+    ...parameters,
+  ];
+  const store = (site: Site): Promise<string> =>
+    site.sources.once(directory, async (path) => {
+      await site.run(...commandIn(path, 'load', '--quiet', '--input', await imageArchive(site.sources)));
+      return path;
+    });
+  // runc knows no container without a cgroup.
+  const cgroups = RUNTIME === 'crun' ? ['--cgroups', 'disabled'] : [];
+  const runs = [
+    'run',
+    '--rm',
+    '--network',
+    'host',
+    '--ulimit',
+    'host',
+    ...cgroups,
+    '--pull',
+    'never',
+    IMAGE_NAME,
+    'true',
+  ];
+  return {
+    name,
+    missing: () => needing('podman', RUNTIME, ...(mountProgram === undefined ? [] : ['fuse-overlayfs'])),
+    async prepare(site) {
+      await store(site);
+    },
+    measure: async (site) => often(site, times, commandIn(await store(site), ...runs)),
+  };
+}
+
+const NODE: Command = [process.execPath, '-e', '0'];
+
+/** An OCI runtime on a bundle that is ready, and what Node itself takes to start: about the least that lamina could. */
+function runtime(program: string, refusal: string | undefined, times: number): Program {
+  return {
+    name: `${program}-and-node`,
+    missing: async () => refusal ?? (await needing(program)),
+    async prepare(site) {
+      await bundle(site.sources);
+    },
+    async measure(site) {
+      const path = await bundle(site.sources);
+      const run: Command = [program, '--root', join(site.spare, 'state'), 'run', '--bundle', path, 'lamina-bench'];
+      for (let count = 0; count < times; count++) {
+        await site.run(...run);
+        await site.run(...NODE);
+      }
+    },
+  };
+}
+
+const node = (times: number): Program => ({
+  name: 'node',
+  missing: () => Promise.resolve(undefined),
+  measure: (site) => often(site, times, NODE),
+});
+
+const missing = ({ rootless }: Ground): Promise<string | undefined> =>
+  Promise.resolve(rootless === true ? 'a container in this user namespace is no rootless container' : undefined);
+
+/** Containers, from the command to its end. */
+export const containers: WorkloadGroup = ({ sizes: { mounts: times }, distribution }): Workload[] => [
+  {
+    name: 'container',
+    description: `${times} times start and stop of true in a container; crun and runc have a bundle ready, and node -e 0 starts after them`,
+    missing,
+    programs: [
+      lamina(distribution, times),
+      podman({ name: 'podman-overlayfs', directory: 'po' }, times),
+      podman({ name: 'podman-fuse-overlayfs', directory: 'pf', mountProgram: '/usr/bin/fuse-overlayfs' }, times),
+      runtime('crun', CRUN_REFUSES, times),
+      runtime('runc', undefined, times),
+      node(times),
+    ],
+    measure: () => {
+      throw new Error('its programs are measured');
+    },
+  },
+];
