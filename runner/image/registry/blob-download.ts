@@ -2,11 +2,11 @@ import { createHash } from 'node:crypto';
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import { type ByteSource } from '../compression.ts';
 import { finishDigest } from '../digest.ts';
-import { type Descriptor } from '../manifest.ts';
+import { type Descriptor, isForeign } from '../manifest.ts';
 import { type SpooledFile } from '../spool.ts';
-import { type HttpResponse } from './transport.ts';
 import { type Limiter } from './limiter.ts';
 import { type Repository } from './repository.ts';
+import { type HttpResponse } from './transport.ts';
 
 /** Attempts in a row that bring nothing. */
 const ATTEMPTS = 5;
@@ -98,7 +98,7 @@ export class BlobDownload {
   async #attempt(): Promise<Attempt> {
     const { digest, size } = this.#descriptor;
     if (this.#end.signal.aborted) return {};
-    const response = await this.#registry.blob(digest, this.#written);
+    const response = await this.#open();
     // A registry without ranges begins anew.
     let skipped = response.status === 206 ? this.#checkRange(response.headers['content-range']) : this.#written;
     const destroy = (): void => void response.body.destroy();
@@ -139,6 +139,26 @@ export class BlobDownload {
     };
     const pace: Pace = { bytes: 0, isSlow: false, timer: setInterval(check, patience) };
     return pace;
+  }
+
+  /** A foreign blob comes from where its descriptor says, in case the registry does not have it. */
+  async #open(): Promise<HttpResponse> {
+    const { digest } = this.#descriptor;
+    const urls = isForeign(this.#descriptor) ? this.#descriptor.urls : [];
+    const failures: unknown[] = [];
+    for (const open of [
+      () => this.#registry.blob(digest, this.#written),
+      ...urls.map((url) => () => this.#registry.foreignBlob(url, this.#written)),
+    ]) {
+      try {
+        return await open();
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length === 1) throw failures[0];
+    const reasons = failures.map((error) => (error instanceof Error ? error.message : String(error)));
+    throw new Error(`foreign blob ${digest} is not to be had: ${reasons.join('; ')}`, { cause: failures[0] });
   }
 
   #checkRange(range: string | undefined): number {

@@ -29,6 +29,10 @@ export class MirroredRepository implements Repository {
     return this.#ask((registry) => registry.blob(digest, offset));
   }
 
+  foreignBlob(url: string, offset: number): Promise<HttpResponse> {
+    return this.#last().foreignBlob(url, offset);
+  }
+
   async #ask<T>(question: (registry: Registry) => Promise<T>): Promise<T> {
     for (;;) {
       const at = this.#lead;
@@ -51,8 +55,14 @@ export class MirroredRepository implements Repository {
     this.#report(`mirror ${this.#registries[at]?.host ?? ''} fails, the next is asked: ${why}`);
   }
 
-  async wait(attempt: number): Promise<void> {
-    await this.#registries.at(-1)?.wait(attempt);
+  #last(): Registry {
+    const last = this.#registries.at(-1);
+    if (last === undefined) throw new Error('there is no registry to be asked');
+    return last;
+  }
+
+  wait(attempt: number): Promise<void> {
+    return this.#last().wait(attempt);
   }
 
   async close(): Promise<void> {

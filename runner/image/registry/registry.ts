@@ -89,10 +89,20 @@ export class Registry implements Repository {
 
   /** Opens a blob from an offset on; the status tells whether the registry took it (206) or not (200). */
   async blob(digest: Digest, offset: number): Promise<HttpResponse> {
-    const headers: Record<string, string> = offset === 0 ? {} : { range: `bytes=${offset}-` };
+    const headers = rangeFrom(offset);
     const response = await this.request({ method: 'GET', path: `blobs/${digest}`, headers });
     if (response.status !== 200 && response.status !== 206) throw await this.failure(response, `blob ${digest}`);
     return response;
+  }
+
+  async foreignBlob(text: string, offset: number): Promise<HttpResponse> {
+    await (this.#probed ??= this.#probe());
+    const url = resolveRedirect(this.#base, text);
+    if (isLoopback(url) && !isLoopback(this.#base)) throw new Error(`it is to come from ${url.host}, which is refused`);
+    const response = await this.transport.send({ method: 'GET', url, headers: rangeFrom(offset) });
+    if (response.status === 200 || response.status === 206) return response;
+    await response.body.dump();
+    throw new Error(`${url.host} answers HTTP status ${response.status} for it`);
   }
 
   /** Makes sure that the registry is there, and that it takes the credentials. */
@@ -239,6 +249,10 @@ export class Registry implements Repository {
   async close(): Promise<void> {
     await this.transport.close();
   }
+}
+
+function rangeFrom(offset: number): Record<string, string> {
+  return offset === 0 ? {} : { range: `bytes=${offset}-` };
 }
 
 function withAuthorization(

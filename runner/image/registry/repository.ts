@@ -8,6 +8,8 @@ export interface Repository {
   document(target: string): Promise<RemoteDocument>;
   /** Opens a blob from an offset on; the status tells whether that was taken (206) or not (200). */
   blob(digest: Digest, offset: number): Promise<HttpResponse>;
+  /** Opens a blob where a manifest says that it is to be had besides. Whoever is there gets no credentials. */
+  foreignBlob(url: string, offset: number): Promise<HttpResponse>;
   /** Waits before another attempt. */
   wait(attempt: number): Promise<void>;
   close(): Promise<void>;
