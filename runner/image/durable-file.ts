@@ -20,6 +20,16 @@ export function writeDurably(path: string, content: Uint8Array | string, aside: 
   syncDirectory(dirname(path));
 }
 
+/** Makes a file's content lasting. */
+export function syncFile(path: string): void {
+  const fd = openSync(path, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
 function withDirectory(path: string, call: (fd: number) => number): void {
   const fd = check(openat(-1, toBytes(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC), `open directory ${path}`);
   try {

@@ -7,7 +7,6 @@ import { check } from '../../fs/sys/errno.ts';
 import { close, openat } from '../../fs/sys/file.ts';
 import { type ByteSource } from './compression.ts';
 import { chainIdsOf, type Digest, digestOf, finishDigest } from './digest.ts';
-import { syncFilesystem } from './durable-file.ts';
 import { type Limits, overLimit } from './limits.ts';
 import { type Configuration, MEDIA_TYPE, parseConfiguration } from './manifest.ts';
 import { type NewImage, type NewLayer } from './new-image.ts';
@@ -43,7 +42,7 @@ export async function ingest(
     for (const image of images) await layers.ingest(image.layers, checkImage(image, options).diffIds);
     // Only now: until the last layer is unpacked, archives that images share are read from where they are.
     const entries = images.map((image) => keepBlobs(store, scratch, image));
-    syncFilesystem(store.root);
+    // On disk by now: layers and blobs before they got their names, and the names with the last document that was put.
     store.enter(entries);
     return images.map(({ config }) => digestOf(config));
   } finally {

@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { PassThrough } from 'node:stream';
 
 import { toBytes } from '../../fs/sys/bytes.ts';
@@ -57,7 +57,9 @@ export async function captureLayer(
   const hash = createHash('sha256');
   const pieces = new PassThrough({ objectMode: true, highWaterMark: PIECES });
   const source = pieces as ByteSource;
-  const spooling = spoolFile(scratch.next(), packing === undefined ? source : compress(source, packing));
+  const blobPath = scratch.next();
+  const spooling =
+    packing === undefined ? spoolPlain(blobPath, source) : spoolFile(blobPath, compress(source, packing));
   // Whatever ends one of the two ends the other; the first failure is the one that is told.
   spooling.catch((error: unknown) => pieces.destroy(asError(error)));
   const path = scratch.next();
@@ -65,12 +67,29 @@ export async function captureLayer(
   try {
     const { size } = await unpackInto(path, tapped(archive, hash, pieces, counted), lowers, warnings);
     pieces.end();
-    return { diffId: finishDigest(hash), blob: await spooling, path, size, archiveSize: counted.bytes };
+    const blob = await spooling;
+    const diffId = finishDigest(hash);
+    return { diffId, blob: { path: blobPath, digest: diffId, ...blob }, path, size, archiveSize: counted.bytes };
   } catch (error) {
     pieces.destroy(asError(error));
     await spooling.catch(() => undefined);
     throw error;
   }
+}
+
+/** An archive that is not packed has one digest as a blob and as a layer, for which it is hashed once. */
+async function spoolPlain(path: string, source: ByteSource): Promise<{ readonly size: number }> {
+  const fd = openSync(path, 'wx', 0o600);
+  let size = 0;
+  try {
+    for await (const piece of source) {
+      size += piece.length;
+      for (let at = 0; at < piece.length;) at += writeSync(fd, piece, at);
+    }
+  } finally {
+    closeSync(fd);
+  }
+  return { size };
 }
 
 async function* tapped(

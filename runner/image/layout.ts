@@ -14,7 +14,7 @@ import {
 import { join } from 'node:path';
 
 import { type Digest, digestOf, finishDigest, hexOf, isDigest } from './digest.ts';
-import { writeDurably } from './durable-file.ts';
+import { syncFile, writeDurably } from './durable-file.ts';
 import { asArray, asObject, type JsonObject, parseJson } from './json.ts';
 import { DOCUMENT_BYTES } from './limits.ts';
 import { type Descriptor, MEDIA_TYPE, parseDescriptor } from './manifest.ts';
@@ -97,6 +97,8 @@ export class ImageLayout {
   adopt(path: string, digest: Digest): void {
     if (path === this.path(digest) || !existsSync(path)) return;
     chmodSync(path, BLOB_MODE);
+    // The file alone: the whole filesystem may have much to write that is not ours.
+    syncFile(path);
     renameSync(path, this.path(digest));
   }
 
