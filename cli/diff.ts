@@ -1,3 +1,4 @@
+import { isatty } from 'node:tty';
 import { Command, Option } from 'commander';
 import { toText } from '../fs/index.ts';
 import { type Container } from '../runner/container/container.ts';
@@ -10,6 +11,7 @@ import { storeRoot } from '../runner/image/store-root.ts';
 import { Warnings } from '../runner/image/warnings.ts';
 import { complain } from './complain.ts';
 import { print } from './print.ts';
+import { printable, printableJson } from './printable.ts';
 
 interface Flags {
   readonly format?: 'json';
@@ -31,8 +33,9 @@ async function act(reference: string, base: string | undefined, { format }: Flag
   await enterUserNamespace(true);
   const container = base === undefined ? findContainer(reference) : undefined;
   const changes = container === undefined ? await imageChanges(reference, base) : diffContainer(container);
-  if (format === 'json') print(`${JSON.stringify(toJson(changes))}\n`);
-  // Names are bytes, and are printed as they are.
+  if (format === 'json') print(`${printableJson(toJson(changes))}\n`);
+  else if (isatty(1)) changes.forEach(({ kind, path }) => print(`${kind} ${printable(toText(path))}\n`));
+  // To a program, names are bytes, and are printed as they are.
   else print(Buffer.from(changes.map(({ kind, path }) => `${kind} ${path}\n`).join(''), 'latin1'));
 }
 

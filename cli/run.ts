@@ -27,6 +27,7 @@ interface Flags {
   readonly platform?: string;
   readonly quiet?: true;
   readonly tlsVerify: string;
+  readonly limit?: readonly string[];
 }
 
 const LIFETIME = `
@@ -60,7 +61,7 @@ function optionsOf(image: string, command: readonly string[], flags: Flags): Run
   };
 }
 
-function obtainOptionsOf(image: string, { pull, platform, quiet, tlsVerify }: Flags): ObtainOptions {
+function obtainOptionsOf(image: string, { pull, platform, quiet, tlsVerify, limit = [] }: Flags): ObtainOptions {
   return {
     policy: pull,
     platform: platform === undefined ? undefined : parsePlatform(platform),
@@ -73,7 +74,7 @@ function obtainOptionsOf(image: string, { pull, platform, quiet, tlsVerify }: Fl
       if (!isQuiet) complain(`pulling image ${image}`);
       // A start that pulls nothing loads nothing of it.
       const { pullByName } = await import('./pull-image.ts');
-      const flags = { quiet: isQuiet, tlsVerify, limit: [], ...(platform === undefined ? {} : { platform }) };
+      const flags = { quiet: isQuiet, tlsVerify, limit, ...(platform === undefined ? {} : { platform }) };
       return (await pullByName(store, image, flags)).image.id;
     },
   };
@@ -109,6 +110,11 @@ export function createCommand(): Command {
     )
     .addOption(tlsVerifyOption())
     .option('-q, --quiet', 'say nothing of a pull')
+    .option(
+      '--limit <name=value>',
+      'what an image that is pulled may ask for: see lamina pull --help; can be repeated',
+      collect,
+    )
     .option('--rm', 'remove the container when it ends')
     .option('-i, --interactive', 'keep standard input open; without it the command reads end of file')
     .option('-e, --env <name[=value]>', "set a variable, or pass on the caller's own; can be repeated", collect)

@@ -50,6 +50,23 @@ describe.skipIf(isRoot())(titled('lamina on an image full of escape sequences', 
     ]);
   });
 
+  test('prints no more of them in history, trees, templates, differences and checks', () => {
+    const line = new CommandLine();
+    const layers = [tar({ name: Buffer.from(`f${EVIL}`).toString('latin1') })];
+    line.output(['load'], dockerArchive({ layers, names: ['evil'], architecture: machine, config }));
+    const commands = [
+      ['history', '--no-trunc', 'evil'],
+      ['image', 'tree'],
+      ['image', 'inspect', '--format', '{{.Config.Env}} {{json .Config.Labels}} {{println .Config.User}}', 'evil'],
+      ['images', '--format', 'json'],
+      ['diff', '--format', 'json', 'evil'],
+      ['system', 'df', '-v'],
+      ['system', 'check'],
+    ];
+    for (const command of commands)
+      expect([command, line.output(command)]).toEqual([command, expect.not.stringMatching(OBEYED)]);
+  });
+
   const evil = (...entries: ArchiveEntry[]): Buffer =>
     dockerArchive({ layers: [tar(...entries)], architecture: machine });
   const bytes = Buffer.from(EVIL).toString('latin1');
