@@ -93,6 +93,18 @@ describe.skipIf(withRange)(titled('containers of an ordinary user with subordina
     expect((await lamina.call(['diff', 'changes'])).stdout).toBe(CHANGES);
   });
 
+  test('commit has a container of several users stand still, and makes an image with their files', async () => {
+    const script = 'echo x > /tmp/r; chmod 666 /tmp/r; echo ready; while :; do echo x >> /tmp/r; done';
+    const child = lamina.start(['run', '--name', 'busy', '--user', 'guest', 'tiny', 'sh', '-c', script]);
+    const end = ended(child);
+    await wrote(child, 'ready');
+    const committed = await lamina.call(['commit', 'busy', 'busy:1']);
+    expect(committed).toMatchObject({ code: 0, stderr: '' });
+    expect(await lamina.output('busy:1', 'sh', '-c', 'ls -ln /tmp')).toMatch(/-rw-rw-rw- +1 1000 +1000 .* r\n/);
+    await lamina.call(['rm', '-f', 'busy']);
+    await end;
+  });
+
   test('capabilities are docker’s, devices work, masks hold, nothing else of the host is mounted', async () => {
     const script =
       'grep() { while read l; do case $l in *$1*) echo $l;; esac; done; }; grep CapBnd < /proc/self/status; echo x > /dev/null && head -c 2 /dev/zero | wc -c; head -c 1 /proc/keys | wc -c; ls /sys/firmware | wc -l; mkdir /sys/x 2>/dev/null || echo read-only; ls /proc/1/fd | wc -l; mknod /x c 1 3 2>/dev/null || echo no devices';
