@@ -3,12 +3,12 @@ import { exitNow, type Mount, mount, toBytes } from '../../fs/index.ts';
 import { MNT_DETACH, O_CLOEXEC, O_DIRECTORY, O_RDONLY, UMOUNT_NOFOLLOW } from '../../fs/sys/constants.ts';
 import { check } from '../../fs/sys/errno.ts';
 import { close, openat } from '../../fs/sys/file.ts';
-import { hasSingleId } from '../../fs/sys/id-maps.ts';
 import { umount } from '../../fs/sys/mount.ts';
 import { mountAt } from '../../fs/sys/mountinfo.ts';
 import { REAL_OWNERS } from '../image/layer-file.ts';
 import { packTree, type PackOptions } from '../image/pack.ts';
 import { type Container, liveStatus } from './container.ts';
+import { unionOf } from './union.ts';
 
 /** The process in whose mount namespace the container's filesystem is mounted; undefined for one that does not run. */
 export function exportedProcess(container: Container): number | undefined {
@@ -45,12 +45,7 @@ function mountToRead(container: Container): Promise<Mount> {
   clearMountpoint(container);
   return mount({
     mountpoint: toBytes(container.merged),
-    overlay: {
-      lowers: container.lowers,
-      upper: toBytes(container.upper),
-      work: toBytes(container.work),
-      ...(hasSingleId() ? { xattrPermissions: 2 } : {}),
-    },
+    overlay: unionOf(container),
     fuse: { fsname: 'lamina', dev: false, readOnly: true },
   });
 }

@@ -36,7 +36,7 @@ export function commandOf(options: RunOptions, image: Image): string[] {
   const [first, rest] = commandParts(options, image);
   const args = [...first, ...rest];
   if (args.length === 0) throw new Error(`image ${options.image} has no command: say which one to run after its name`);
-  return args.map((argument) => checkText(argument, `the command of image ${options.image}`));
+  return args;
 }
 
 function commandParts(
@@ -64,20 +64,13 @@ export function processOf(options: RunOptions, image: Image): ContainerProcess {
 /** The working directory: the one asked for, else the image's. */
 export function workdirOf(options: RunOptions, image: Image): string {
   if (options.workdir !== undefined) return options.workdir;
-  return checkText(image.config.workingDir || '/', `the working directory of image ${options.image}`);
-}
-
-/** The kernel's strings end at a NUL byte: with one inside, something other than what is shown would be run. */
-function checkText(text: string, what: string): string {
-  if (text.includes('\0')) throw new Error(`${what} holds a NUL byte: ${JSON.stringify(text.slice(0, 100))}`);
-  return text;
+  return image.config.workingDir || '/';
 }
 
 /** The environment: defaults, the image's, files', the command line's, each winning over those before it. */
 export function environmentOf(options: RunOptions, image: Image, hostname: string): string[] {
   const defaults = [`PATH=${DEFAULT_PATH}`, `HOSTNAME=${hostname}`, 'container=lamina'];
-  const own = image.config.env.map((entry) => checkText(entry, `the environment of image ${options.image}`));
-  return mergeEnvironment(defaults, [...own, ...givenEnvironment(options)]);
+  return mergeEnvironment(defaults, [...image.config.env, ...givenEnvironment(options)]);
 }
 
 function givenEnvironment(options: RunOptions): (string | undefined)[] {
@@ -96,7 +89,8 @@ function mergeEnvironment(defaults: readonly string[], entries: readonly (string
 /** A name alone stands for the caller's own value, and for nothing where there is none. */
 function resolveEntry(entry: string): string | undefined {
   if (entry === '' || entry.startsWith('=')) throw new Error(`environment ${JSON.stringify(entry)} has no name`);
-  checkText(entry, 'an environment variable');
+  // As a file of them may have: the kernel's strings end there, and another value than the one shown would be set.
+  if (entry.includes('\0')) throw new Error(`environment ${JSON.stringify(entry.slice(0, 100))} holds a NUL byte`);
   if (entry.includes('=')) return entry;
   const value = process.env[entry];
   return value === undefined ? undefined : `${entry}=${value}`;

@@ -1,7 +1,6 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Mount, mount, toBytes } from '../../fs/index.ts';
-import { hasSingleId } from '../../fs/sys/id-maps.ts';
 import { type Image } from '../image/image.ts';
 import { type Store, openStore } from '../image/store.ts';
 import { obtainImage } from '../image/obtain.ts';
@@ -16,6 +15,7 @@ import { SignalForwarder } from './signal-forwarder.ts';
 import { RunError, type StageSpec, type Volume } from './spec.ts';
 import { StageProcess } from './stage-process.ts';
 import { StandardIo } from './standard-io.ts';
+import { unionOf } from './union.ts';
 
 /**
  * Runs a command in a new container and waits for its end; answers docker's exit code. Call it where
@@ -127,13 +127,8 @@ class Run {
     const { backend } = this.#options;
     return mount({
       mountpoint: toBytes(container.merged),
-      overlay: {
-        lowers: container.lowers,
-        upper: toBytes(container.upper),
-        work: toBytes(container.work),
-        // Owners that one id cannot give are written down, for whoever has more.
-        ...(hasSingleId() ? { xattrPermissions: 2 } : {}),
-      },
+      // Nothing of one that is removed with its end is to survive a power cut (as podman has it).
+      overlay: { ...unionOf(container), volatile: this.#options.remove },
       fuse: { fsname: 'lamina', dev: false, ...(backend === undefined ? {} : { backend }) },
     });
   }

@@ -237,7 +237,9 @@ describe.skipIf(isRoot())(titled('lamina import', isRoot()), () => {
     await once(server.listen(0, '127.0.0.1'), 'listening');
     try {
       const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-      expect(await imported(`${base}/tree.tar.gz`)).toBe(await imported('-m', `Imported from ${base}/tree.tar.gz`, archive));
+      expect(await imported(`${base}/tree.tar.gz`)).toBe(
+        await imported('-m', `Imported from ${base}/tree.tar.gz`, archive),
+      );
       const { code, stderr } = await lamina.call(['import', `${base}/none`]);
       expect(code).toBe(1);
       expect(stderr).toMatch(/^lamina: cannot import \S+: the server answers 404 Not Found\n$/);
