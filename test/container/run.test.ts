@@ -1,5 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -48,6 +57,14 @@ describe.skipIf(missing)(titled('a container of root, seen from inside', missing
         execFileSync('readlink', [`/proc/self/ns/${kind}`], { encoding: 'utf8' }).trim(),
       );
     }
+  });
+
+  test('a chown of the image’s files copies no data', async () => {
+    expect(await lamina.call(['run', 'tiny', 'chown', '7', '/bin/sh'])).toMatchObject({ code: 0, stderr: '' });
+    const found = execFileSync('find', [join(lamina.root, 'containers'), '-path', '*/upper/*', '-type', 'f']);
+    const [copy = ''] = found.toString().trim().split('\n');
+    expect(execFileSync('stat', ['-c', '%u %b', copy]).toString()).toMatch(/^7 [0-8]\n$/);
+    expect(statSync(copy).size).toBeGreaterThan(8 * 512);
   });
 
   test('its capabilities are docker’s default set, inheritable and ambient ones are none', async () => {
