@@ -70,7 +70,7 @@ class WorkloadRun {
   }
 
   async run(): Promise<WorkloadResult> {
-    const skipped = await this.#workload.missing?.(this.#ground);
+    const skipped = await this.#skipped();
     if (skipped !== undefined) return this.#result(skipped);
     const participants = await this.#participants();
     for (let round = 0; round < this.#plan.rounds; round++) {
@@ -82,6 +82,12 @@ class WorkloadRun {
     }
     await this.#count();
     return this.#result();
+  }
+
+  async #skipped(): Promise<string | undefined> {
+    const { cold, missing } = this.#workload;
+    if (cold === true && this.#ground.rootless === true) return 'an ordinary user cannot drop caches';
+    return missing?.(this.#ground);
   }
 
   async #participants(): Promise<Participant[]> {

@@ -15,7 +15,9 @@ class CommandError extends Error {
 }
 
 function reason(error: ExecaError): string {
-  const said = String(error.stderr ?? '').trim();
+  const { stderr } = error;
+  // Bytes, where its output is taken as bytes.
+  const said = (stderr instanceof Uint8Array ? Buffer.from(stderr).toString() : String(stderr ?? '')).trim();
   return said === '' ? error.shortMessage : (said.split('\n', 1)[0] ?? said);
 }
 

@@ -61,8 +61,10 @@ async function copyPaths(
   await mkdir(target, { recursive: true });
   const list = `${target}.list`;
   await writeFile(list, Buffer.from(paths.map((path) => `${path}\0`).join(''), 'latin1'));
-  const pack = 'tar -C "$0" --no-recursion --null --verbatim-files-from -T "$1" -cf - | tar -C "$2" -xpf -';
-  await run(['sh', '-c', `${pack} && rm "$1"`, root, list, target], options);
+  // A user namespace has few of the machine's owners.
+  const owner = root === '/' ? '--no-same-owner' : '--same-owner';
+  const pack = 'tar -C "$0" --no-recursion --null --verbatim-files-from -T "$1" -cf - | tar -C "$2" "$3" -xpf -';
+  await run(['sh', '-c', `${pack} && rm "$1"`, root, list, target, owner], options);
 }
 
 async function copyLayers(
@@ -111,8 +113,11 @@ async function startable(programs: readonly string[]): Promise<string[]> {
   return [...top.filter((_, index) => links[index] === true), ...(await withTargets([...programs, ...libraries]))];
 }
 
+// What an ordinary user may not read cannot be copied.
+const READABLE = ['!', '-readable', '-prune', '-o'] as const;
+
 async function listing(path: string): Promise<string[]> {
-  const found = ['find', `/${path}`, '-xdev', '!', '-type', 'd', '-printf', `%s ${path}/%P\\0`] as const;
+  const found = ['find', `/${path}`, '-xdev', ...READABLE, '!', '-type', 'd', '-printf', `%s ${path}/%P\\0`] as const;
   return split(await capture(found)).sort((left, right) =>
     left.slice(left.indexOf(' ')) < right.slice(right.indexOf(' ')) ? -1 : 1,
   );

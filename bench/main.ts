@@ -116,7 +116,8 @@ async function benchmark(flags: Flags): Promise<void> {
     if (report.results.some(({ failures }) => Object.keys(failures).length > 0)) process.exitCode = 1;
     if (older !== undefined) showChanges(older, report);
   } finally {
-    await run(['rm', '-rf', '--one-file-system', scratch]);
+    // In a session of its own: what ends the benchmark must not end this.
+    await run(['setsid', '--wait', 'rm', '-rf', '--one-file-system', scratch]);
   }
 }
 

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hasProgram } from '../command.ts';
 import { type Ground } from '../ground.ts';
@@ -53,7 +54,15 @@ interface Podman {
 /** podman with a store of its own, and nothing that lamina does not have: no network of its own, and no cgroup where that can be. */
 function podman({ name, directory, mountProgram }: Podman, times: number): Program {
   const commandIn = (store: string, ...parameters: readonly string[]): Command => [
-    ...(['podman', '--root', join(store, 'root'), '--runroot', join(store, 'r')] as const),
+    ...([
+      'env',
+      `CONTAINERS_CONF=${store}/containers.conf`,
+      'podman',
+      '--root',
+      join(store, 'root'),
+      '--runroot',
+      join(store, 'r'),
+    ] as const),
     ...[
       '--runtime',
       RUNTIME,
@@ -71,6 +80,9 @@ function podman({ name, directory, mountProgram }: Podman, times: number): Progr
   ];
   const store = (site: Site): Promise<string> =>
     site.sources.once(directory, async (path) => {
+      await mkdir(path);
+      // podman's own limits are above what a machine may allow.
+      await writeFile(join(path, 'containers.conf'), '[containers]\ndefault_ulimits = []\n');
       await site.run(...commandIn(path, 'load', '--quiet', '--input', await imageArchive(site.sources)));
       return path;
     });

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Sources } from '../sources.ts';
 import { type Site, type Workload, type WorkloadGroup } from '../workload.ts';
@@ -9,19 +10,30 @@ const withSmallFiles = async (sources: Sources): Promise<string[]> => [
 ];
 
 // Nobody's id: every owner changes.
-const OWNER = '12345:12345';
+const OWNER_ID = 12345;
 const DOCUMENTS = 'usr/share/doc';
 
 const countDocuments = async (site: Site): Promise<number> =>
   (await site.capture('find', join(site.root, DOCUMENTS), '-printf', '.')).length;
+
+/** A user namespace may have one id only. */
+async function ownerMissing(): Promise<string | undefined> {
+  const map = await readFile('/proc/self/uid_map', 'utf8');
+  const ids = map
+    .trim()
+    .split('\n')
+    .map((line) => Number(line.trim().split(/\s+/)[2]));
+  return ids.some((length) => length > OWNER_ID) ? undefined : 'this user namespace has no other ids (/etc/subuid)';
+}
 
 /** Changing files of the lower layers. */
 export const copyUp: WorkloadGroup = ({ sizes }): Workload[] => [
   {
     name: 'chown',
     description: `chown -R of ${DOCUMENTS} in the image`,
+    missing: ownerMissing,
     operations: countDocuments,
-    measure: (site) => site.run('chown', '-R', OWNER, join(site.root, DOCUMENTS)),
+    measure: (site) => site.run('chown', '-R', `${OWNER_ID}:${OWNER_ID}`, join(site.root, DOCUMENTS)),
   },
   {
     name: 'chmod',
