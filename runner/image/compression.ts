@@ -31,13 +31,16 @@ export function detectCompression(head: Uint8Array): Compression {
   return 'none';
 }
 
+/** Pieces of a quarter megabyte, and four of them ahead of the reader: another thread makes them while it is at work. */
+const GUNZIP = { chunkSize: 1 << 18, highWaterMark: 1 << 20 };
+
 /** The uncompressed bytes of a source; errors say what is wrong with the data. */
 export async function* decompress(source: ByteSource): AsyncGenerator<Uint8Array, void, undefined> {
   const iterator = source[Symbol.asyncIterator]();
   const [head, rest] = await peek(iterator);
   switch (detectCompression(head)) {
     case 'gzip':
-      yield* throughZlib(zlib.createGunzip({ chunkSize: 1 << 18 }), rest, 'gzip');
+      yield* throughZlib(zlib.createGunzip(GUNZIP), rest, 'gzip');
       return;
     case 'zstd':
       yield* unzstd(rest);
