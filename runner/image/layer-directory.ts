@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { toBytes } from '../../fs/sys/bytes.ts';
@@ -52,17 +52,22 @@ export class LayerDirectory {
     return existsSync(this.path(chainId));
   }
 
-  /** Makes the tree at `path` the layer `chainId`, unless another process was first. */
+  /**
+   * Makes the tree at `path` the layer `chainId`, unless another process was first. One call to the filesystem makes tree
+   * and record lasting before the tree has its name; the name itself lasts once whoever enters the image has had the
+   * filesystem written to disk: until then nothing refers to the layer.
+   */
   adopt(path: string, chainId: Digest, record: LayerRecord, scratch: Scratch): void {
     const target = this.path(chainId);
-    writeDurably(target + RECORD_SUFFIX, JSON.stringify(record), scratch.next());
+    const aside = scratch.next();
+    writeFileSync(aside, JSON.stringify(record), { mode: 0o600, flag: 'wx' });
+    renameSync(aside, target + RECORD_SUFFIX);
     syncFilesystem(path);
     try {
       renameSync(path, target);
     } catch (error) {
       if (!this.has(chainId)) throw error;
     }
-    syncDirectory(this.#directory);
   }
 
   /** Makes the tree at `path` the layer `chainId` in the place of the one that is there, which is then at `path`. */
