@@ -1,7 +1,6 @@
-import koffi from 'koffi';
-
 import { DecoderBuffers, type StreamDecoder } from './foreign-decoder.ts';
 import { Memory } from './memory.ts';
+import { loadShared } from './shared-library.ts';
 
 type Native = (...args: (number | bigint)[]) => number;
 
@@ -12,19 +11,13 @@ interface Library {
 }
 
 const SONAME = 'libbz2.so.1.0';
+const REMEDY = 'install it (apt-get install libbz2-1.0), or decompress it first: bzip2 -d';
 
 let library: Library | undefined;
 
 function load(): Library {
   if (library !== undefined) return library;
-  let loaded;
-  try {
-    loaded = koffi.load(SONAME);
-  } catch {
-    throw new Error(
-      `it is compressed with bzip2, and ${SONAME} is not there; install it (apt-get install libbz2-1.0), or decompress it first: bzip2 -d`,
-    );
-  }
+  const loaded = loadShared(SONAME, 'it is compressed with bzip2', REMEDY);
   library = {
     start: loaded.func('int BZ2_bzDecompressInit(uintptr_t stream, int verbosity, int small)') as Native,
     decompress: loaded.func('int BZ2_bzDecompress(uintptr_t stream)') as Native,

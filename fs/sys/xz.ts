@@ -1,7 +1,6 @@
-import koffi from 'koffi';
-
 import { DecoderBuffers, type StreamDecoder } from './foreign-decoder.ts';
 import { Memory } from './memory.ts';
+import { loadShared } from './shared-library.ts';
 
 type Native = (...args: (number | bigint)[]) => number;
 
@@ -12,19 +11,13 @@ interface Library {
 }
 
 const SONAME = 'liblzma.so.5';
+const REMEDY = 'install it (apt-get install liblzma5), or decompress it first: xz -d';
 
 let library: Library | undefined;
 
 function load(): Library {
   if (library !== undefined) return library;
-  let loaded;
-  try {
-    loaded = koffi.load(SONAME);
-  } catch {
-    throw new Error(
-      `it is compressed with xz, and ${SONAME} is not there; install it (apt-get install liblzma5), or decompress it first: xz -d`,
-    );
-  }
+  const loaded = loadShared(SONAME, 'it is compressed with xz', REMEDY);
   library = {
     start: loaded.func('int lzma_stream_decoder(uintptr_t stream, uint64_t limit, uint32_t flags)') as Native,
     code: loaded.func('int lzma_code(uintptr_t stream, int action)') as Native,

@@ -1,6 +1,5 @@
-import koffi from 'koffi';
-
 import { Memory } from './memory.ts';
+import { loadShared } from './shared-library.ts';
 
 type Native = (...parameters: (number | bigint)[]) => number | bigint;
 
@@ -16,19 +15,13 @@ interface Library {
 }
 
 const SONAME = 'libzstd.so.1';
+const REMEDY = 'install it (apt-get install libzstd1), or use Node 22.15 or later';
 
 let library: Library | undefined;
 
 function load(): Library {
   if (library !== undefined) return library;
-  let loaded;
-  try {
-    loaded = koffi.load(SONAME);
-  } catch {
-    throw new Error(
-      `cannot use zstd: ${SONAME} is not there; install it (apt-get install libzstd1), or use Node 22.15 or later`,
-    );
-  }
+  const loaded = loadShared(SONAME, 'cannot use zstd', REMEDY);
   library = {
     createStream: loaded.func('uintptr_t ZSTD_createDStream()') as Native,
     freeStream: loaded.func('size_t ZSTD_freeDStream(uintptr_t stream)') as Native,

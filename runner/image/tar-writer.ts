@@ -47,11 +47,12 @@ export function encodeHeader(header: TarHeader): Buffer {
   const records = paxRecords(header);
   if (records.length === 0) return ustarBlock(header);
   const body = Buffer.from(records.map(([key, value]) => paxRecord(key, value)).join(''), 'latin1');
-  const attached = ustarBlock({ ...ATTACHED, name: `PaxHeaders/${lastName(header.name)}`, size: body.length }, 'x');
+  const attached = ustarBlock({ ...PLAIN_ENTRY, name: `PaxHeaders/${lastName(header.name)}`, size: body.length }, 'x');
   return Buffer.concat([attached, body, padding(body.length), ustarBlock(header)]);
 }
 
-const ATTACHED: Omit<TarHeader, 'name' | 'size'> = {
+/** An entry with no owner and no time: the same files make the same archive, whoever writes it and whenever. */
+export const PLAIN_ENTRY: Omit<TarHeader, 'name' | 'size'> = {
   type: 'file',
   mode: 0o644,
   uid: 0,
