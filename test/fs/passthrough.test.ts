@@ -33,8 +33,11 @@ describe.skipIf(missing !== undefined)(titled('passthrough', missing), () => {
   /** Bytes of a file that are in the page cache by way of `path`. */
   const resident = (path: string): number => Number(run('fincore', '--bytes', '--noheadings', '--output', 'RES', path));
   const python = (script: string): string => run('python3', '-c', `import os, mmap\n${script}`);
-  const uncache = (path: string): string =>
-    python(`fd = os.open('${path}', os.O_RDWR); os.fsync(fd); os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)`);
+  /** The kernel leaves pages that another processor has just put on its list: asked again, it takes them, too. */
+  const uncache = (path: string): void => {
+    for (let tries = 0; tries === 0 || (tries < 20 && resident(path) > 0); tries++)
+      python(`f = os.open('${path}', os.O_RDWR); os.fsync(f); os.posix_fadvise(f, 0, 0, os.POSIX_FADV_DONTNEED)`);
+  };
 
   const WRITABLE = 'lowerdir=A:B,upperdir=U,workdir=W';
   const WORK = `
@@ -73,7 +76,10 @@ print(len(g.read()))`;
     expect(resident('B/large')).toBe(0);
     for (const path of ['m/large', 'm2/large']) expect(readFileSync(ground.at(path))).toHaveLength(SIZE);
     expect([counted('READ', 'm'), counted('READ', 'm2')]).toEqual([0, 0]);
-    expect(['B/large', 'm/large', 'm2/large'].map(resident)).toEqual([SIZE, SIZE, SIZE]);
+    const [once = 0, ...again] = ['B/large', 'm/large', 'm2/large'].map(resident);
+    // The kernel may take a page back at any time.
+    expect(once).toBeGreaterThan(0.9 * SIZE);
+    expect(again).toEqual([once, once]);
     uncache('B/large');
     expect(['B/large', 'm/large', 'm2/large'].map(resident)).toEqual([0, 0, 0]);
   });
