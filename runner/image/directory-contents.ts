@@ -17,8 +17,8 @@ import { check, ENOENT, ENOTDIR } from '../../fs/sys/errno.ts';
 import { close, fstat, openat, openat2 } from '../../fs/sys/file.ts';
 import { type ArchiveContents } from './contents.ts';
 import { finishDigest } from './digest.ts';
-import { readWithin } from './layout.ts';
-import { DOCUMENT_BYTES, type Limits, overLimit } from './limits.ts';
+import { Documents } from './documents.ts';
+import { type Limits, overLimit } from './limits.ts';
 import { Retained } from './retained.ts';
 import { type Scratch } from './scratch.ts';
 import { type SpooledFile } from './spool.ts';
@@ -36,7 +36,7 @@ export class DirectoryContents implements ArchiveContents {
   readonly #scratch: Scratch;
   readonly #limits: Limits;
   readonly #copies = new Map<string, SpooledFile>();
-  readonly #documents = new Map<string, Buffer>();
+  readonly #documents: Documents;
   readonly #retained: Retained;
   #copied = 0;
 
@@ -45,6 +45,7 @@ export class DirectoryContents implements ArchiveContents {
     this.#scratch = scratch;
     this.#limits = limits;
     this.#retained = new Retained(limits, 'what must be remembered of the directory');
+    this.#documents = new Documents(this.#retained);
     this.#root = check(openat(-1, toBytes(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC), `open directory ${path}`);
   }
 
@@ -105,12 +106,7 @@ export class DirectoryContents implements ArchiveContents {
   }
 
   readDocument(file: SpooledFile): Buffer {
-    const known = this.#documents.get(file.path);
-    if (known !== undefined) return known;
-    const document = readWithin(file.path, DOCUMENT_BYTES);
-    this.#retained.add(document.length);
-    this.#documents.set(file.path, document);
-    return document;
+    return this.#documents.read(file.path);
   }
 
   sample(): string {

@@ -6,8 +6,8 @@ import { type ByteSource } from './compression.ts';
 import { type ArchiveContents } from './contents.ts';
 import { type Digest, finishDigest } from './digest.ts';
 import { parseEntryPath } from './entry-path.ts';
-import { readWithin } from './layout.ts';
-import { DOCUMENT_BYTES, type Limits, overLimit } from './limits.ts';
+import { Documents } from './documents.ts';
+import { type Limits, overLimit } from './limits.ts';
 import { Retained } from './retained.ts';
 import { type Scratch } from './scratch.ts';
 import { entryError, readTar, type TarEntry } from './tar.ts';
@@ -53,7 +53,7 @@ export class Spool implements ArchiveContents {
   readonly #scratch: Scratch;
   readonly #limits: Limits;
   readonly #retained: Retained;
-  readonly #documents = new Map<string, Buffer>();
+  readonly #documents: Documents;
   /** Bytes written, those of files that a later one replaced included. */
   #spooled = 0;
 
@@ -61,6 +61,7 @@ export class Spool implements ArchiveContents {
     this.#scratch = scratch;
     this.#limits = limits;
     this.#retained = new Retained(limits, 'what must be remembered of the archive');
+    this.#documents = new Documents(this.#retained);
   }
 
   /** Whether the archive ended as it should; if not, what is missing may have been cut off. */
@@ -128,12 +129,7 @@ export class Spool implements ArchiveContents {
 
   /** Content of a manifest, index or configuration, read once: thousands of entries may refer to the same. */
   readDocument(file: SpooledFile): Buffer {
-    const known = this.#documents.get(file.path);
-    if (known !== undefined) return known;
-    const document = readWithin(file.path, DOCUMENT_BYTES);
-    this.#retained.add(document.length);
-    this.#documents.set(file.path, document);
-    return document;
+    return this.#documents.read(file.path);
   }
 
   get isEmpty(): boolean {
