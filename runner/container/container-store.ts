@@ -89,8 +89,9 @@ export class ContainerStore {
       renameSync(aside, join(this.#directory, id));
       return new Container(join(this.#directory, id), config);
     } catch (error) {
-      this.#removeDirectory(making);
+      // The name first: what is swept after a kill is found by its directory.
       this.#release(name, id);
+      this.#removeDirectory(making);
       this.#gone(id);
       throw error;
     }
@@ -206,9 +207,11 @@ export class ContainerStore {
   /** Finishes what killed processes began. */
   sweep(): void {
     for (const entry of this.abandoned()) {
+      const id = /[0-9a-f]{64}/.exec(entry)?.[0] ?? '';
       try {
+        for (const name of readdirSync(this.#names)) if (this.#readName(name) === id) this.#release(name, id);
         this.#removeDirectory(entry);
-        this.#gone(/[0-9a-f]{64}/.exec(entry)?.[0] ?? '');
+        this.#gone(id);
       } catch {
         // Another sweeps it too, or it cannot be removed: no reason to fail what is not about it.
       }

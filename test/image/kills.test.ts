@@ -1,7 +1,9 @@
-import { mkdirSync, readdirSync, unlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 
+import { checkContainers } from '../../runner/container/check-containers.ts';
+import { type Container } from '../../runner/container/container.ts';
 import { ContainerStore } from '../../runner/container/container-store.ts';
 import { type Problem, StoreCheck } from '../../runner/image/check/store-check.ts';
 import { type Digest } from '../../runner/image/digest.ts';
@@ -30,7 +32,19 @@ async function problemsOf(root: string): Promise<Problem[]> {
   }).run();
   scratch.remove();
   expect(readdirSync(join(root, 'tmp'))).toEqual([]);
-  return problems;
+  const ofContainers = checkContainers(store).problems.map((problem) => ({ ...problem, repaired: false }));
+  return [...problems, ...ofContainers];
+}
+
+/** A container of two:1 that has ended, and has changed some files. */
+function endedContainer(store: Store, name: string): Container {
+  const image = store.resolve('two:1');
+  const wanted = { name, image: 'two:1', imageId: image.id, layers: image.layers, args: ['sh'] };
+  const ended = { status: 'exited', exitCode: 0 } as const;
+  const containers = new ContainerStore(store.root, (id) => store.release(id));
+  const container = containers.create(wanted, ended, ({ id }) => store.hold(image, id));
+  for (let at = 0; at < 30; at++) writeFileSync(join(container.upper, `changed-${at}`), 'x'.repeat(at * 100));
+  return container;
 }
 
 function nothingSpare(store: Store): void {
@@ -121,12 +135,7 @@ describe.skipIf(missing)(titled('A store whose command is killed', missing), () 
     onTestFinished(() => void vi.unstubAllEnvs());
     const prepare = async (): Promise<Store> => {
       const store = await both();
-      const image = store.resolve('two:1');
-      const wanted = { name: 'c', image: 'two:1', imageId: image.id, layers: image.layers, args: ['sh'] };
-      const ended = { status: 'exited', exitCode: 0 } as const;
-      const containers = new ContainerStore(store.root, (id) => store.release(id));
-      const { upper } = containers.create(wanted, ended, ({ id }) => store.hold(image, id));
-      for (let at = 0; at < 30; at++) writeFileSync(join(upper, `changed-${at}`), 'x'.repeat(at * 100));
+      endedContainer(store, 'c');
       return store;
     };
     const verify = (store: Store): void => {
@@ -162,6 +171,46 @@ describe.skipIf(missing)(titled('A store whose command is killed', missing), () 
       nothingSpare(store);
     };
     await killAtRandom({ prepare, args: ['system', 'prune', '--force'], verify }, 4);
+  });
+
+  test('is whole after a prune of containers, and can be pruned', { timeout }, async () => {
+    const prepare = async (): Promise<Store> => {
+      const store = await both();
+      for (const name of ['one', 'two', 'three']) endedContainer(store, name);
+      // Who uses it goes in the same command.
+      store.untag('two:1', []);
+      return store;
+    };
+    const verify = (store: Store): void => {
+      expect(readdirSync(join(store.root, 'containers')).sort()).toEqual(['.lock', '.names']);
+      expect(readdirSync(join(store.root, 'containers/.names'))).toEqual([]);
+      expect(readdirSync(join(store.root, 'holds'))).toEqual([]);
+      expect(store.list().flatMap(({ names }) => names)).toEqual(['docker.io/library/one:1']);
+      nothingSpare(store);
+    };
+    await killAtRandom({ prepare, args: ['system', 'prune', '--force'], verify }, 8);
+  });
+
+  test('is whole after a first use, which unpacks, and the image can be used', { timeout }, async () => {
+    const { root: packed } = await both();
+    // As skopeo leaves it: an image layout, and nothing else.
+    const prepare = (): Promise<Store> => {
+      const root = join(temporary(), 'store');
+      mkdirSync(root, { mode: 0o700 });
+      for (const part of ['blobs', 'index.json', 'oci-layout']) {
+        cpSync(join(packed, part), join(root, part), { recursive: true, preserveTimestamps: true });
+      }
+      const store = openStore(root);
+      expect(store.resolve('two:1').unpacked).toBe(false);
+      return Promise.resolve(store);
+    };
+    const verify = (store: Store): void => {
+      const { layers, unpacked } = store.resolve('two:1');
+      expect(unpacked && layers.map((layer) => readdirSync(layer))).toEqual([['three'], ['two'], ['base']]);
+      expect(store.resolve('one:1').unpacked).toBe(false);
+      nothingSpare(store);
+    };
+    await killAtRandom({ prepare, args: ['diff', 'two:1'], verify }, 9);
   });
 
   test('is whole after a load, and the images can be loaded', { timeout }, async () => {

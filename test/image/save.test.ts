@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
@@ -11,7 +11,7 @@ import { type Store } from '../../runner/image/store.ts';
 import { firstMissing, has, isRoot, titled } from '../support/requirements.ts';
 import { dockerArchive, named, ociArchive, OciBlobs, sha256, tar } from './archives.ts';
 import { CommandLine } from './command-line.ts';
-import { load, loadFile, newStore, run, temporary } from './ground.ts';
+import { load, loadFile, newStore, run, snapshot, temporary } from './ground.ts';
 import { Podman } from './podman.ts';
 
 const MACHINE = process.arch === 'x64' ? 'amd64' : process.arch;
@@ -281,6 +281,54 @@ describe.skipIf(isRoot())(titled('lamina save', isRoot()), () => {
       expect(left.filter((name) => name === 'saved.tar').length).toBe(left.length);
       if (left.length > 0) expect(namesIn(output)).toHaveLength(4);
     }
+  });
+
+  test('as a directory shows nothing half written when it is killed, and what that left goes with the next', async () => {
+    const line = new CommandLine();
+    const layer = tar({ name: 'big', data: Buffer.alloc(1 << 26, 'lamina') });
+    line.output(['load'], dockerArchive({ ...IMAGE, layers: [layer] }));
+    const directory = temporary();
+    const args = (output: string): string[] => [
+      'save',
+      '--format',
+      'oci-dir',
+      '-o',
+      join(directory, output),
+      'debian:12',
+    ];
+    // Those with something in them: before that, one may not be marked yet.
+    const asides = (): string[] =>
+      readdirSync(directory).filter(
+        (name) => name.startsWith('.lamina-') && readdirSync(join(directory, name)).length > 0,
+      );
+    const until = async (isReached: () => boolean): Promise<void> => {
+      while (!isReached()) await setImmediate();
+    };
+    const killed = line.start(args('killed'));
+    const ended = once(killed, 'exit');
+    await until(() => asides().length > 0);
+    killed.kill('SIGKILL');
+    await ended;
+    const left = asides();
+    expect({ left: left.length, all: readdirSync(directory) }).toEqual({ left: 1, all: left });
+    // One that is being written stays, also where it stands still.
+    const stopped = line.start(args('stopped'));
+    await until(() => asides().some((name) => !left.includes(name)));
+    stopped.kill('SIGSTOP');
+    const others = asides().filter((name) => !left.includes(name));
+    // What has a name much like it is not touched either.
+    mkdirSync(join(directory, '.lamina-notes/file'), { recursive: true });
+    line.output(args('next'));
+    expect(readdirSync(directory).sort()).toEqual([...others, '.lamina-notes', 'next'].sort());
+    const finished = once(stopped, 'exit');
+    stopped.kill('SIGCONT');
+    expect((await finished)[0]).toBe(0);
+    expect(readdirSync(directory).sort()).toEqual(['.lamina-notes', 'next', 'stopped']);
+    expect(snapshot(join(directory, 'stopped'), false)).toEqual(snapshot(join(directory, 'next'), false));
+    // A file that was killed just before it got its name has one that is not its own.
+    writeFileSync(join(directory, `.lamina-${'0'.repeat(16)}`), 'left');
+    line.output(['save', '-o', join(directory, 'file'), 'debian:12']);
+    expect(readdirSync(directory).sort()).toEqual(['.lamina-notes', 'file', 'next', 'stopped']);
   });
 });
 

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import {
   closeSync,
   existsSync,
@@ -22,6 +21,7 @@ import { linkat } from '../../../fs/sys/file.ts';
 import { type ByteSource } from '../compression.ts';
 import { syncDirectory, syncFilesystem } from '../durable-file.ts';
 import { removeIn } from '../scratch.ts';
+import { asideName, isAt, makeAside, markAside, sweepAsides } from './aside.ts';
 import { type ArchiveFiles } from './files.ts';
 
 /** Writes all of `source` to the file at a path, whole or not at all, or to the open file of a number. */
@@ -65,6 +65,7 @@ async function writeFileWhole(path: string, source: ByteSource): Promise<void> {
     await writeSpecial(target, source);
     return;
   }
+  sweepAsides(dirname(target));
   const draft = Draft.open(dirname(target));
   try {
     await writeStream(draft.fd, source);
@@ -83,10 +84,6 @@ async function writeSpecial(path: string, source: ByteSource): Promise<void> {
   }
 }
 
-function asideName(): string {
-  return `.lamina-${randomBytes(8).toString('hex')}`;
-}
-
 /** A file that is being written: without a name where the filesystem can do that, so that nothing is left of it. */
 class Draft {
   readonly fd: number;
@@ -99,13 +96,24 @@ class Draft {
 
   static open(directory: string): Draft {
     try {
-      return new Draft(openSync(directory, O_TMPFILE | O_WRONLY, 0o666), undefined);
+      const fd = openSync(directory, O_TMPFILE | O_WRONLY, 0o666);
+      // For the moment in which it has a name that is not yet its own.
+      markAside(fd);
+      return new Draft(fd, undefined);
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       // NFS and old filesystems; EISDIR: what a kernel answers that does not know the flag.
       if (code !== 'EOPNOTSUPP' && code !== 'ENOTSUP' && code !== 'EISDIR' && code !== 'EINVAL') throw error;
+      return Draft.#openNamed(directory);
+    }
+  }
+
+  static #openNamed(directory: string): Draft {
+    for (;;) {
       const aside = join(directory, asideName());
-      return new Draft(openSync(aside, 'wx', 0o666), aside);
+      const fd = openSync(aside, 'wx', 0o666);
+      if (markAside(fd) && isAt(fd, aside)) return new Draft(fd, aside);
+      closeSync(fd);
     }
   }
 
@@ -142,9 +150,9 @@ export async function writeDirectoryWhole(path: string, files: ArchiveFiles): Pr
   if (existsSync(target) && (!statSync(target).isDirectory() || readdirSync(target).length > 0)) {
     throw new Error('it is there already, and is no empty directory');
   }
-  const name = asideName();
+  sweepAsides(dirname(target));
+  const { name, fd } = makeAside(dirname(target));
   const aside = join(dirname(target), name);
-  mkdirSync(aside);
   try {
     await fillDirectory(aside, files);
     syncFilesystem(aside);
@@ -152,6 +160,8 @@ export async function writeDirectoryWhole(path: string, files: ArchiveFiles): Pr
   } catch (error) {
     removeIn(dirname(target), name);
     throw error;
+  } finally {
+    closeSync(fd);
   }
   syncDirectory(dirname(target));
 }
