@@ -1,6 +1,7 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ByteString, toBytes } from '../../fs/sys/bytes.ts';
+import { type ContainerOptions } from './options/container-options.ts';
 import { type ProcessIdentity, isAlive } from './process-identity.ts';
 
 /** How a container's first process is started, in the words of an image's configuration. */
@@ -26,6 +27,8 @@ export interface ContainerConfig {
   readonly args: readonly string[];
   /** What was asked for beside the image's own, for images that are made of the container; older ones do not tell. */
   readonly process?: ContainerProcess;
+  /** What it was made with, to be started again; older ones do not tell. */
+  readonly options?: ContainerOptions;
   /** RFC 3339. */
   readonly created: string;
 }

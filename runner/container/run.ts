@@ -3,19 +3,30 @@ import { join } from 'node:path';
 import { type Mount, mount, toBytes } from '../../fs/index.ts';
 import { type Image } from '../image/image.ts';
 import { type Store, openStore } from '../image/store.ts';
-import { obtainImage } from '../image/obtain.ts';
+import { type ObtainOptions, obtainImage } from '../image/obtain.ts';
 import { Warnings } from '../image/warnings.ts';
 import { type Container, type ContainerState } from './container.ts';
 import { ContainerStore } from './container-store.ts';
 import { type MountPoint, createInitLayer } from './init-layer.ts';
 import { liveFileVolumes, writeLiveFiles } from './live-files.ts';
-import { type RunOptions, commandOf, environmentOf, processOf, workdirOf } from './options.ts';
+import { type ContainerOptions } from './options/container-options.ts';
+import { type MountOptions } from './options/mounts.ts';
+import { commandOf, environmentOf, processOf, workdirOf } from './options/process.ts';
 import { identify } from './process-identity.ts';
 import { SignalForwarder } from './signal-forwarder.ts';
 import { RunError, type StageSpec, type Volume } from './spec.ts';
 import { StageProcess } from './stage-process.ts';
 import { StandardIo } from './standard-io.ts';
 import { unionOf } from './union.ts';
+
+/** A new container that is wanted: of which image, and what the command line asks for. */
+export interface RunOptions {
+  readonly image: string;
+  /** How it comes into the store; without it, it must be there. */
+  readonly obtain?: ObtainOptions;
+  readonly name?: string | undefined;
+  readonly container: ContainerOptions;
+}
 
 /**
  * Runs a command in a new container and waits for its end; answers docker's exit code. Call it where
@@ -24,7 +35,7 @@ import { unionOf } from './union.ts';
  * @param report takes what goes wrong after the command has begun, when the exit code is the command's own.
  */
 export async function run(options: RunOptions, report: (message: string) => void): Promise<number> {
-  const io = new StandardIo(options.interactive);
+  const io = new StandardIo(options.container.process.interactive);
   const stage = await StageProcess.spawn(io.files);
   io.handOver();
   const signals = new SignalForwarder(stage);
@@ -67,7 +78,7 @@ class Run {
     try {
       return await this.#serve(container, image);
     } finally {
-      if (this.#options.remove) this.#remove(container);
+      if (this.#options.container.lifecycle.remove) this.#remove(container);
     }
   }
 
@@ -84,19 +95,17 @@ class Run {
   }
 
   #create(image: Image): Container {
-    const { image: name, name: containerName, hostname, isolatedNetwork, volumes, readOnly } = this.#options;
-    const wanted = {
-      name: containerName,
-      image: name,
-      imageId: image.id,
-      layers: image.layers,
-      args: commandOf(this.#options, image),
-      process: processOf(this.#options, image),
-    };
+    const { image: reference, name, container: options } = this.#options;
+    const { mounts, network, process } = options;
+    const args = commandOf(process, image);
+    if (args.length === 0) throw new Error(`image ${reference} has no command: say which one to run after its name`);
+    const { id: imageId, layers } = image;
+    const wanted = { name, image: reference, imageId, layers, args, process: processOf(process, image), options };
     return this.#containers.create(wanted, this.#state('created'), (container) => {
       this.#store.hold(image, container.id);
-      writeLiveFiles(container.files, { hostname: hostname ?? shortId(container), hostNetwork: !isolatedNetwork });
-      createInitLayer(toBytes(container.init), toBytes(container.upper), image.layers, mountPoints(volumes, readOnly));
+      const hostname = process.hostname ?? shortId(container);
+      writeLiveFiles(container.files, { hostname, hostNetwork: network.mode === 'host' });
+      createInitLayer(toBytes(container.init), toBytes(container.upper), layers, mountPoints(mounts));
     });
   }
 
@@ -124,31 +133,32 @@ class Run {
   }
 
   #mount(container: Container): Promise<Mount> {
-    const { backend } = this.#options;
+    const { backend, lifecycle } = this.#options.container;
     return mount({
       mountpoint: toBytes(container.merged),
       // Nothing of one that is removed with its end is to survive a power cut (as podman has it).
-      overlay: { ...unionOf(container), volatile: this.#options.remove },
+      overlay: { ...unionOf(container), volatile: lifecycle.remove },
       fuse: { fsname: 'lamina', dev: false, ...(backend === undefined ? {} : { backend }) },
     });
   }
 
   #spec(container: Container, image: Image): StageSpec {
-    const options = this.#options;
-    const hostname = options.hostname ?? shortId(container);
-    const live = liveFileVolumes(container.files).filter((file) => !isCovered(file.destination, options.volumes));
+    const { process, mounts, network } = this.#options.container;
+    const hostname = process.hostname ?? shortId(container);
+    const live = liveFileVolumes(container.files).filter((file) => !isCovered(file.destination, mounts.volumes));
     return {
       rootfs: container.merged,
       hostname,
-      args: container.config.args,
-      env: environmentOf(options, image, hostname),
-      workdir: workdirOf(options, image),
-      createWorkdir: options.workdir === undefined,
-      user: options.user ?? image.config.user,
-      passwdFile: join(container.files, 'passwd'),
-      readOnly: options.readOnly,
-      isolatedNetwork: options.isolatedNetwork,
-      volumes: [...live, ...options.volumes],
+      process: {
+        args: container.config.args,
+        env: environmentOf(process, image, hostname),
+        workdir: workdirOf(process, image),
+        createWorkdir: process.workdir === undefined,
+        user: process.user ?? image.config.user,
+        passwdFile: join(container.files, 'passwd'),
+      },
+      mounts: { readOnly: mounts.readOnly, volumes: [...live, ...mounts.volumes] },
+      network: { isolated: network.mode === 'none' },
     };
   }
 
@@ -214,7 +224,7 @@ function isCovered(path: string, volumes: readonly Volume[]): boolean {
 }
 
 /** What the init layer must have for the mounts; what lies in another mount is made there. */
-function mountPoints(volumes: readonly Volume[], readOnly: boolean): MountPoint[] {
+function mountPoints({ volumes, readOnly }: MountOptions): MountPoint[] {
   const ownMounts = ['/dev', '/sys'].map((destination) => ({ source: '', destination, readOnly }));
   const points = volumes.filter((volume) => {
     const others = volumes.filter((other) => other !== volume);

@@ -7,11 +7,8 @@ export interface Volume {
   readonly readOnly: boolean;
 }
 
-/** What the stage needs to turn itself into a container's first process; JSON over a pipe. */
-export interface StageSpec {
-  /** Absolute path of the mounted union. */
-  readonly rootfs: string;
-  readonly hostname: string;
+/** The command and what it starts with. */
+export interface ProcessSpec {
   readonly args: readonly string[];
   /** `NAME=VALUE`; HOME is added from the user's passwd line where it is missing. */
   readonly env: readonly string[];
@@ -22,10 +19,28 @@ export interface StageSpec {
   readonly user: string;
   /** Where to write the /etc/passwd of a user that the container's own does not list. */
   readonly passwdFile: string;
+}
+
+/** What is mounted in the container beside the kernel's own filesystems. */
+interface MountSpec {
   readonly readOnly: boolean;
-  /** A network of its own, with nothing but the loopback interface. */
-  readonly isolatedNetwork: boolean;
   readonly volumes: readonly Volume[];
+}
+
+/** The container's network. */
+interface NetworkSpec {
+  /** One of its own, with nothing but the loopback interface. */
+  readonly isolated: boolean;
+}
+
+/** What the stage needs to turn itself into a container's first process; JSON over a pipe. */
+export interface StageSpec {
+  /** Absolute path of the mounted union. */
+  readonly rootfs: string;
+  readonly hostname: string;
+  readonly process: ProcessSpec;
+  readonly mounts: MountSpec;
+  readonly network: NetworkSpec;
 }
 
 /** Why the stage did not get as far as the command. */

@@ -5,6 +5,7 @@ import { ContainerStore } from '../container/container-store.ts';
 import { type Container } from '../container/container.ts';
 import { diffContainer } from '../container/diff.ts';
 import { removeContainer } from '../container/remove.ts';
+import { plainContainer } from '../container/options/container-options.ts';
 import { run } from '../container/run.ts';
 import { isRootless } from '../container/userns.ts';
 import { hexOf } from '../image/digest.ts';
@@ -98,21 +99,8 @@ function shortDigest(image: Image, at: number): string {
 async function runSteps(image: Image, name: string): Promise<number> {
   say();
   say(`2. lamina run --name ${name} ${DEMO_IMAGE} sh -c ...`);
-  const exitCode = await run(
-    {
-      image: image.id,
-      command: ['/bin/sh', '-c', script()],
-      remove: false,
-      interactive: false,
-      readOnly: false,
-      env: [],
-      envFiles: [],
-      volumes: [],
-      isolatedNetwork: false,
-      name,
-    },
-    (message) => say(`lamina: ${message}`),
-  );
+  const container = plainContainer(['/bin/sh', '-c', script()]);
+  const exitCode = await run({ image: image.id, name, container }, (message) => say(`lamina: ${message}`));
   say();
   say(`   the container ended with exit code ${exitCode}`);
   return exitCode;

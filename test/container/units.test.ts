@@ -11,7 +11,7 @@ import { diffLayers } from '../../runner/container/diff.ts';
 import { resolveInLayers } from '../../runner/container/layer-view.ts';
 import { describeAge } from '../../runner/container/listing.ts';
 import { checkName, randomName } from '../../runner/container/names.ts';
-import { parseVolume } from '../../runner/container/options.ts';
+import { parseVolume } from '../../runner/container/options/mounts.ts';
 import { libraryDirectories } from '../../runner/container/protected-node.ts';
 import { identify, isAlive } from '../../runner/container/process-identity.ts';
 import { untilSettled } from '../../runner/container/stage/inside.ts';

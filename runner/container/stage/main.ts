@@ -26,7 +26,7 @@ import {
   resetSignals,
 } from '../../../fs/sys/process.ts';
 import { RLIMIT_NOFILE, setSoftLimit } from '../../../fs/sys/resource-limits.ts';
-import { EXIT, RunError, SPEC_FD, STATUS_FD, type StageFailure, type StageSpec } from '../spec.ts';
+import { EXIT, type ProcessSpec, RunError, SPEC_FD, STATUS_FD, type StageFailure, type StageSpec } from '../spec.ts';
 import { type Account, findAccount, listAccount } from './account.ts';
 import { execute } from './command.ts';
 import { mountDev } from './devices.ts';
@@ -46,12 +46,12 @@ import { mountTemporaries, mountVolumes, restrictRoot } from './volumes.ts';
 const SOFT_OPEN_FILES = 1024;
 
 function enterNamespaces(spec: StageSpec): void {
-  const network = spec.isolatedNetwork ? CLONE_NEWNET : 0;
+  const network = spec.network.isolated ? CLONE_NEWNET : 0;
   const flags = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP | network;
   check(unshare(flags), 'make the namespaces of the container');
   separateMounts();
   check(sethostname(toBytes(spec.hostname)), `set the hostname to ${spec.hostname}`);
-  if (spec.isolatedNetwork) bringLoopbackUp();
+  if (spec.network.isolated) bringLoopbackUp();
 }
 
 function separateMounts(): void {
@@ -67,12 +67,14 @@ function buildRoot(spec: StageSpec): { readonly account: Account; readonly chang
   mountProc(inside);
   mountSys(inside);
   mountDev(inside);
-  if (spec.readOnly) mountTemporaries(inside, spec.volumes);
-  mountVolumes(inside, spec.volumes);
-  if (spec.createWorkdir) close(inside.ensureDirectory(toBytes(spec.workdir)));
-  restrictRoot(inside, spec.readOnly);
-  const account = findAccount(inside, spec.user);
-  listAccount(inside, account, spec.passwdFile);
+  const { readOnly, volumes } = spec.mounts;
+  if (readOnly) mountTemporaries(inside, volumes);
+  mountVolumes(inside, volumes);
+  const { workdir, createWorkdir, user, passwdFile } = spec.process;
+  if (createWorkdir) close(inside.ensureDirectory(toBytes(workdir)));
+  restrictRoot(inside, readOnly);
+  const account = findAccount(inside, user);
+  listAccount(inside, account, passwdFile);
   close(inside.fd);
   const change = changeRoot(rootfs);
   if (change === 'chroot') warnOfChroot();
@@ -94,7 +96,7 @@ function enterWorkdir(inside: Inside, workdir: string): void {
   close(fd);
 }
 
-function becomeCommand(spec: StageSpec, account: Account, change: RootChange): never {
+function becomeCommand(spec: ProcessSpec, account: Account, change: RootChange): never {
   enterWorkdir(Inside.open('/'), spec.workdir);
   // A keyring of its own, where the kernel has keyrings at all.
   joinNewSessionKeyring();
@@ -109,7 +111,7 @@ function becomeCommand(spec: StageSpec, account: Account, change: RootChange): n
   return execute(spec.args.map(toBytes), environment(spec, account).map(toBytes));
 }
 
-function environment(spec: StageSpec, account: Account): readonly string[] {
+function environment(spec: ProcessSpec, account: Account): readonly string[] {
   const hasHome = spec.env.some((entry) => entry.startsWith('HOME='));
   return hasHome ? spec.env : [...spec.env, `HOME=${account.home}`];
 }
@@ -143,7 +145,7 @@ function main(): void {
   const spec = JSON.parse(text) as StageSpec;
   enterNamespaces(spec);
   const { account, change } = buildRoot(spec);
-  becomeCommand(spec, account, change);
+  becomeCommand(spec.process, account, change);
 }
 
 try {

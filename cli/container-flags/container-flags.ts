@@ -1,0 +1,47 @@
+import { type Command, Option } from 'commander';
+import { type Backend, BACKENDS } from '../../fs/index.ts';
+import { type RunOptions } from '../../runner/container/run.ts';
+import { type ImageFlags, addImageFlags, obtainOptionsOf } from './image.ts';
+import { type LifecycleFlags, addLifecycleFlags, lifecycleOptionsOf } from './lifecycle.ts';
+import { type MountFlags, addMountFlags, mountOptionsOf } from './mounts.ts';
+import { type NetworkFlags, addNetworkFlags, networkOptionsOf } from './network.ts';
+import { type ProcessFlags, addProcessFlags, processOptionsOf } from './process.ts';
+
+/** What the options of every command that makes a container give. */
+export interface ContainerFlags extends ImageFlags, ProcessFlags, MountFlags, NetworkFlags, LifecycleFlags {
+  readonly name?: string;
+  readonly backend?: Backend;
+}
+
+/** Arguments and options of every command that makes a container. */
+export function addContainerFlags(command: Command): Command {
+  command
+    .argument('<image>', 'name, id, or the first digits of the id')
+    .argument('[command...]', "what to run instead of the image's own command, with its arguments");
+  for (const add of [addImageFlags, addLifecycleFlags, addProcessFlags, addMountFlags, addNetworkFlags]) add(command);
+  return command
+    .option('--name <name>', 'name of the container')
+    .addOption(
+      new Option(
+        '--backend <name>',
+        'who serves the root filesystem: device, lamina itself; fuse-native, libfuse 2.9 in the npm package of that name',
+      ).choices(BACKENDS),
+    )
+    .helpOption('--help', 'display help for command')
+    .passThroughOptions();
+}
+
+export function containerOptionsOf(image: string, command: readonly string[], flags: ContainerFlags): RunOptions {
+  return {
+    image,
+    obtain: obtainOptionsOf(image, flags),
+    name: flags.name,
+    container: {
+      process: processOptionsOf(command, flags),
+      mounts: mountOptionsOf(flags),
+      network: networkOptionsOf(flags),
+      lifecycle: lifecycleOptionsOf(flags),
+      backend: flags.backend,
+    },
+  };
+}

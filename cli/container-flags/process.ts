@@ -1,0 +1,40 @@
+import { type Command } from 'commander';
+import { type ProcessOptions, checkHostname, resolveEnvironment } from '../../runner/container/options/process.ts';
+import { collect } from './collect.ts';
+
+/** What the options of `addProcessFlags` give. */
+export interface ProcessFlags {
+  readonly interactive?: true;
+  readonly env?: readonly string[];
+  readonly envFile?: readonly string[];
+  readonly workdir?: string;
+  readonly user?: string;
+  readonly hostname?: string;
+  readonly entrypoint?: string;
+}
+
+/** Options of the container's first process. */
+export function addProcessFlags(command: Command): Command {
+  return command
+    .option('-i, --interactive', 'keep standard input open; without it the command reads end of file')
+    .option('-e, --env <name[=value]>', "set a variable, or pass on the caller's own; can be repeated", collect)
+    .option('--env-file <file>', 'variables from a file, one a line; can be repeated', collect)
+    .option('-w, --workdir <directory>', 'working directory, which must exist')
+    .option('-u, --user <user[:group]>', 'names or numbers')
+    .option('-h, --hostname <name>', "host name; the id's first digits where none is given")
+    .option('--entrypoint <command>', "in place of the image's entrypoint");
+}
+
+export function processOptionsOf(command: readonly string[], flags: ProcessFlags): ProcessOptions {
+  const { workdir, user, hostname, entrypoint, env = [], envFile = [] } = flags;
+  if (workdir !== undefined && !workdir.startsWith('/')) {
+    throw new Error(`working directory ${JSON.stringify(workdir)} is not an absolute path`);
+  }
+  return {
+    command,
+    env: resolveEnvironment(envFile, env),
+    interactive: flags.interactive === true,
+    ...{ workdir, user, entrypoint },
+    hostname: hostname === undefined ? undefined : checkHostname(hostname),
+  };
+}

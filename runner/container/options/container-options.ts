@@ -1,0 +1,28 @@
+import { type Backend } from '../../../fs/index.ts';
+import { type LifecycleOptions } from './lifecycle.ts';
+import { type MountOptions } from './mounts.ts';
+import { type NetworkOptions } from './network.ts';
+import { type ProcessOptions } from './process.ts';
+
+/**
+ * What the command line asks for of a container, resolved and checked: JSON, since it is kept with the container, which
+ * may be started again by others.
+ */
+export interface ContainerOptions {
+  readonly process: ProcessOptions;
+  readonly mounts: MountOptions;
+  readonly network: NetworkOptions;
+  readonly lifecycle: LifecycleOptions;
+  /** Who serves the container's filesystem; without it, LAMINA_BACKEND says so. */
+  readonly backend?: Backend | undefined;
+}
+
+/** A container of which nothing is asked but a command. */
+export function plainContainer(command: readonly string[]): ContainerOptions {
+  return {
+    process: { command, env: [], interactive: false },
+    mounts: { readOnly: false, volumes: [] },
+    network: { mode: 'host' },
+    lifecycle: { remove: false },
+  };
+}
