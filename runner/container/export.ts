@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs';
+import { statfsSync } from 'node:fs';
 import { exitNow, type Mount, mount, toBytes } from '../../fs/index.ts';
 import { MNT_DETACH, O_CLOEXEC, O_DIRECTORY, O_RDONLY, UMOUNT_NOFOLLOW } from '../../fs/sys/constants.ts';
 import { check } from '../../fs/sys/errno.ts';
@@ -57,9 +57,10 @@ function clearMountpoint({ merged, config: { name } }: Container): void {
   umount(toBytes(merged), MNT_DETACH | UMOUNT_NOFOLLOW);
 }
 
+// Asked by statfs(2), which the kernel always passes on: the root's attributes outlive the daemon in the kernel's cache.
 function isAnswering(path: string): boolean {
   try {
-    statSync(path);
+    statfsSync(path);
     return true;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code !== 'ENOTCONN';
