@@ -1,38 +1,47 @@
 import { closeSync, readSync, writeSync } from 'node:fs';
-import { CHANNEL } from './daemon-channel.ts';
-import { mount, type MountOptions } from './mount.ts';
+import { Socket } from 'node:net';
+import { CHANNEL, type DaemonOrder } from './daemon-channel.ts';
+import { mount } from './mount.ts';
 import { serveUntilEnd } from './serve.ts';
 import { toText } from './sys/text.ts';
 
-// The process that `spawnDaemon` starts.
+// The process that `spawnDaemon` and `mountAttended` start.
 
-function readOptions(): MountOptions {
+function readOrder(): DaemonOrder {
   const buffer = Buffer.allocUnsafe(65536);
   let text = '';
   while (!text.endsWith('\n')) {
     const length = readSync(CHANNEL, buffer);
-    if (length === 0) throw new Error('the options did not come whole');
+    if (length === 0) throw new Error('the order did not come whole');
     text += buffer.toString('latin1', 0, length);
   }
-  return JSON.parse(Buffer.from(text, 'latin1').toString('utf8')) as MountOptions;
+  return JSON.parse(Buffer.from(text, 'latin1').toString('utf8')) as DaemonOrder;
 }
 
 /** Answers whether whoever started us is there to hear it. */
 function tell(text: string): boolean {
   try {
     writeSync(CHANNEL, `${text}\n`);
-    closeSync(CHANNEL);
     return true;
   } catch {
     return false;
   }
 }
 
+/** Resolves when whoever started us has closed the channel, or is no more. */
+function untilLeft(): Promise<void> {
+  const channel = new Socket({ fd: CHANNEL, readable: true, writable: true });
+  channel.on('error', () => undefined);
+  channel.unref().resume();
+  return new Promise((resolve) => channel.once('close', () => resolve()));
+}
+
 async function main(): Promise<void> {
   try {
-    const options = readOptions();
+    const { isAttended, ...options } = readOrder();
+    const left = isAttended === true ? untilLeft() : undefined;
     const mounting = mount(options);
-    const end = serveUntilEnd(mounting);
+    const end = serveUntilEnd(mounting, left);
     // It rejects as the mounting does, which is told below.
     end.catch(() => undefined);
     const served = await mounting;
@@ -41,6 +50,7 @@ async function main(): Promise<void> {
     process.umask(0);
     // Who was interrupted, or gave up waiting, believes that nothing is mounted.
     if (!tell('')) await served.unmount();
+    if (isAttended !== true) closeSync(CHANNEL);
     await end;
   } catch (error) {
     tell(error instanceof Error ? error.message : String(error));

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { openSync, readdirSync, readFileSync } from 'node:fs';
 import type { Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { CHANNEL } from './daemon-channel.ts';
+import { CHANNEL, type DaemonOrder } from './daemon-channel.ts';
 import type { MountOptions } from './mount.ts';
 import { toText } from './sys/text.ts';
 
@@ -43,25 +43,62 @@ function isCloseOnExec(fd: string): boolean {
   }
 }
 
-/**
- * Mounts in a process of its own, which serves until the mount ends. Resolves once the mount answers; rejects with the
- * daemon's reason.
- */
-export async function spawnDaemon(options: MountOptions): Promise<void> {
+interface Daemon {
+  readonly process: ChildProcess;
+  readonly channel: Duplex;
+}
+
+/** Resolves with a daemon whose mount answers. */
+async function startDaemon(order: DaemonOrder): Promise<Daemon> {
   await closeOnExec();
   // The argument is for ps(1) alone; the options come through the channel, whatever their length and bytes.
-  const daemon = spawn(process.execPath, [PROGRAM, toText(options.mountpoint)], {
+  const daemon = spawn(process.execPath, [PROGRAM, toText(order.mountpoint)], {
     detached: true,
     stdio: ['ignore', 'ignore', logTarget(), 'pipe'],
   });
   // Node makes such a pipe a socket pair.
   const channel = daemon.stdio[CHANNEL] as Duplex;
   channel.on('error', () => undefined);
-  channel.write(`${JSON.stringify(options)}\n`);
+  channel.write(`${JSON.stringify(order)}\n`);
   const failure = await readAnswer(daemon, channel);
+  if (failure === '') return { process: daemon, channel };
   channel.destroy();
   daemon.unref();
-  if (failure !== '') throw new Error(failure);
+  throw new Error(failure);
+}
+
+/**
+ * Mounts in a process of its own, which serves until the mount ends. Resolves once the mount answers; rejects with the
+ * daemon's reason.
+ */
+export async function spawnDaemon(options: MountOptions): Promise<void> {
+  const daemon = await startDaemon(options);
+  daemon.channel.destroy();
+  daemon.process.unref();
+}
+
+/** A mount that a process of its own serves, for as long as this one wants it and lives. */
+export interface AttendedMount {
+  /** Resolves when the mount is gone and its upper is complete; rejects where it could not be unmounted. */
+  unmount(): Promise<void>;
+}
+
+/**
+ * Mounts a union for this process's own use: one that is served by its user can never be killed once a request of its
+ * own is under way, since the thread that waits for the answer holds the device, and the dead do not answer.
+ */
+export async function mountAttended(options: MountOptions): Promise<AttendedMount> {
+  const { process: daemon, channel } = await startDaemon({ ...options, isAttended: true });
+  const ended = new Promise<boolean>((resolve) => {
+    daemon.once('exit', (code) => resolve(code === 0));
+  });
+  return {
+    unmount: async () => {
+      channel.destroy();
+      if (await ended) return;
+      throw new Error(`the daemon that served ${toText(options.mountpoint)} did not end well`);
+    },
+  };
 }
 
 /** An empty text where the mount answers, else why it does not. */

@@ -1,3 +1,4 @@
+import type { AttendedMount } from './daemon.ts';
 import type { FsckReport } from './fsck/index.ts';
 import type { FsckOptions } from './fsck/options.ts';
 import type { Mount, MountOptions } from './mount.ts';
@@ -10,6 +11,7 @@ import type { ByteString } from './sys/text.ts';
 
 export { argumentBytes, rawArguments } from './arguments.ts';
 export type { Branch } from './branches.ts';
+export type { AttendedMount } from './daemon.ts';
 export type { FsckReport } from './fsck/index.ts';
 export type { FsckOptions } from './fsck/options.ts';
 export type { Finding, ProblemKind } from './fsck/problem.ts';
@@ -47,6 +49,14 @@ export async function serveUntilEnd(mounting: Promise<Mount>): Promise<void> {
  */
 export async function spawnDaemon(options: MountOptions): Promise<void> {
   return (await import('./daemon.ts')).spawnDaemon(options);
+}
+
+/**
+ * Mounts in a process of its own, which unmounts when it is told to or when this process is no more: for whoever uses
+ * the mount itself. Resolves once the mount answers; rejects with the daemon's reason.
+ */
+export async function mountAttended(options: MountOptions): Promise<AttendedMount> {
+  return (await import('./daemon.ts')).mountAttended(options);
 }
 
 /** This user's mounts, those included whose daemon has died and that are still there. */

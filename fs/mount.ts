@@ -147,6 +147,15 @@ async function serve(input: WorkerInput): Promise<Serving> {
   return (await import('./native-backend.ts')).serveNatively(input);
 }
 
+async function checkAnswer(served: Mount): Promise<void> {
+  try {
+    await stat(Buffer.from(served.mountpoint, 'latin1'));
+  } catch (error) {
+    await served.unmount();
+    throw new Error(`the mount on ${toText(served.mountpoint)} does not answer`, { cause: error });
+  }
+}
+
 /**
  * Mounts a union and serves it from a thread of this process. Resolves once the mount answers; rejects, with nothing
  * mounted, where a layer, the mount point or FUSE does not allow it. With the backend fuse-native it is the main thread
@@ -164,12 +173,9 @@ export async function mount(options: MountOptions): Promise<Mount> {
   // While the worker starts.
   const loading = import('./publication.ts');
   const served = new ServedMount(mountpoint, branches, counters, await serving);
-  try {
-    await stat(Buffer.from(mountpoint, 'latin1'));
-  } catch (error) {
-    await served.unmount();
-    throw new Error(`the mount on ${toText(mountpoint)} does not answer`, { cause: error });
-  }
+  // The device's worker has answered the kernel's first request. A request of our own could not be killed: the thread
+  // that waits for the answer holds the device, so that the kernel would wait for a worker that is dead.
+  if (backendOf(fuse) !== 'device') await checkAnswer(served);
   await served.publish(readOnly, loading);
   return served;
 }

@@ -28,14 +28,16 @@ async function stop(mount: Mount): Promise<void> {
 /**
  * Serves a mount, from its making on, until it is unmounted, or SIGTERM, SIGINT or SIGHUP asks for its end. SIGUSR1 logs
  * the counters. Rejects where the mount could not be made.
+ *
+ * @param left asks for the end, too.
  */
-export async function serveUntilEnd(mounting: Promise<Mount>): Promise<void> {
+export async function serveUntilEnd(mounting: Promise<Mount>, left?: Promise<void>): Promise<void> {
   // A signal must not end the process while the kernel has the mount: not in the middle of its making, and a second one
   // not before the first has had its effect.
   let stopping: Promise<void> | undefined;
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
-    process.on(signal, () => void (stopping ??= mounting.then(stop, () => undefined)));
-  }
+  const end = (): void => void (stopping ??= mounting.then(stop, () => undefined));
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, end);
+  void left?.then(end);
   // As fuse-overlayfs does. Without a listener, Node would open a debugger's port, to every local user.
   process.on(
     'SIGUSR1',

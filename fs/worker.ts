@@ -41,8 +41,9 @@ function serveDevice(
   const passthrough = fuse.passthrough !== 'off' && mayPassThrough();
   const options = { requests, log, pageSize: pageSize(), completions: overlay.allowDeferral(), passthrough };
   const session = new Session(new FuseDevice(fd), overlay, options);
-  // The kernel has its INIT ready as soon as it has mounted.
-  if (fuse.passthrough === 'on' && session.step()) requirePassthrough(session, overlay);
+  // The kernel has its INIT ready as soon as it has mounted; with its answer the mount answers all else.
+  if (!session.step()) throw new Error('the kernel ended the session before it began');
+  if (fuse.passthrough === 'on') requirePassthrough(session, overlay);
   tell({ mounted: true, device: fd });
   session.run();
 }

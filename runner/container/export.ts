@@ -1,14 +1,12 @@
-import { statfsSync } from 'node:fs';
-import { exitNow, type Mount, mount, toBytes } from '../../fs/index.ts';
-import { MNT_DETACH, O_CLOEXEC, O_DIRECTORY, O_RDONLY, UMOUNT_NOFOLLOW } from '../../fs/sys/constants.ts';
+import { toBytes } from '../../fs/index.ts';
+import { O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../../fs/sys/constants.ts';
 import { check } from '../../fs/sys/errno.ts';
 import { close, openat } from '../../fs/sys/file.ts';
-import { umount } from '../../fs/sys/mount.ts';
 import { mountAt } from '../../fs/sys/mountinfo.ts';
 import { REAL_OWNERS } from '../image/layer-file.ts';
 import { packTree, type PackOptions } from '../image/pack.ts';
 import { type Container, liveStatus } from './container.ts';
-import { unionOf } from './union.ts';
+import { mountAside } from './mount-aside.ts';
 
 /** The process in whose mount namespace the container's filesystem is mounted; undefined for one that does not run. */
 export function exportedProcess(container: Container): number | undefined {
@@ -30,55 +28,12 @@ export async function* exportContainer(container: Container, options: PackOption
     yield* packMounted(container, { ...options, isLive: true });
     return;
   }
-  const union = await mountToRead(container);
-  const stop = endOnSignal(container);
+  const union = await mountAside(container, 'read');
   try {
     yield* packMounted(container, options);
   } finally {
     await union.unmount();
-    await union.closed;
-    stop();
   }
-}
-
-function mountToRead(container: Container): Promise<Mount> {
-  clearMountpoint(container);
-  return mount({
-    mountpoint: toBytes(container.merged),
-    overlay: unionOf(container),
-    fuse: { fsname: 'lamina', dev: false, readOnly: true },
-  });
-}
-
-/** Takes away a mount whose daemon was killed. */
-function clearMountpoint({ merged, config: { name } }: Container): void {
-  if (mountAt(toBytes(merged)) === undefined) return;
-  if (isAnswering(merged)) throw new Error(`the filesystem of container ${name} is mounted by another process; wait`);
-  umount(toBytes(merged), MNT_DETACH | UMOUNT_NOFOLLOW);
-}
-
-// Asked by statfs(2), which the kernel always passes on: the root's attributes outlive the daemon in the kernel's cache.
-function isAnswering(path: string): boolean {
-  try {
-    statfsSync(path);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== 'ENOTCONN';
-  }
-}
-
-const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
-
-/** Leaves no mount behind where the process is asked to end; answers how that is undone. */
-function endOnSignal({ merged }: Container): () => void {
-  const end = (signal: NodeJS.Signals): void => {
-    umount(toBytes(merged), MNT_DETACH | UMOUNT_NOFOLLOW);
-    exitNow(SIGNALS[signal as keyof typeof SIGNALS]);
-  };
-  for (const signal of Object.keys(SIGNALS)) process.once(signal, end);
-  return () => {
-    for (const signal of Object.keys(SIGNALS)) process.off(signal, end);
-  };
 }
 
 async function* packMounted(container: Container, options: PackOptions): AsyncGenerator<Uint8Array> {

@@ -114,11 +114,15 @@ describe.skipIf(missing)(titled('lamina export', missing), () => {
   });
 
   test('can be killed, and leaves nothing in the way of another', LONG, async () => {
-    await must('run', '--name', 'killed', 'tiny', 'true');
+    const many = 'mkdir /many; i=0; while [ $i -lt 2000 ]; do echo >/many/$i; i=$((i+1)); done';
+    await must('run', '--name', 'killed', 'tiny', 'sh', '-c', many);
+    // In the middle of a read of the mount, one that served it itself would never end.
     for (const [signal, pause] of [
       ['SIGKILL', 150],
-      ['SIGKILL', 300],
-      ['SIGTERM', 300],
+      ['SIGKILL', 350],
+      ['SIGKILL', 500],
+      ['SIGKILL', 650],
+      ['SIGTERM', 400],
     ] as const) {
       const directory = temporary();
       const child = lamina.start(['export', '-o', join(directory, 'x.tar'), 'killed']);

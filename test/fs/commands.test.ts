@@ -90,7 +90,8 @@ describe.skipIf(cannotMount !== undefined)(titled('the commands', cannotMount), 
       // The device's number is free at once, and the next mount gets it.
       ground.run(['umount', 'm']);
       expect(ground.fuseLamina('-o', 'lowerdir=B', 'm')).toMatchObject({ code: 0, stderr: '' });
-      expect(ground.registered()).toMatchObject([{ alive: true, branches: [{ path: ground.at('B') }] }]);
+      const following = ground.registered().filter((mount) => JSON.stringify(mount).includes(ground.at('B')));
+      expect(following).toMatchObject([{ alive: true }]);
       expect(ground.lamina('umount', 'm')).toMatchObject({ code: 0, stderr: '' });
     }
   });
