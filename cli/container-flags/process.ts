@@ -34,6 +34,7 @@ export function processOptionsOf(command: readonly string[], flags: ProcessFlags
     command,
     env: resolveEnvironment(envFile, env),
     interactive: flags.interactive === true,
+    terminal: false,
     ...{ workdir, user, entrypoint },
     hostname: hostname === undefined ? undefined : checkHostname(hostname),
   };

@@ -1,3 +1,5 @@
+import { type TerminalSize } from '../../fs/sys/terminal.ts';
+
 /** A directory or file of the host, bound into a container. */
 export interface Volume {
   /** Absolute path outside. */
@@ -19,6 +21,14 @@ export interface ProcessSpec {
   readonly user: string;
   /** Where to write the /etc/passwd of a user that the container's own does not list. */
   readonly passwdFile: string;
+  /** A pty as the controlling terminal and all standard files. */
+  readonly terminal?: TerminalSpec | undefined;
+}
+
+/** The terminal that a command is to have. */
+export interface TerminalSpec {
+  /** Before the command starts; undefined where the client has no terminal. */
+  readonly size?: TerminalSize | undefined;
 }
 
 /** What is mounted in the container beside the kernel's own filesystems. */
@@ -52,6 +62,8 @@ export interface StageFailure {
 /** Descriptors on which the stage is given its spec and tells of a failure. */
 export const SPEC_FD = 3;
 export const STATUS_FD = 4;
+/** A socket over which the stage hands out the master of its pty; /dev/null where it is to have none. */
+export const TERMINAL_FD = 5;
 
 /** Exit codes of docker and podman for what goes wrong on the way to the command. */
 export const EXIT = { ownError: 125, cannotInvoke: 126, notFound: 127, signal: 128 } as const;

@@ -9,6 +9,8 @@ import { SystemError } from '../../fs/sys/errno.ts';
 import { close } from '../../fs/sys/file.ts';
 import { pipe2 } from '../../fs/sys/process.ts';
 import { EXIT, type StageFailure, type StageSpec } from './spec.ts';
+import { type PseudoTerminal } from './terminal/pseudo-terminal.ts';
+import { TerminalChannel } from './terminal/terminal-channel.ts';
 import type { SpawnerInput, SpawnerMessage } from './stage-spawner.ts';
 
 /** The compiled stage: neither a process nor a thread can be started from TypeScript on every Node that we support. */
@@ -16,7 +18,9 @@ const STAGE = fileURLToPath(new URL('./stage/main.js', import.meta.url));
 const SPAWNER = new URL('./stage-spawner.js', import.meta.url);
 
 /** Descriptors that become the stage's 0, 1 and 2; `ignore` is /dev/null. */
-export type StageFiles = readonly [stdin: number | 'ignore', stdout: number, stderr: number];
+export type StageFiles = readonly [stdin: number | 'ignore', stdout: number | 'ignore', stderr: number | 'ignore'];
+
+const NO_FILES: StageFiles = ['ignore', 'ignore', 'ignore'];
 
 /** A container's first process, while it is still ours and after. */
 export class StageProcess {
@@ -27,28 +31,43 @@ export class StageProcess {
   /** Undefined once the stage has become the command, or has been killed. */
   readonly failure: Promise<StageFailure | undefined>;
   readonly #specPipe: number;
+  readonly #channel: TerminalChannel | undefined;
   #ended = false;
 
-  private constructor(pid: number, exited: Promise<number>, specPipe: number, statusPipe: number) {
+  private constructor(
+    pid: number,
+    exited: Promise<number>,
+    { specPipe, statusPipe, channel }: { specPipe: number; statusPipe: number; channel: TerminalChannel | undefined },
+  ) {
     this.pid = pid;
+    this.#channel = channel;
     this.exited = exited.finally(() => (this.#ended = true));
     this.failure = readFailure(statusPipe);
     this.#specPipe = specPipe;
   }
 
-  /** Starts a stage in a new pid namespace. It waits for its spec, so that it comes up while the client prepares. */
-  static async spawn(files: StageFiles): Promise<StageProcess> {
+  /**
+   * Starts a stage in a new pid namespace. It waits for its spec, so that it comes up while the client prepares.
+   *
+   * @param files its standard files; `terminal` where it is to make a pty for them.
+   */
+  static async spawn(files: StageFiles | 'terminal'): Promise<StageProcess> {
     const spec = makePipe();
     const status = makePipe();
-    const input: SpawnerInput = { stage: STAGE, files: [...files, spec.readEnd, status.writeEnd] };
+    const channel = files === 'terminal' ? new TerminalChannel() : undefined;
+    const standard = files === 'terminal' ? NO_FILES : files;
+    const own = [spec.readEnd, status.writeEnd, channel?.theirs ?? 'ignore'] as const;
+    const input: SpawnerInput = { stage: STAGE, files: [...standard, ...own] };
     const worker = new Worker(SPAWNER, { workerData: input });
     try {
       const [first] = (await once(worker, 'message')) as [SpawnerMessage];
       const pid = 'pid' in first ? first.pid : -1;
-      return new StageProcess(pid, untilEnd(worker), spec.writeEnd, status.readEnd);
+      const ours = { specPipe: spec.writeEnd, statusPipe: status.readEnd, channel };
+      return new StageProcess(pid, untilEnd(worker), ours);
     } finally {
       close(spec.readEnd);
       close(status.writeEnd);
+      channel?.handOver();
     }
   }
 
@@ -61,6 +80,12 @@ export class StageProcess {
     } finally {
       close(this.#specPipe);
     }
+  }
+
+  /** The container's terminal, where it was to have one; to be called once, after `send`. */
+  async terminal(): Promise<PseudoTerminal | undefined> {
+    // Where the stage fails before it has a terminal, its failure says why.
+    return this.#channel?.receive().catch(() => undefined);
   }
 
   kill(signal: NodeJS.Signals): void {

@@ -20,7 +20,7 @@ export interface ContainerOptions {
 /** A container of which nothing is asked but a command. */
 export function plainContainer(command: readonly string[]): ContainerOptions {
   return {
-    process: { command, env: [], interactive: false },
+    process: { command, env: [], interactive: false, terminal: false },
     mounts: { readOnly: false, volumes: [] },
     network: { mode: 'host' },
     lifecycle: { remove: false },

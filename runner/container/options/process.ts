@@ -14,6 +14,8 @@ export interface ProcessOptions {
   readonly user?: string | undefined;
   readonly hostname?: string | undefined;
   readonly interactive: boolean;
+  /** A pty for the command. */
+  readonly terminal: boolean;
 }
 
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -55,7 +57,8 @@ export function workdirOf(options: ProcessOptions, image: Image): string {
 /** The environment: defaults, the image's, files', the command line's, each winning over those before it. */
 export function environmentOf(options: ProcessOptions, image: Image, hostname: string): string[] {
   const defaults = [`PATH=${DEFAULT_PATH}`, `HOSTNAME=${hostname}`, 'container=lamina'];
-  return mergeEnvironment(defaults, [...image.config.env, ...options.env]);
+  const terminal = options.terminal ? ['TERM=xterm'] : [];
+  return mergeEnvironment([...defaults, ...terminal], [...image.config.env, ...options.env]);
 }
 
 function mergeEnvironment(defaults: readonly string[], entries: readonly string[]): string[] {

@@ -31,11 +31,12 @@ import { type Account, findAccount, listAccount } from './account.ts';
 import { execute } from './command.ts';
 import { mountDev } from './devices.ts';
 import { Inside } from './inside.ts';
-import { mountProc, mountSys } from './kernel-filesystems.ts';
+import { mountProc, mountSys, openMountPoint } from './kernel-filesystems.ts';
 import { mountPoints } from './mounting.ts';
 import { CAP_SYS_CHROOT, dropPrivileges } from './privileges.ts';
 import { type RootChange, changeRoot } from './root.ts';
 import { prepareStandardFiles } from './standard-files.ts';
+import { StageTerminal } from './terminal.ts';
 import { mountTemporaries, mountVolumes, restrictRoot } from './volumes.ts';
 
 // The container's first process before it is the command: born in the new pid namespace, it waits for its spec while
@@ -61,12 +62,19 @@ function separateMounts(): void {
   for (const result of all) check(result, "separate the container's mounts from the host's");
 }
 
-function buildRoot(spec: StageSpec): { readonly account: Account; readonly change: RootChange } {
+interface Root {
+  readonly account: Account;
+  readonly change: RootChange;
+  readonly terminal: StageTerminal | undefined;
+}
+
+function buildRoot(spec: StageSpec): Root {
   const rootfs = toBytes(spec.rootfs);
   const inside = Inside.open(rootfs);
   mountProc(inside);
   mountSys(inside);
   mountDev(inside);
+  const terminal = openTerminal(inside, spec.process);
   const { readOnly, volumes } = spec.mounts;
   if (readOnly) mountTemporaries(inside, volumes);
   mountVolumes(inside, volumes);
@@ -78,7 +86,16 @@ function buildRoot(spec: StageSpec): { readonly account: Account; readonly chang
   close(inside.fd);
   const change = changeRoot(rootfs);
   if (change === 'chroot') warnOfChroot();
-  return { account, change };
+  return { account, change, terminal };
+}
+
+function openTerminal(inside: Inside, { terminal: wanted }: ProcessSpec): StageTerminal | undefined {
+  if (wanted === undefined) return undefined;
+  const terminal = StageTerminal.open(inside.fd, wanted.size);
+  const dev = openMountPoint(inside, 'dev');
+  terminal.bindConsole(dev);
+  close(dev);
+  return terminal;
 }
 
 function warnOfChroot(): void {
@@ -96,10 +113,11 @@ function enterWorkdir(inside: Inside, workdir: string): void {
   close(fd);
 }
 
-function becomeCommand(spec: ProcessSpec, account: Account, change: RootChange): never {
+function becomeCommand(spec: ProcessSpec, { account, change, terminal }: Root): never {
   enterWorkdir(Inside.open('/'), spec.workdir);
   // A keyring of its own, where the kernel has keyrings at all.
   joinNewSessionKeyring();
+  terminal?.take(account.uid);
   prepareStandardFiles(account.uid);
   check(setSoftLimit(RLIMIT_NOFILE, SOFT_OPEN_FILES), 'set the limit of open files');
   umask(0o022);
@@ -144,8 +162,7 @@ function main(): void {
   closeSync(SPEC_FD);
   const spec = JSON.parse(text) as StageSpec;
   enterNamespaces(spec);
-  const { account, change } = buildRoot(spec);
-  becomeCommand(spec.process, account, change);
+  becomeCommand(spec.process, buildRoot(spec));
 }
 
 try {

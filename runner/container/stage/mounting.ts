@@ -27,6 +27,7 @@ import { throughFd } from './inside.ts';
 
 export const PROC_SUPER_MAGIC = 0x9fa0;
 export const CGROUP2_SUPER_MAGIC = 0x63677270;
+export const DEVPTS_SUPER_MAGIC = 0x1cd1;
 
 // linux/magic.h and the filesystems' own sources: what is made up by the kernel as it is read or written.
 const KERNEL_FILESYSTEMS: ReadonlySet<number> = new Set([
@@ -46,7 +47,7 @@ const KERNEL_FILESYSTEMS: ReadonlySet<number> = new Set([
   0x65735543, // fusectl
   0x42494e4d, // binfmt_misc
   0x19800202, // mqueue
-  0x1cd1, // devpts
+  DEVPTS_SUPER_MAGIC,
 ]);
 
 const statfs = new Memory(120);
