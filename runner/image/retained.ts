@@ -12,6 +12,10 @@ export class Retained {
     this.#what = what;
   }
 
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   add(bytes: number): void {
     this.#bytes += bytes;
     if (this.#bytes > this.#limits.retainedBytes) throw overLimit(this.#what, this.#limits, 'retained');
