@@ -84,7 +84,8 @@ export class StandardIo {
 async function copied(pipe: Socket, ours: Writable): Promise<void> {
   await finished(pipe, { writable: false }).catch(() => undefined);
   await new Promise<void>((resolve) => {
-    if (ours.destroyed) resolve();
+    // One that failed and is not destroyed keeps what it is given, and never answers.
+    if (ours.destroyed || ours.errored !== null) resolve();
     else ours.write('', () => resolve());
   });
 }
