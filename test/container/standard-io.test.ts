@@ -85,6 +85,9 @@ describe.skipIf(missing)(titled('standard files of a container that have a name 
     const outcome = shell('"$@" > /dev/full', 'tiny', 'echo', 'lost');
     expect(outcome).toMatchObject({ status: 125, stderr: expect.stringContaining('standard output') as string });
     expect(outcome.stderr).toContain('ENOSPC');
+    // It fails while the container still runs.
+    const early = shell('"$@" > /dev/full', 'tiny', 'sh', '-c', 'echo lost; sleep 1');
+    expect(early).toMatchObject({ status: 125, stderr: expect.stringContaining('ENOSPC') as string });
   });
 
   test('a directory is refused', () => {
