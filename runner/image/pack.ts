@@ -208,6 +208,21 @@ function* treeChunks(root: number, packer: Packer, records: OwnerRecords): Chunk
   yield archiveEnd();
 }
 
+/**
+ * A file, or a directory with all in it, as an archive in which it has another name.
+ *
+ * @param name of its entry; empty for a directory whose contents are at the archive's root.
+ */
+export function packEntry(source: SourceFile, name: ByteString, options: PackOptions): ByteSource {
+  return inBlocks(entryChunks(source, name, new Packer(options)));
+}
+
+function* entryChunks(source: SourceFile, name: ByteString, packer: Packer): Chunks {
+  if (source.name === SELF) yield* packDirectory(packer, source.dirfd, name, source.records);
+  else yield* packer.add(source, name);
+  yield archiveEnd();
+}
+
 /** A directory with all in it. */
 function* packDirectory(packer: Packer, fd: number, path: ByteString, records: OwnerRecords): Chunks {
   yield* packer.add({ dirfd: fd, name: SELF, records }, path);
