@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { certDirOption } from './cert-dir.ts';
 import { familiarHost } from './registry-host.ts';
 import { ownAuthFile } from '../runner/image/registry/credentials.ts';
 import { saveCredentials } from '../runner/image/registry/login.ts';
@@ -12,6 +13,7 @@ interface Flags {
   readonly passwordStdin?: boolean;
   readonly authfile?: string;
   readonly tlsVerify: string;
+  readonly certDir?: string;
 }
 
 /** `lamina login`. */
@@ -23,6 +25,7 @@ export function createCommand(): Command {
     .option('--password-stdin', 'read the password from standard input; else it is asked for')
     .option('--authfile <file>', 'where to keep them (default: $REGISTRY_AUTH_FILE, else the place that podman has)')
     .addOption(tlsVerifyOption())
+    .addOption(certDirOption())
     .action(login);
 }
 
@@ -32,7 +35,8 @@ async function login(host: string, flags: Flags): Promise<void> {
   const password = await readSecret(`password of ${username} at ${domain}: `, flags.passwordStdin === true);
   if (password === '') throw new Error(`cannot log in to ${domain}: the password is empty`);
   const tlsVerify = flags.tlsVerify === 'true';
-  const registry = new Registry({ domain, path: '' }, { credentials: { username, password }, tlsVerify });
+  const options = { credentials: { username, password }, tlsVerify, certificateDirectory: flags.certDir };
+  const registry = new Registry({ domain, path: '' }, options);
   try {
     await registry.ping();
   } catch (error) {

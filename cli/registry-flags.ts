@@ -7,6 +7,7 @@ import { MirroredRepository } from '../runner/image/registry/mirrored-repository
 import { readRegistriesConf } from '../runner/image/registry/registries-conf.ts';
 import { Registry } from '../runner/image/registry/registry.ts';
 import { type Repository } from '../runner/image/registry/repository.ts';
+import { certDirOption } from './cert-dir.ts';
 import { complain } from './complain.ts';
 import { print, printError } from './print.ts';
 import { createProgress, type Progress, type Words } from './progress.ts';
@@ -16,7 +17,9 @@ import { tlsVerifyOption } from './tls-verify.ts';
 /** What all commands take that speak to a registry. */
 export interface RegistryFlags {
   readonly tlsVerify: string;
+  readonly certDir?: string;
   readonly creds?: string;
+  readonly authfile?: string;
   readonly quiet?: boolean;
   readonly json?: boolean;
 }
@@ -25,14 +28,20 @@ export interface RegistryFlags {
 export function addRegistryOptions(command: Command, quiet: string): Command {
   return command
     .addOption(tlsVerifyOption())
+    .addOption(certDirOption())
     .addOption(new Option('--creds <user[:password]>', 'credentials, in place of those that login keeps'))
+    .option('--authfile <file>', 'where the credentials are, in place of all files of login')
     .option('-q, --quiet', quiet)
     .option('--json', 'print an object a line');
 }
 
 /** The credentials of `--creds`, asked for where it has no password, else those that are kept. */
-async function credentialsFor(reference: Reference, creds: string | undefined): Promise<Credentials | undefined> {
-  if (creds === undefined) return findCredentials(reference.domain, reference.path);
+async function credentialsFor(
+  { domain, path }: Reference,
+  creds: string | undefined,
+  authfile: string | undefined,
+): Promise<Credentials | undefined> {
+  if (creds === undefined) return findCredentials(domain, path, authfile === undefined ? undefined : [authfile]);
   const colon = creds.indexOf(':');
   const username = colon < 0 ? creds : creds.slice(0, colon);
   if (username === '') throw new Error('--creds has no user name: it is USER or USER:PASSWORD');
@@ -72,9 +81,10 @@ async function open(
   creds: string | undefined,
   attempts?: number,
 ): Promise<Registry> {
-  const credentials = await credentialsFor(reference, creds);
+  const credentials = await credentialsFor(reference, creds, flags.authfile);
   const tlsVerify = flags.tlsVerify === 'true' && !insecure;
-  return new Registry(reference, { credentials, tlsVerify, ...(attempts === undefined ? {} : { attempts }) });
+  const options = { credentials, tlsVerify, certificateDirectory: flags.certDir };
+  return new Registry(reference, { ...options, ...(attempts === undefined ? {} : { attempts }) });
 }
 
 export function progressFor(flags: RegistryFlags, words: Words): Progress {

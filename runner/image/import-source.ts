@@ -24,9 +24,15 @@ async function* packDirectoryAt(path: string, options: PackOptions): AsyncGenera
   }
 }
 
+/** By the proxies of the environment, and with the certificates of this machine, as from a registry. */
 async function* download(url: string): AsyncGenerator<Uint8Array> {
-  const response = await fetch(url);
-  if (!response.ok || response.body === null)
-    throw new Error(`the server answers ${response.status} ${response.statusText}`);
-  yield* response.body as ByteSource;
+  const { Transport } = await import('./registry/transport.ts');
+  const transport = new Transport({ tlsVerify: true });
+  try {
+    const { status, body } = await transport.send({ method: 'GET', url: new URL(url) });
+    if (status !== 200) throw new Error(`the server answers HTTP status ${status}`);
+    yield* body as ByteSource;
+  } finally {
+    await transport.close();
+  }
 }

@@ -23,6 +23,8 @@ const HTPASSWD = `${USER.name}:$2b$04$llzriMm71XLerbroj9f3N.m2eB9GmAJlhesU2ldzdJ
 interface DockerRegistryOptions {
   /** Whether it asks for USER. */
   readonly basic?: boolean;
+  /** In the form of its configuration: with it, it speaks TLS. */
+  readonly tls?: { readonly certificate: string; readonly key: string; readonly clientcas?: readonly string[] };
 }
 
 /** Debian's docker-registry on the loopback interface, for one test. */
@@ -36,7 +38,7 @@ export class DockerRegistry {
     this.#directory = directory;
   }
 
-  static async open({ basic = false }: DockerRegistryOptions = {}): Promise<DockerRegistry> {
+  static async open({ basic = false, tls }: DockerRegistryOptions = {}): Promise<DockerRegistry> {
     const directory = temporary();
     const host = `127.0.0.1:${await freePort()}`;
     mkdirSync(join(directory, 'data'));
@@ -44,7 +46,7 @@ export class DockerRegistry {
     const configuration = {
       version: '0.1',
       storage: { filesystem: { rootdirectory: join(directory, 'data') } },
-      http: { addr: host, secret: 'the same after a restart' },
+      http: { addr: host, secret: 'the same after a restart', tls },
       ...(basic ? { auth: { htpasswd: { realm: 'test', path: join(directory, 'htpasswd') } } } : {}),
     };
     // JSON is YAML.
@@ -66,7 +68,8 @@ export class DockerRegistry {
         (response) => response.status,
         () => 0,
       );
-      if (status === 200 || status === 401) return;
+      // 400: plain http is not what it speaks.
+      if ([200, 400, 401].includes(status)) return;
       await sleep(50);
     }
     throw new Error('docker-registry does not answer');

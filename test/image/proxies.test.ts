@@ -121,6 +121,34 @@ describe.skipIf(isRoot())(titled('lamina push and pull by a proxy', isRoot()), (
     expect(proxy.asked).toHaveLength(asked);
   });
 
+  test('import reaches a URL that only the proxy knows, and an excepted one by itself', async () => {
+    const [remote, lamina] = [await FakeRegistry.open(), new Lamina()];
+    onTestFinished(() => lamina.close());
+    remote.behave = (request, response) => {
+      if (request.url !== '/moved/root.tar') return false;
+      response.writeHead(200).end(tar({ name: 'file', data: 'x' }));
+      return true;
+    };
+    const proxy = await TestProxy.open(() => remote.host);
+    const env = { http_proxy: proxy.host, HTTPS_PROXY: `http://${proxy.host}`, NO_PROXY: 'excepted.invalid' };
+    const imported = await lamina.call(['import', 'http://files.invalid/moved/root.tar', 'got:1'], { env });
+    expect(imported).toMatchObject({ code: 0, stderr: '' });
+    expect(proxy.asked).toEqual(['GET http://files.invalid/moved/root.tar']);
+    expect((await lamina.call(['image', 'inspect', 'got:1'])).code).toBe(0);
+    const missing = await lamina.call(['import', 'http://files.invalid/none'], { env });
+    expect(missing.stderr).toBe(
+      'lamina: cannot import http://files.invalid/none: the server answers HTTP status 404\n',
+    );
+    // The server has no TLS; that it was asked for is what counts.
+    const secure = await lamina.call(['import', 'https://files.invalid/root.tar'], { env });
+    expect(secure.code).toBe(1);
+    expect(proxy.asked.at(-1)).toBe('CONNECT files.invalid:443');
+    const asked = proxy.asked.length;
+    const excepted = await lamina.call(['import', 'http://excepted.invalid/root.tar'], { env });
+    expect(excepted.stderr).toMatch(/excepted\.invalid.*there is no such host/);
+    expect(proxy.asked).toHaveLength(asked);
+  });
+
   test('says which proxy it was that could not be reached', async () => {
     const transport = new Transport({ tlsVerify: true, backOff: 1 });
     const { HTTP_PROXY: before } = process.env;

@@ -6,9 +6,11 @@ import { isObject, parseDocument, parseJson } from '../json.ts';
 import { isLoopback, refuseLinkLocal } from './address.ts';
 import { Authorizer } from './authorizer.ts';
 import { readBody } from './body.ts';
+import { readCertificates } from './certificates.ts';
 import { type Credentials } from './credentials.ts';
+import { codeOf } from './error-code.ts';
 import { type Repository } from './repository.ts';
-import { codeOf, type HttpRequest, type HttpResponse, resolveRedirect, Transport } from './transport.ts';
+import { type HttpRequest, type HttpResponse, resolveRedirect, Transport } from './transport.ts';
 
 /** Hub's API is not where its name says. */
 const HOSTS: Readonly<Record<string, string>> = { 'docker.io': 'registry-1.docker.io' };
@@ -20,7 +22,8 @@ const ACCEPTED = [
   'application/vnd.docker.distribution.manifest.v2+json',
 ].join(', ');
 
-const TLS_FAILURES = /^(?:EPROTO|ERR_SSL_|ERR_TLS_|ECONNRESET|UND_ERR_SOCKET)/;
+/** What comes of TLS spoken to a server of plain http: not what a server of TLS says of certificates. */
+const TLS_FAILURES = /^(?:EPROTO|ERR_SSL_(?!.*ALERT)|ECONNRESET|UND_ERR_SOCKET)/;
 /** Bytes of an error's body that are worth a look. */
 const LONGEST_COMPLAINT = 65_536;
 
@@ -28,6 +31,8 @@ export interface RegistryOptions {
   readonly credentials: Credentials | undefined;
   /** False: certificates are not checked, and where there is no TLS, plain http is spoken. */
   readonly tlsVerify: boolean;
+  /** Where its certificates are, if not in certs.d. */
+  readonly certificateDirectory?: string | undefined;
   /** Milliseconds before a first retry. */
   readonly backOff?: number;
   /** Milliseconds to wait for an answer, and for more of it. */
@@ -62,8 +67,11 @@ export class Registry implements Repository {
     this.#base = new URL(`https://${Object.hasOwn(HOSTS, domain) ? HOSTS[domain] : domain}/`);
     this.#path = path;
     this.#mayBePlain = !options.tlsVerify || isLoopback(this.#base);
-    const tlsVerify = options.tlsVerify && !isLoopback(this.#base);
-    this.transport = new Transport({ ...options, tlsVerify });
+    const certificates = readCertificates(domain, options.certificateDirectory);
+    // One on this machine is trusted, unless there is something to hold it against.
+    const isVouched = !isLoopback(this.#base) || certificates.authorities.length > 0;
+    const tlsVerify = options.tlsVerify && isVouched;
+    this.transport = new Transport({ ...options, tlsVerify, certificates, host: this.#base.hostname });
     this.#authorizer = new Authorizer(this.transport, this.#base, options.credentials);
   }
 

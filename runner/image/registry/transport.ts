@@ -2,7 +2,9 @@ import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, type Dispatcher, ProxyAgent, request } from 'undici';
 import { foreignLookup, guardedLookup, isLoopback, refuseLinkLocal, refuseLoopback } from './address.ts';
+import { codeOf } from './error-code.ts';
 import { proxyFor } from './proxies.ts';
+import { Tls, type TlsOptions } from './tls.ts';
 
 type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
@@ -29,9 +31,7 @@ export interface HttpResponse {
   readonly patience: number;
 }
 
-export interface TransportOptions {
-  /** Whether certificates are checked. */
-  readonly tlsVerify: boolean;
+export interface TransportOptions extends TlsOptions {
   /** Milliseconds before the first retry; doubled for each further one. */
   readonly backOff?: number;
   /** Milliseconds without a header, or a byte of a body. */
@@ -57,24 +57,23 @@ export function isPassingStatus(status: number): boolean {
 
 /** HTTP to registries: proxies of the environment, retries with back-off, redirects that give no credentials away. */
 export class Transport {
-  readonly #tlsVerify: boolean;
+  readonly #tls: Tls;
   readonly #direct: Agent;
   /** For where a host leads that is not this machine. */
   readonly #foreign: Agent;
-  /** By their URLs. */
+  /** By their URLs, and whether they are for the host that is shown our certificates. */
   readonly #proxies = new Map<string, ProxyAgent>();
   readonly #patience: number;
   readonly #backOff: number;
   readonly #attempts: number;
 
-  constructor({ tlsVerify, backOff = BACK_OFF, attempts = ATTEMPTS, patience = PATIENCE }: TransportOptions) {
+  constructor({ backOff = BACK_OFF, attempts = ATTEMPTS, patience = PATIENCE, ...tls }: TransportOptions) {
     this.#attempts = attempts;
     this.#backOff = backOff;
     this.#patience = patience;
-    this.#tlsVerify = tlsVerify;
-    const connect = { rejectUnauthorized: tlsVerify, lookup: guardedLookup };
-    this.#direct = new Agent({ connect });
-    this.#foreign = new Agent({ connect: { ...connect, lookup: foreignLookup } });
+    this.#tls = new Tls(tls);
+    this.#direct = new Agent({ connect: this.#tls.connector(guardedLookup) });
+    this.#foreign = new Agent({ connect: this.#tls.connector(foreignLookup) });
   }
 
   /** Milliseconds for all of a document: each byte that comes is no reason to wait longer. */
@@ -92,7 +91,8 @@ export class Transport {
         await response.body.dump();
         await this.wait(attempt, response.headers['retry-after']);
       } catch (error) {
-        if (isLast || !isPassing(error)) throw describeFailure(sent, error);
+        const alert = this.#tls.alertOf(sent.url.hostname);
+        if (alert !== undefined || isLast || !isPassing(error)) throw describeFailure(sent, alert ?? error);
         await this.wait(attempt);
       }
     }
@@ -118,12 +118,20 @@ export class Transport {
   #dispatcher(url: URL, isForeign: boolean): Dispatcher {
     const proxy = proxyFor(url);
     if (proxy === undefined) return isForeign ? this.#foreign : this.#direct;
-    const known = this.#proxies.get(proxy.href);
+    const isOwn = this.#tls.isOwn(url.hostname);
+    const key = `${isOwn ? 'own' : 'other'} ${proxy.href}`;
+    const known = this.#proxies.get(key);
     if (known !== undefined) return known;
     // Proxies let CONNECT through to the port of TLS alone; plain http they take as it is.
-    const requestTls = { rejectUnauthorized: this.#tlsVerify };
-    const agent = new ProxyAgent({ uri: proxy.href, requestTls, proxyTunnel: false });
-    this.#proxies.set(proxy.href, agent);
+    const agent = new ProxyAgent({
+      uri: proxy.href,
+      requestTls: this.#tls.connectOptions(isOwn),
+      ...(proxy.protocol === 'https:'
+        ? { proxyTls: { ...this.#tls.connectOptions(false), rejectUnauthorized: true } }
+        : {}),
+      proxyTunnel: false,
+    });
+    this.#proxies.set(key, agent);
     return agent;
   }
 
@@ -217,27 +225,43 @@ export function isPassing(error: unknown): boolean {
   return PASSING_CODES.has(codeOf(error));
 }
 
-/** The failure is TLS's: a server that speaks plain http, for one, or a certificate that nobody vouches for. */
-export function codeOf(error: unknown): string {
-  if (!(error instanceof Error)) return '';
-  if ('code' in error && typeof error.code === 'string') return error.code;
-  return codeOf(error.cause);
-}
-
 /** What is to be looked at after a failure of the network. */
 const HINTS: Readonly<Record<string, string>> = {
   ENOTFOUND: 'there is no such host; is the name right, and the network there?',
   EAI_AGAIN: 'names cannot be looked up; is the network there?',
   ECONNREFUSED: 'nothing listens there; are the host and the port right?',
   ENETUNREACH: 'there is no way to that network',
-  DEPTH_ZERO_SELF_SIGNED_CERT: 'nobody vouches for its certificate; --tls-verify=false takes it all the same',
-  SELF_SIGNED_CERT_IN_CHAIN: 'nobody vouches for its certificate; --tls-verify=false takes it all the same',
+  CERT_NOT_YET_VALID: "its certificate is not valid yet; is this machine's clock right?",
+  CERT_HAS_EXPIRED: "its certificate is valid no more; is this machine's clock right?",
+  ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another host; --tls-verify=false takes it all the same',
+  ERR_SSL_WRONG_VERSION_NUMBER: 'it speaks no TLS; --tls-verify=false speaks plain http to it',
 };
+
+/** What a certificate fails by that no known authority vouches for. */
+const UNKNOWN_AUTHORITY =
+  /^(?:DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_(?:GET_ISSUER|VERIFY_LEAF))/;
+/** What a server answers that wants a certificate of ours, or another one. */
+const OWN_CERTIFICATE =
+  /^ERR_SSL_.*ALERT_(?:CERTIFICATE_|BAD_CERT|UNKNOWN_CA|NO_CERT|UNSUPPORTED_CERT|HANDSHAKE_FAILURE)/;
+
+function hintFor(code: string, { host }: URL): string | undefined {
+  const directory = `/etc/containers/certs.d/${host}`;
+  if (UNKNOWN_AUTHORITY.test(code)) {
+    return `no known authority vouches for its certificate: put the authority's into ${directory}/ca.crt; --tls-verify=false takes it all the same`;
+  }
+  if (!OWN_CERTIFICATE.test(code)) return HINTS[code];
+  return `it takes none but clients with a certificate that it knows: put one into ${directory}/client.cert, its key beside it as client.key`;
+}
+
+/** OpenSSL's messages name its own lines, between colons, and what it was. */
+function reasonOf(error: Error): string {
+  return /:SSL routines:[^:]*:([^:]+):/.exec(error.message)?.[1] ?? (error.message || codeOf(error));
+}
 
 /** A failure of the network, with the request that met it. */
 export function describeFailure({ method, url }: HttpRequest, error: unknown): Error {
-  const said = error instanceof Error ? error.message || codeOf(error) : String(error);
-  const hint = HINTS[codeOf(error)];
+  const said = error instanceof Error ? reasonOf(error) : String(error);
+  const hint = hintFor(codeOf(error), url);
   const why = hint === undefined ? said : `${said}: ${hint}`;
   const proxy = proxyFor(url);
   const by = proxy === undefined ? '' : ` by the proxy ${proxy.host}`;
