@@ -1,9 +1,9 @@
 import { type Command, Option } from 'commander';
-import { type NetworkOptions } from '../../runner/container/options/network.ts';
+import { type NetworkOptions, plainNetwork } from '../../runner/container/options/network.ts';
 
 /** What the options of `addNetworkFlags` give. */
 export interface NetworkFlags {
-  readonly network: NetworkOptions['mode'];
+  readonly network: 'host' | 'none';
 }
 
 /** Options of the container's network. */
@@ -16,5 +16,5 @@ export function addNetworkFlags(command: Command): Command {
 }
 
 export function networkOptionsOf({ network }: NetworkFlags): NetworkOptions {
-  return { mode: network };
+  return plainNetwork({ mode: network, options: [] });
 }

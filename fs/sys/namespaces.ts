@@ -2,6 +2,7 @@ import { type ByteString, firstPath, secondPath } from './bytes.ts';
 import { bind, result, syscallNumber } from './libc.ts';
 
 const nativeUnshare = bind('int unshare(int flags)');
+const nativeSetns = bind('int setns(int fd, int type)');
 const nativePivotRoot = bind('long syscall(long number, uintptr_t newRoot, uintptr_t putOld)');
 const nativeSethostname = bind('int sethostname(uintptr_t name, size_t length)');
 
@@ -19,6 +20,11 @@ export const CLONE_NEWNET = 0x40000000;
  */
 export function unshare(flags: number): number {
   return result(nativeUnshare(flags));
+}
+
+/** setns(2), for the calling thread alone, into the namespace of a descriptor, which must be of the type. */
+export function setns(fd: number, type: number): number {
+  return result(nativeSetns(fd, type));
 }
 
 const SYS_PIVOT_ROOT = syscallNumber('pivot_root');

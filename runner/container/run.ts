@@ -36,7 +36,7 @@ export interface RunOptions {
  */
 export async function run(options: RunOptions, report: (message: string) => void): Promise<number> {
   const io = new StandardIo(options.container.process.interactive);
-  const stage = await StageProcess.spawn(io.files);
+  const stage = await StageProcess.spawn(io.files, options.container.network.mode === 'none' ? 'own' : 'inherited');
   io.handOver();
   const signals = new SignalForwarder(stage);
   let exitCode: number;
@@ -158,7 +158,7 @@ class Run {
         passwdFile: join(container.files, 'passwd'),
       },
       mounts: { readOnly: mounts.readOnly, volumes: [...live, ...mounts.volumes] },
-      network: { isolated: network.mode === 'none' },
+      network: { own: network.mode === 'none' },
     };
   }
 

@@ -39,8 +39,8 @@ interface MountSpec {
 
 /** The container's network. */
 interface NetworkSpec {
-  /** One of its own, with nothing but the loopback interface. */
-  readonly isolated: boolean;
+  /** It is in a new one of its own, where only the loopback interface is sure to be there. */
+  readonly own: boolean;
 }
 
 /** What the stage needs to turn itself into a container's first process; JSON over a pipe. */

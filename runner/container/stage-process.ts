@@ -11,7 +11,7 @@ import { pipe2 } from '../../fs/sys/process.ts';
 import { EXIT, type StageFailure, type StageSpec } from './spec.ts';
 import { type PseudoTerminal } from './terminal/pseudo-terminal.ts';
 import { TerminalChannel } from './terminal/terminal-channel.ts';
-import type { SpawnerInput, SpawnerMessage } from './stage-spawner.ts';
+import type { SpawnerInput, SpawnerMessage, StageNetwork } from './stage-spawner.ts';
 
 /** The compiled stage: neither a process nor a thread can be started from TypeScript on every Node that we support. */
 const STAGE = fileURLToPath(new URL('./stage/main.js', import.meta.url));
@@ -22,6 +22,13 @@ export type StageFiles = readonly [stdin: number | 'ignore', stdout: number | 'i
 
 const NO_FILES: StageFiles = ['ignore', 'ignore', 'ignore'];
 
+interface OurEnds {
+  readonly specPipe: number;
+  readonly statusPipe: number;
+  readonly channel: TerminalChannel | undefined;
+  readonly networkNamespace: number | undefined;
+}
+
 /** A container's first process, while it is still ours and after. */
 export class StageProcess {
   /** Outside of its namespace. */
@@ -30,6 +37,8 @@ export class StageProcess {
   readonly exited: Promise<number>;
   /** Undefined once the stage has become the command, or has been killed. */
   readonly failure: Promise<StageFailure | undefined>;
+  /** Descriptor of its own network namespace, until its end; undefined where it has none. */
+  readonly networkNamespace: number | undefined;
   readonly #specPipe: number;
   readonly #channel: TerminalChannel | undefined;
   #ended = false;
@@ -37,11 +46,15 @@ export class StageProcess {
   private constructor(
     pid: number,
     exited: Promise<number>,
-    { specPipe, statusPipe, channel }: { specPipe: number; statusPipe: number; channel: TerminalChannel | undefined },
+    { specPipe, statusPipe, channel, networkNamespace }: OurEnds,
   ) {
     this.pid = pid;
     this.#channel = channel;
-    this.exited = exited.finally(() => (this.#ended = true));
+    this.networkNamespace = networkNamespace;
+    this.exited = exited.finally(() => {
+      this.#ended = true;
+      if (networkNamespace !== undefined) close(networkNamespace);
+    });
     this.failure = readFailure(statusPipe);
     this.#specPipe = specPipe;
   }
@@ -51,18 +64,18 @@ export class StageProcess {
    *
    * @param files its standard files; `terminal` where it is to make a pty for them.
    */
-  static async spawn(files: StageFiles | 'terminal'): Promise<StageProcess> {
+  static async spawn(files: StageFiles | 'terminal', network: StageNetwork): Promise<StageProcess> {
     const spec = makePipe();
     const status = makePipe();
     const channel = files === 'terminal' ? new TerminalChannel() : undefined;
     const standard = files === 'terminal' ? NO_FILES : files;
     const own = [spec.readEnd, status.writeEnd, channel?.theirs ?? 'ignore'] as const;
-    const input: SpawnerInput = { stage: STAGE, files: [...standard, ...own] };
+    const input: SpawnerInput = { stage: STAGE, files: [...standard, ...own], network };
     const worker = new Worker(SPAWNER, { workerData: input });
     try {
       const [first] = (await once(worker, 'message')) as [SpawnerMessage];
-      const pid = 'pid' in first ? first.pid : -1;
-      const ours = { specPipe: spec.writeEnd, statusPipe: status.readEnd, channel };
+      const { pid, networkNamespace } = 'pid' in first ? first : { pid: -1 };
+      const ours = { specPipe: spec.writeEnd, statusPipe: status.readEnd, channel, networkNamespace };
       return new StageProcess(pid, untilEnd(worker), ours);
     } finally {
       close(spec.readEnd);

@@ -1,13 +1,16 @@
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { openSync, readFileSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { check } from '../../fs/sys/errno.ts';
-import { CLONE_NEWPID, unshare } from '../../fs/sys/namespaces.ts';
+import { CLONE_NEWNET, CLONE_NEWPID, setns, unshare } from '../../fs/sys/namespaces.ts';
 import { libraryDirectories, withProtectedNode } from './protected-node.ts';
 
 // The thread that a container's stage is a child of. A new pid namespace is that of a thread's children, and only real
 // root could set it back: so it is set on a thread of its own, which starts nothing else and lives as long as the
 // container, since the kernel takes this thread for the parent whose death the container is not to outlive.
+
+/** The network namespace of a stage: its caller's, one of its own, or that of a descriptor. */
+export type StageNetwork = 'inherited' | 'own' | number;
 
 /** What the thread is given. */
 export interface SpawnerInput {
@@ -15,14 +18,21 @@ export interface SpawnerInput {
   readonly stage: string;
   /** What become the stage's descriptors 0 and up. */
   readonly files: readonly (number | 'ignore')[];
+  readonly network: StageNetwork;
 }
 
 /** What it tells: first the pid, in the end how the process ended. */
 export type SpawnerMessage =
-  { readonly pid: number } | { readonly exitCode: number | null; readonly signal: NodeJS.Signals | null };
+  | {
+      readonly pid: number;
+      /** Descriptor of the stage's own network namespace. */
+      readonly networkNamespace?: number | undefined;
+    }
+  | { readonly exitCode: number | null; readonly signal: NodeJS.Signals | null };
 
-function start({ stage, files }: SpawnerInput): void {
+function start({ stage, files, network }: SpawnerInput): void {
   check(unshare(CLONE_NEWPID), 'make a pid namespace');
+  const networkNamespace = enterNetwork(network);
   const child = withProtectedNode((node) =>
     spawn(node, [stage], {
       argv0: 'lamina',
@@ -33,11 +43,25 @@ function start({ stage, files }: SpawnerInput): void {
       stdio: [...files],
     }),
   );
-  if (child.pid !== undefined) tell({ pid: child.pid });
+  if (child.pid !== undefined) tell({ pid: child.pid, networkNamespace });
   child.once('error', (error) => {
     throw new Error(`cannot start the first process of the container: ${error.message}`);
   });
   child.once('exit', (exitCode, signal) => tell({ exitCode, signal }));
+}
+
+/**
+ * The stage is born in its network namespace, so that the helper which connects that can start while the stage does.
+ * Answers a descriptor of one that is new.
+ */
+function enterNetwork(network: StageNetwork): number | undefined {
+  if (network === 'inherited') return undefined;
+  if (network === 'own') {
+    check(unshare(CLONE_NEWNET), 'make a network namespace');
+    return openSync('/proc/thread-self/ns/net', 'r');
+  }
+  check(setns(network, CLONE_NEWNET), "enter the other container's network namespace");
+  return undefined;
 }
 
 /** Nothing of the user's environment: NODE_OPTIONS could load code into the stage. */

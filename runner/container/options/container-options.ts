@@ -1,7 +1,7 @@
 import { type Backend } from '../../../fs/index.ts';
 import { type LifecycleOptions } from './lifecycle.ts';
 import { type MountOptions } from './mounts.ts';
-import { type NetworkOptions } from './network.ts';
+import { type NetworkOptions, plainNetwork } from './network.ts';
 import { type ProcessOptions } from './process.ts';
 
 /**
@@ -22,7 +22,7 @@ export function plainContainer(command: readonly string[]): ContainerOptions {
   return {
     process: { command, env: [], interactive: false, terminal: false },
     mounts: { readOnly: false, volumes: [] },
-    network: { mode: 'host' },
+    network: plainNetwork({ mode: 'host', options: [] }),
     lifecycle: { remove: false },
   };
 }

@@ -7,13 +7,11 @@ import { mount } from '../../../fs/sys/mount.ts';
 import {
   CLONE_NEWCGROUP,
   CLONE_NEWIPC,
-  CLONE_NEWNET,
   CLONE_NEWNS,
   CLONE_NEWUTS,
   sethostname,
   unshare,
 } from '../../../fs/sys/namespaces.ts';
-import { bringLoopbackUp } from '../../../fs/sys/network.ts';
 import { type ProcessSpec, type StageSpec } from '../spec.ts';
 import { findAccount, listAccount } from './account.ts';
 import { type Entered, becomeCommand } from './become-command.ts';
@@ -21,6 +19,7 @@ import { mountDev } from './devices.ts';
 import { Inside } from './inside.ts';
 import { mountProc, mountSys, openMountPoint } from './kernel-filesystems.ts';
 import { mountPoints } from './mounting.ts';
+import { prepareNetwork } from './network.ts';
 import { changeRoot } from './root.ts';
 import { runStage } from './stage.ts';
 import { StageTerminal } from './terminal.ts';
@@ -31,12 +30,11 @@ import { mountTemporaries, mountVolumes, restrictRoot } from './volumes.ts';
 // main thread alone is in those namespaces, so nothing here may hand work to Node's other threads once it has begun.
 
 function enterNamespaces(spec: StageSpec): void {
-  const network = spec.network.isolated ? CLONE_NEWNET : 0;
-  const flags = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP | network;
+  const flags = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP;
   check(unshare(flags), 'make the namespaces of the container');
   separateMounts();
   check(sethostname(toBytes(spec.hostname)), `set the hostname to ${spec.hostname}`);
-  if (spec.network.isolated) bringLoopbackUp();
+  if (spec.network.own) prepareNetwork();
 }
 
 function separateMounts(): void {
