@@ -6,9 +6,11 @@ import { type LifecycleFlags, addLifecycleFlags, lifecycleOptionsOf } from './li
 import { type MountFlags, addMountFlags, mountOptionsOf } from './mounts.ts';
 import { type NetworkFlags, addNetworkFlags, networkOptionsOf } from './network.ts';
 import { type ProcessFlags, addProcessFlags, processOptionsOf } from './process.ts';
+import { type ResourceFlags, addResourceFlags, resourceOptionsOf } from './resources.ts';
 
 /** What the options of every command that makes a container give. */
-export interface ContainerFlags extends ImageFlags, ProcessFlags, MountFlags, NetworkFlags, LifecycleFlags {
+export interface ContainerFlags
+  extends ImageFlags, ProcessFlags, MountFlags, NetworkFlags, LifecycleFlags, ResourceFlags {
   readonly name?: string;
   readonly backend?: Backend;
 }
@@ -18,7 +20,15 @@ export function addContainerFlags(command: Command): Command {
   command
     .argument('<image>', 'name, id, or the first digits of the id')
     .argument('[command...]', "what to run instead of the image's own command, with its arguments");
-  for (const add of [addImageFlags, addLifecycleFlags, addProcessFlags, addMountFlags, addNetworkFlags]) add(command);
+  for (const add of [
+    addImageFlags,
+    addLifecycleFlags,
+    addProcessFlags,
+    addMountFlags,
+    addNetworkFlags,
+    addResourceFlags,
+  ])
+    add(command);
   return command
     .option('--name <name>', 'name of the container')
     .addOption(
@@ -41,6 +51,7 @@ export function containerOptionsOf(image: string, command: readonly string[], fl
       mounts: mountOptionsOf(flags),
       network: networkOptionsOf(flags),
       lifecycle: lifecycleOptionsOf(flags),
+      resources: resourceOptionsOf(flags),
       backend: flags.backend,
     },
   };

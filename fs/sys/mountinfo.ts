@@ -6,6 +6,8 @@ export interface MountInfo {
   readonly id: number;
   /** `major:minor` of the filesystem. */
   readonly device: string;
+  /** What of the filesystem is mounted; for a cgroup, as the reader's cgroup namespace shows it. */
+  readonly root: ByteString;
   readonly mountpoint: ByteString;
   /** Type with subtype: `fuse.lamina`. */
   readonly type: string;
@@ -22,12 +24,13 @@ function unescape(text: ByteString): ByteString {
 function parseLine(line: ByteString): MountInfo | undefined {
   const [before, after] = line.split(' - ', 2);
   if (before === undefined || after === undefined) return undefined;
-  const [id, , device, , mountpoint] = before.split(' ');
+  const [id, , device, root, mountpoint] = before.split(' ');
   const [type, source, options = ''] = after.split(' ');
   if (id === undefined || device === undefined || mountpoint === undefined || type === undefined) return undefined;
   return {
     id: Number(id),
     device,
+    root: unescape(root ?? ''),
     mountpoint: unescape(mountpoint),
     type,
     source: unescape(source ?? ''),
@@ -41,8 +44,15 @@ function parseLine(line: ByteString): MountInfo | undefined {
  * @param who `self`, or the id of a process in that namespace.
  */
 export function readMounts(who = 'self'): MountInfo[] {
-  const lines = readFileSync(`/proc/${who}/mountinfo`, 'latin1').split('\n');
-  return lines.map(parseLine).filter((mount) => mount !== undefined);
+  return parseMounts(readFileSync(`/proc/${who}/mountinfo`, 'latin1'));
+}
+
+/** @param text of a mountinfo file. */
+export function parseMounts(text: string): MountInfo[] {
+  return text
+    .split('\n')
+    .map(parseLine)
+    .filter((mount) => mount !== undefined);
 }
 
 /** The mount that a path shows, of those mounted on exactly that path: the uppermost. */

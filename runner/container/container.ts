@@ -43,6 +43,8 @@ export interface ContainerState {
   readonly started?: string;
   readonly finished?: string;
   readonly exitCode?: number;
+  /** The kernel killed something in it for want of memory. */
+  readonly oomKilled?: true;
 }
 
 /** What is true now, whatever the state file says of a client that was killed. */

@@ -1,3 +1,4 @@
+import { removeLeftGroups } from './cgroup/cgroup.ts';
 import { type Container, type ContainerState, liveStatus } from './container.ts';
 import { type ContainerStore } from './container-store.ts';
 import { killProcess } from './kill-process.ts';
@@ -20,6 +21,7 @@ export async function removeContainer(containers: ContainerStore, container: Con
   if (liveStatus(state) === 'orphaned') await follow(state);
   if (force) await endAll(state, name);
   else checkEnded(state, name);
+  await removeLeftGroups(container.directory);
   containers.remove(container);
 }
 

@@ -5,10 +5,13 @@ import { type Image } from '../image/image.ts';
 import { type Store, openStore } from '../image/store.ts';
 import { type ObtainOptions, obtainImage } from '../image/obtain.ts';
 import { Warnings } from '../image/warnings.ts';
+import { Cgroup } from './cgroup/cgroup.ts';
+import { cgroupMounts } from './cgroup/group.ts';
 import { type Container, type ContainerState } from './container.ts';
 import { ContainerStore } from './container-store.ts';
 import { type MountPoint, createInitLayer } from './init-layer.ts';
 import { liveFileVolumes, writeLiveFiles } from './live-files.ts';
+import { setOomScore } from './oom-score.ts';
 import { type ContainerOptions } from './options/container-options.ts';
 import { type MountOptions } from './options/mounts.ts';
 import { commandOf, environmentOf, processOf, workdirOf } from './options/process.ts';
@@ -116,10 +119,22 @@ class Run {
   }
 
   async #serve(container: Container, image: Image): Promise<number> {
+    const { resources } = this.#options.container;
+    const { pid } = this.#stage;
+    if (resources.oomScoreAdj !== undefined) setOomScore(pid, resources.oomScoreAdj);
+    const cgroup = await Cgroup.begin(container.id, container.directory, pid, resources);
+    try {
+      return await this.#serveLimited(container, image, cgroup);
+    } finally {
+      await cgroup?.end();
+    }
+  }
+
+  async #serveLimited(container: Container, image: Image, cgroup: Cgroup | undefined): Promise<number> {
     let exitCode: number | undefined;
     const union = await this.#mount(container);
     try {
-      exitCode = await this.#wait(container, this.#spec(container, image));
+      exitCode = await this.#wait(container, this.#spec(container, image, cgroup));
       return exitCode;
     } catch (error) {
       if (error instanceof RunError) exitCode = error.exitCode;
@@ -128,7 +143,7 @@ class Run {
       this.#stage.kill('SIGKILL');
       await this.#stage.exited;
       await this.#unmount(union);
-      if (exitCode !== undefined) this.#finish(container, exitCode);
+      if (exitCode !== undefined) this.#finish(container, exitCode, cgroup?.hasRunOutOfMemory === true);
     }
   }
 
@@ -142,7 +157,7 @@ class Run {
     });
   }
 
-  #spec(container: Container, image: Image): StageSpec {
+  #spec(container: Container, image: Image, cgroup: Cgroup | undefined): StageSpec {
     const { process, mounts, network } = this.#options.container;
     const hostname = process.hostname ?? shortId(container);
     const live = liveFileVolumes(container.files).filter((file) => !isCovered(file.destination, mounts.volumes));
@@ -159,6 +174,7 @@ class Run {
       },
       mounts: { readOnly: mounts.readOnly, volumes: [...live, ...mounts.volumes] },
       network: { own: network.mode === 'none' },
+      cgroup: { mounts: cgroup === undefined ? [] : cgroupMounts(cgroup.record) },
     };
   }
 
@@ -183,9 +199,10 @@ class Run {
     union.forget();
   }
 
-  #finish(container: Container, exitCode: number): void {
+  #finish(container: Container, exitCode: number, oomKilled: boolean): void {
     try {
-      container.writeState({ ...container.readState(), status: 'exited', finished: now(), exitCode });
+      const end = { finished: now(), exitCode, ...(oomKilled ? { oomKilled } : {}) };
+      container.writeState({ ...container.readState(), status: 'exited', ...end });
     } catch (error) {
       this.#report(messageOf(error));
     }

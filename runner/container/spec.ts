@@ -43,6 +43,21 @@ interface NetworkSpec {
   readonly own: boolean;
 }
 
+/** A hierarchy of control groups as the container sees it. */
+export interface CgroupMount {
+  /** Below /sys/fs/cgroup; empty for what is mounted there itself. */
+  readonly name: string;
+  readonly type: 'cgroup' | 'cgroup2';
+  /** Of version 1: mount(2) finds the hierarchy by them. */
+  readonly controllers: readonly string[];
+}
+
+/** The container's control groups. */
+interface CgroupSpec {
+  /** Hierarchies that show the container its own group as their root. */
+  readonly mounts: readonly CgroupMount[];
+}
+
 /** What the stage needs to turn itself into a container's first process; JSON over a pipe. */
 export interface StageSpec {
   /** Absolute path of the mounted union. */
@@ -51,6 +66,7 @@ export interface StageSpec {
   readonly process: ProcessSpec;
   readonly mounts: MountSpec;
   readonly network: NetworkSpec;
+  readonly cgroup: CgroupSpec;
 }
 
 /** Why the stage did not get as far as the command. */

@@ -3,6 +3,8 @@ import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { findHierarchies, ownView } from '../../runner/container/cgroup/hierarchies.ts';
+import { sitesOf } from '../../runner/container/cgroup/sites.ts';
 import { DIST } from './paths.ts';
 
 /** Why something cannot be tested here; undefined where it can. */
@@ -94,4 +96,14 @@ export const hasRootlessKernelOverlay = once(() => {
 /** A program on the PATH. */
 export function has(program: string): Missing {
   return spawnSync('sh', ['-c', `command -v ${program}`]).status === 0 ? undefined : `needs ${program}`;
+}
+
+/** A hierarchy of control groups with this controller, in which we may make groups. */
+export function hasCgroups(controller: string): Missing {
+  const sites = sitesOf(findHierarchies(ownView()), undefined);
+  const site = sites.find(({ hierarchy }) => hierarchy.controllers.includes(controller));
+  if (site === undefined) return `needs control groups with the ${controller} controller`;
+  const group = join(site.hierarchy.own, `lamina-probe-${process.pid}`);
+  const failure = run('sh', '-c', `mkdir ${group} && rmdir ${group}`);
+  return failure === undefined ? undefined : `needs control groups that may be made: ${failure}`;
 }

@@ -3,6 +3,7 @@ import { type LifecycleOptions } from './lifecycle.ts';
 import { type MountOptions } from './mounts.ts';
 import { type NetworkOptions, plainNetwork } from './network.ts';
 import { type ProcessOptions } from './process.ts';
+import { type ResourceOptions } from './resources.ts';
 
 /**
  * What the command line asks for of a container, resolved and checked: JSON, since it is kept with the container, which
@@ -12,6 +13,7 @@ export interface ContainerOptions {
   readonly process: ProcessOptions;
   readonly mounts: MountOptions;
   readonly network: NetworkOptions;
+  readonly resources: ResourceOptions;
   readonly lifecycle: LifecycleOptions;
   /** Who serves the container's filesystem; without it, LAMINA_BACKEND says so. */
   readonly backend?: Backend | undefined;
@@ -23,6 +25,7 @@ export function plainContainer(command: readonly string[]): ContainerOptions {
     process: { command, env: [], interactive: false, terminal: false },
     mounts: { readOnly: false, volumes: [] },
     network: plainNetwork({ mode: 'host', options: [] }),
+    resources: { limits: {}, cgroups: 'enabled' },
     lifecycle: { remove: false },
   };
 }

@@ -11,17 +11,19 @@ import {
   RESOLVE_BENEATH,
   RESOLVE_NO_SYMLINKS,
 } from '../../../fs/sys/constants.ts';
-import { ENOENT, EPERM, SystemError, check } from '../../../fs/sys/errno.ts';
+import { ENOENT, EPERM, check } from '../../../fs/sys/errno.ts';
 import { close, openat, openat2 } from '../../../fs/sys/file.ts';
 import { MOUNT_ATTR } from '../../../fs/sys/mount-attributes.ts';
 import { mount } from '../../../fs/sys/mount.ts';
+import { type CgroupMount } from '../spec.ts';
+import { mountCgroups } from './cgroups.ts';
 import { type Inside, isDirectory, throughFd } from './inside.ts';
 import {
-  CGROUP2_SUPER_MAGIC,
   DEVICE_ATTRIBUTES,
   PROC_SUPER_MAGIC,
   bind,
   filesystemMagic,
+  openBeneath,
   openDevice,
   restrictMount,
   restrictTree,
@@ -73,10 +75,6 @@ function explainProc(): string {
   );
 }
 
-function openBeneath(directory: number, path: ByteString): number {
-  return openat2(directory, path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
-}
-
 /** Puts an empty directory or /dev/null over what is there. */
 function mask(directory: number, path: ByteString): void {
   const target = openBeneath(directory, path);
@@ -106,8 +104,8 @@ function makeReadOnly(directory: number, path: ByteString): void {
   close(bound);
 }
 
-/** A read-only /sys. */
-export function mountSys(inside: Inside): void {
+/** A read-only /sys, and in it the container's control groups. */
+export function mountSys(inside: Inside, cgroups: readonly CgroupMount[]): void {
   const point = openMountPoint(inside, 'sys');
   const mounted = mount('sysfs', throughFd(point), 'sysfs', MS_RDONLY | LOCKED_DOWN);
   // A user namespace may mount sysfs only with a network namespace of its own: it gets the host's, as in podman.
@@ -116,7 +114,7 @@ export function mountSys(inside: Inside): void {
   close(point);
   const sys = openMountPoint(inside, 'sys');
   for (const path of MASKED_SYS) mask(sys, path);
-  mountCgroup(sys);
+  mountCgroups(sys, cgroups);
   close(sys);
 }
 
@@ -127,18 +125,4 @@ function bindHostSys(inside: Inside, point: number): void {
   const bound = openMountPoint(inside, 'sys');
   restrictTree(bound, MOUNT_ATTR.readOnly | MOUNT_ATTR.noSuid | MOUNT_ATTR.noDev | MOUNT_ATTR.noExec);
   close(bound);
-}
-
-// Only of a unified hierarchy: the cgroup namespace makes the container's own group its root.
-function mountCgroup(sys: number): void {
-  const host = openat(-1, '/sys/fs/cgroup', O_PATH | O_DIRECTORY | O_CLOEXEC);
-  if (host < 0) return;
-  const unified = filesystemMagic(host) === CGROUP2_SUPER_MAGIC;
-  close(host);
-  const target = unified ? openBeneath(sys, 'fs/cgroup') : -ENOENT;
-  if (target < 0) return;
-  const mounted = mount('cgroup', throughFd(target), 'cgroup2', MS_RDONLY | LOCKED_DOWN);
-  close(target);
-  // Without a mount of its own the container keeps what /sys has: nothing, or the host's, read-only.
-  if (mounted < 0 && mounted !== -EPERM) throw new SystemError('mount /sys/fs/cgroup in the container', mounted);
 }

@@ -48,7 +48,7 @@ function buildRoot(spec: StageSpec): Entered {
   const rootfs = toBytes(spec.rootfs);
   const inside = Inside.open(rootfs);
   mountProc(inside);
-  mountSys(inside);
+  mountSys(inside, spec.cgroup.mounts);
   mountDev(inside);
   const terminal = openTerminal(inside, spec.process);
   const { readOnly, volumes } = spec.mounts;

@@ -15,11 +15,13 @@ import {
   O_CLOEXEC,
   O_NOFOLLOW,
   O_PATH,
+  RESOLVE_BENEATH,
+  RESOLVE_NO_SYMLINKS,
   S_IFCHR,
   S_IFMT,
 } from '../../../fs/sys/constants.ts';
 import { ENOSYS, check } from '../../../fs/sys/errno.ts';
-import { close, fstat, fstatfs, openat } from '../../../fs/sys/file.ts';
+import { close, fstat, fstatfs, openat, openat2 } from '../../../fs/sys/file.ts';
 import { Memory } from '../../../fs/sys/memory.ts';
 import { MOUNT_ATTR, mountSetattr } from '../../../fs/sys/mount-attributes.ts';
 import { mount } from '../../../fs/sys/mount.ts';
@@ -134,6 +136,11 @@ export function mountPoints(): ByteString[] {
 export function bind(source: number, target: number, recursive: boolean, what: string): void {
   const flags = MS_BIND | (recursive ? MS_REC : 0);
   check(mount(throughFd(source), throughFd(target), '', flags), `bind ${what}`);
+}
+
+/** O_PATH descriptor of what is below a directory, reached through no symlink; a negative errno. */
+export function openBeneath(directory: number, path: ByteString): number {
+  return openat2(directory, path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 }
 
 const attr = new Attr();

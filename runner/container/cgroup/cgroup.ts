@@ -1,0 +1,124 @@
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describeErrno } from '../../../fs/sys/errno.ts';
+import { close } from '../../../fs/sys/file.ts';
+import { type Limits, type ResourceOptions, isLimited } from '../options/resources.ts';
+import { removeGroup, writeControl } from './files.ts';
+import { type GroupDirectory, type GroupRecord, setLimits, settingsFor } from './group.ts';
+import { findHierarchies, ownView } from './hierarchies.ts';
+import { makeGroups } from './make.ts';
+import { sitesOf } from './sites.ts';
+import { removeGroups } from './teardown.ts';
+import { hasRunOutOfMemory } from './usage.ts';
+
+const RECORD = 'cgroup.json';
+
+/**
+ * The groups of a container, as whoever runs it has noted them; undefined where it has none.
+ *
+ * @param directory the container's.
+ */
+export function readGroups(directory: string): GroupRecord | undefined {
+  try {
+    return JSON.parse(readFileSync(join(directory, RECORD), 'utf8')) as GroupRecord;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Kills what a container whose lamina was killed has left in its groups, and removes them. */
+export async function removeLeftGroups(directory: string): Promise<void> {
+  const record = readGroups(directory);
+  if (record === undefined) return;
+  await removeGroups(record);
+  rmSync(join(directory, RECORD), { force: true });
+}
+
+/** The control group of a container that we run. */
+export class Cgroup {
+  readonly record: GroupRecord;
+  readonly #lock: number;
+  readonly #recordFile: string;
+
+  private constructor(record: GroupRecord, lock: number, recordFile: string) {
+    this.record = record;
+    this.#lock = lock;
+    this.#recordFile = recordFile;
+  }
+
+  /**
+   * Puts a container's first process, before there are others, into a group of its own, limited as asked.
+   *
+   * @param directory the container's.
+   * @returns undefined where there is to be no group, or there can be none and nothing was to be limited.
+   * @throws where a limit that was asked for cannot be set: then nothing is left of the group.
+   */
+  static async begin(
+    id: string,
+    directory: string,
+    pid: number,
+    options: ResourceOptions,
+  ): Promise<Cgroup | undefined> {
+    if (options.cgroups === 'disabled') return undefined;
+    const { limits, cgroupParent } = options;
+    const sites = sitesOf(findHierarchies(ownView()), cgroupParent);
+    const { record, lock } = makeGroups(sites, { id, isLimited: isLimited(limits) });
+    let cgroup = new Cgroup(record, lock, join(directory, RECORD));
+    try {
+      if (cgroupParent !== undefined && lock < 0) throw new Error(`no control group can be made in ${cgroupParent}`);
+      setLimits(record, limits);
+      cgroup = new Cgroup(joinGroups(record, pid, limits), lock, cgroup.#recordFile);
+      cgroup.#note();
+    } catch (error) {
+      await cgroup.end();
+      throw error;
+    }
+    if (cgroup.record.directories.length > 0) return cgroup;
+    await cgroup.end();
+    return undefined;
+  }
+
+  #note(): void {
+    writeFileSync(`${this.#recordFile}.new`, JSON.stringify(this.record), { mode: 0o600 });
+    renameSync(`${this.#recordFile}.new`, this.#recordFile);
+  }
+
+  get hasRunOutOfMemory(): boolean {
+    return hasRunOutOfMemory(this.record);
+  }
+
+  /** Kills what is left in the group and removes it. */
+  async end(): Promise<void> {
+    try {
+      await removeGroups(this.record);
+      rmSync(this.#recordFile, { force: true });
+    } finally {
+      if (this.#lock >= 0) close(this.#lock);
+    }
+  }
+}
+
+/**
+ * Moves a process with all its threads into a container's groups; answers those that took it.
+ *
+ * @throws where one does not in which something is limited that was asked for.
+ */
+function joinGroups({ directories }: GroupRecord, pid: number, limits: Limits): GroupRecord {
+  const joined = directories.filter((directory) => {
+    const moved = writeControl(directory.path, 'cgroup.procs', String(pid));
+    if (moved === 0) return true;
+    const flag = limitOf(directory, limits);
+    const why = `no process can be moved to ${directory.path}: ${describeErrno(moved)}`;
+    if (flag !== undefined) throw new Error(`${flag} cannot be set: ${why}`);
+    removeGroup(directory.path);
+    return false;
+  });
+  return { directories: joined };
+}
+
+/** What was asked for that a directory's group limits. */
+function limitOf(directory: GroupDirectory, limits: Limits): string | undefined {
+  const settings = settingsFor({ directories: [directory] }, limits);
+  const asked = settings.filter(({ isOptional }) => isOptional !== true);
+  return asked.find(({ controller }) => directory.controllers.includes(controller))?.flag;
+}

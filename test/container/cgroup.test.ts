@@ -1,0 +1,146 @@
+import { readFileSync, readdirSync, rmdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { findHierarchies, ownView } from '../../runner/container/cgroup/hierarchies.ts';
+import { sitesOf } from '../../runner/container/cgroup/sites.ts';
+import { firstMissing, hasCgroups, hasFuseDevice, isRoot, titled } from '../support/requirements.ts';
+import { Lamina, ended, recipe, wrote } from './lamina.ts';
+
+const missing = firstMissing(isRoot(), hasFuseDevice(), hasCgroups('memory'));
+
+const LONG = { timeout: 20_000 };
+
+/** Where groups of containers are made on this machine. */
+const parents = sitesOf(findHierarchies(ownView()), undefined).flatMap((site) => site.parents.slice(0, 1));
+
+/** Groups of a container that are there. */
+function groupsOf(id: string): string[] {
+  return parents.map((parent) => join(parent, id)).filter((path) => exists(path));
+}
+
+function exists(path: string): boolean {
+  try {
+    readdirSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await sleep(20);
+}
+
+const EAT = 's=xxxxxxxx; while :; do s=$s$s; done';
+
+describe.skipIf(missing)(titled('control groups of containers of root', missing), () => {
+  let lamina: Lamina;
+
+  beforeAll(async () => {
+    lamina = new Lamina();
+    await lamina.load(recipe('tiny'));
+  });
+
+  afterAll(() => lamina.close());
+
+  const ids = (): string[] => readdirSync(join(lamina.root, 'containers')).filter((name) => !name.startsWith('.'));
+  const stateOf = (id: string): Record<string, unknown> =>
+    JSON.parse(readFileSync(join(lamina.root, 'containers', id, 'state.json'), 'utf8')) as Record<string, unknown>;
+
+  test('limits can be read back inside, where the group is the root, and nothing can be written', LONG, async () => {
+    const script = [
+      'cd /sys/fs/cgroup',
+      'cat memory/memory.limit_in_bytes memory/memory.memsw.limit_in_bytes memory.max 2>/dev/null',
+      'cat cpu/cpu.cfs_quota_us cpu.max 2>/dev/null',
+      'cat cpuset/cpuset.cpus cpuset.cpus 2>/dev/null',
+      'cat pids/pids.max pids.max 2>/dev/null',
+      'cat /proc/self/cgroup >&2',
+      'cat /proc/self/oom_score_adj',
+      'for d in . */; do mkdir $d/below 2>/dev/null && echo writable; done; true',
+    ].join('; ');
+    const flags = ['-m', '64m', '--cpus', '0.5', '--cpuset-cpus', '0', '--pids-limit', '50', '--oom-score-adj', '7'];
+    const { code, stdout, stderr } = await lamina.call(['run', ...flags, '--rm', 'tiny', 'sh', '-c', script]);
+    const numbers = stdout.split('\n').filter((line) => line !== '134217728' && line !== '');
+    expect(numbers.map((line) => line.replace(' 100000', ''))).toEqual(['67108864', '50000', '0', '50', '7']);
+    // Groups that were made for it are roots; it has stayed in others.
+    for (const line of stderr.split('\n').filter((line) => /memory|pids/.test(line))) expect(line).toMatch(/:\/$/);
+    expect(code).toBe(0);
+  });
+
+  test('what is killed for want of memory is told: 137 and oomKilled; what is not, is not', LONG, async () => {
+    expect((await lamina.call(['run', '-m', '16m', '--name', 'eater', 'tiny', 'sh', '-c', EAT])).code).toBe(137);
+    const [eater = ''] = ids();
+    expect(stateOf(eater)).toMatchObject({ status: 'exited', exitCode: 137, oomKilled: true });
+    expect(groupsOf(eater)).toEqual([]);
+    await lamina.call(['rm', 'eater']);
+    await lamina.call(['run', '-m', '16m', '--name', 'modest', 'tiny', 'sh', '-c', 'kill -9 $$; exit 3']);
+    const [modest = ''] = ids();
+    expect(stateOf(modest)['oomKilled']).toBeUndefined();
+    await lamina.call(['rm', 'modest']);
+  });
+
+  test('--pids-limit stops a program that forks without end, in its container alone', LONG, async () => {
+    // Each line of it is a process more.
+    const bomb = 'i=0; while [ $i -lt 100 ]; do sleep 60 & i=$((i+1)); done; echo all';
+    const { stdout, stderr } = await lamina.call(['run', '--rm', '--pids-limit', '20', 'tiny', 'sh', '-c', bomb]);
+    expect(stdout).toBe('');
+    expect(stderr).toContain('fork');
+  });
+
+  test('of a client that was killed, rm or the next container removes the group', LONG, async () => {
+    const before = ids();
+    for (const tidy of [() => lamina.call(['rm', 'left']), () => lamina.call(['run', '--rm', 'tiny', 'true'])]) {
+      const child = lamina.start([
+        'run',
+        '--name',
+        'left',
+        'tiny',
+        'sh',
+        '-c',
+        'echo ready; while :; do sleep 1; done',
+      ]);
+      await wrote(child, 'ready');
+      const id = ids().find((one) => !before.includes(one)) ?? '';
+      const groups = groupsOf(id);
+      expect(groups).toHaveLength(parents.length);
+      child.kill('SIGKILL');
+      await ended(child);
+      // The kernel kills the container with its client.
+      await until(() => groups.every((path) => readFileSync(join(path, 'cgroup.procs'), 'latin1') === ''));
+      expect((await tidy()).code).toBe(0);
+      expect(groupsOf(id)).toEqual([]);
+      await lamina.call(['rm', 'left']);
+    }
+  });
+
+  test('--cgroup-parent, --cgroups=disabled, and limits that cannot be', LONG, async () => {
+    const parent = `lamina-test-${process.pid}`;
+    const child = lamina.start([
+      'run',
+      '--rm',
+      '--cgroup-parent',
+      `/${parent}/jobs`,
+      'tiny',
+      'sh',
+      '-c',
+      'echo ready; sleep 60',
+    ]);
+    const end = ended(child);
+    await wrote(child, 'ready');
+    const [id = ''] = ids();
+    const cgroups = readFileSync(`/proc/${(stateOf(id)['init'] as { pid: number }).pid}/cgroup`, 'latin1');
+    expect(cgroups).toContain(`memory:/${parent}/jobs/${id}\n`);
+    await lamina.call(['rm', '-f', id]);
+    await end;
+    expect(parents.map((path) => join(path, '..', parent, 'jobs', id)).filter(exists)).toEqual([]);
+    for (const path of parents) for (const part of [join(parent, 'jobs'), parent]) rmdirSync(join(path, '..', part));
+
+    const refused = await lamina.call(['run', '--rm', '--cgroups=disabled', '-m', '10m', 'tiny', 'true']);
+    expect(refused).toMatchObject({ code: 125, stderr: expect.stringContaining('--cgroups=disabled') as string });
+    const impossible = await lamina.call(['run', '--rm', '--cpuset-cpus', '4000', 'tiny', 'true']);
+    expect(impossible.code).toBe(125);
+    expect(impossible.stderr).toMatch(/^lamina: --cpuset-cpus cannot be set: writing "4000" to [^\n]*\n$/);
+    expect(ids()).toEqual([]);
+  });
+});
