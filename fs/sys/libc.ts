@@ -69,6 +69,7 @@ interface SyscallNumbers {
   readonly setgroups: number;
   readonly keyctl: number;
   readonly get_robust_list: number;
+  readonly pidfd_open: number;
 }
 
 const NUMBERS: Readonly<Record<string, SyscallNumbers>> = {
@@ -86,6 +87,7 @@ const NUMBERS: Readonly<Record<string, SyscallNumbers>> = {
     setgroups: 116,
     keyctl: 250,
     get_robust_list: 274,
+    pidfd_open: 434,
   },
   arm64: {
     pivot_root: 41,
@@ -101,6 +103,7 @@ const NUMBERS: Readonly<Record<string, SyscallNumbers>> = {
     setgroups: 159,
     keyctl: 219,
     get_robust_list: 100,
+    pidfd_open: 434,
   },
 };
 

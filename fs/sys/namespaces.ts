@@ -2,8 +2,9 @@ import { type ByteString, firstPath, secondPath } from './bytes.ts';
 import { bind, result, syscallNumber } from './libc.ts';
 
 const nativeUnshare = bind('int unshare(int flags)');
-const nativeSetns = bind('int setns(int fd, int type)');
 const nativePivotRoot = bind('long syscall(long number, uintptr_t newRoot, uintptr_t putOld)');
+const nativeSetns = bind('int setns(int fd, int type)');
+const nativePidfdOpen = bind('long syscall(long number, int pid, uint32_t flags)');
 const nativeSethostname = bind('int sethostname(uintptr_t name, size_t length)');
 
 // linux/sched.h
@@ -22,9 +23,19 @@ export function unshare(flags: number): number {
   return result(nativeUnshare(flags));
 }
 
-/** setns(2), for the calling thread alone, into the namespace of a descriptor, which must be of the type. */
-export function setns(fd: number, type: number): number {
-  return result(nativeSetns(fd, type));
+/**
+ * setns(2), for the calling thread alone; of CLONE_NEWPID for the children that it will have. One that shares its
+ * working directory with other threads cannot enter a mount namespace.
+ *
+ * @param fd of a namespace, or a pidfd for several namespaces of a process at once (Linux 5.8).
+ */
+export function setns(fd: number, flags: number): number {
+  return result(nativeSetns(fd, flags));
+}
+
+/** pidfd_open(2), Linux 5.3: close-on-exec. */
+export function pidfdOpen(pid: number): number {
+  return result(nativePidfdOpen(syscallNumber('pidfd_open'), pid, 0));
 }
 
 const SYS_PIVOT_ROOT = syscallNumber('pivot_root');

@@ -1,16 +1,11 @@
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
-import { Socket } from 'node:net';
 import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { O_CLOEXEC } from '../../fs/sys/constants.ts';
-import { SystemError } from '../../fs/sys/errno.ts';
 import { close } from '../../fs/sys/file.ts';
-import { pipe2 } from '../../fs/sys/process.ts';
 import { EXIT, type StageFailure, type StageSpec } from './spec.ts';
+import { StagePipes } from './stage-pipes.ts';
 import { type PseudoTerminal } from './terminal/pseudo-terminal.ts';
-import { TerminalChannel } from './terminal/terminal-channel.ts';
 import type { SpawnerInput, SpawnerMessage, StageNetwork } from './stage-spawner.ts';
 
 /** The compiled stage: neither a process nor a thread can be started from TypeScript on every Node that we support. */
@@ -22,13 +17,6 @@ export type StageFiles = readonly [stdin: number | 'ignore', stdout: number | 'i
 
 const NO_FILES: StageFiles = ['ignore', 'ignore', 'ignore'];
 
-interface OurEnds {
-  readonly specPipe: number;
-  readonly statusPipe: number;
-  readonly channel: TerminalChannel | undefined;
-  readonly networkNamespace: number | undefined;
-}
-
 /** A container's first process, while it is still ours and after. */
 export class StageProcess {
   /** Outside of its namespace. */
@@ -39,24 +27,22 @@ export class StageProcess {
   readonly failure: Promise<StageFailure | undefined>;
   /** Descriptor of its own network namespace, until its end; undefined where it has none. */
   readonly networkNamespace: number | undefined;
-  readonly #specPipe: number;
-  readonly #channel: TerminalChannel | undefined;
+  readonly #pipes: StagePipes;
   #ended = false;
 
   private constructor(
-    pid: number,
+    { pid, networkNamespace }: { readonly pid: number; readonly networkNamespace?: number | undefined },
     exited: Promise<number>,
-    { specPipe, statusPipe, channel, networkNamespace }: OurEnds,
+    pipes: StagePipes,
   ) {
     this.pid = pid;
-    this.#channel = channel;
     this.networkNamespace = networkNamespace;
     this.exited = exited.finally(() => {
       this.#ended = true;
       if (networkNamespace !== undefined) close(networkNamespace);
     });
-    this.failure = readFailure(statusPipe);
-    this.#specPipe = specPipe;
+    this.failure = pipes.failure;
+    this.#pipes = pipes;
   }
 
   /**
@@ -65,40 +51,25 @@ export class StageProcess {
    * @param files its standard files; `terminal` where it is to make a pty for them.
    */
   static async spawn(files: StageFiles | 'terminal', network: StageNetwork): Promise<StageProcess> {
-    const spec = makePipe();
-    const status = makePipe();
-    const channel = files === 'terminal' ? new TerminalChannel() : undefined;
+    const pipes = new StagePipes(files === 'terminal');
     const standard = files === 'terminal' ? NO_FILES : files;
-    const own = [spec.readEnd, status.writeEnd, channel?.theirs ?? 'ignore'] as const;
-    const input: SpawnerInput = { stage: STAGE, files: [...standard, ...own], network };
+    const input: SpawnerInput = { stage: STAGE, files: [...standard, ...pipes.files], network };
     const worker = new Worker(SPAWNER, { workerData: input });
     try {
       const [first] = (await once(worker, 'message')) as [SpawnerMessage];
-      const { pid, networkNamespace } = 'pid' in first ? first : { pid: -1 };
-      const ours = { specPipe: spec.writeEnd, statusPipe: status.readEnd, channel, networkNamespace };
-      return new StageProcess(pid, untilEnd(worker), ours);
+      return new StageProcess('pid' in first ? first : { pid: -1 }, untilEnd(worker), pipes);
     } finally {
-      close(spec.readEnd);
-      close(status.writeEnd);
-      channel?.handOver();
+      pipes.handOver();
     }
   }
 
   send(spec: StageSpec): void {
-    try {
-      writeFileSync(this.#specPipe, JSON.stringify(spec));
-    } catch (error) {
-      // A stage that has been killed meanwhile: its exit code tells.
-      if ((error as NodeJS.ErrnoException).code !== 'EPIPE') throw error;
-    } finally {
-      close(this.#specPipe);
-    }
+    this.#pipes.send(spec);
   }
 
   /** The container's terminal, where it was to have one; to be called once, after `send`. */
-  async terminal(): Promise<PseudoTerminal | undefined> {
-    // Where the stage fails before it has a terminal, its failure says why.
-    return this.#channel?.receive().catch(() => undefined);
+  terminal(): Promise<PseudoTerminal | undefined> {
+    return this.#pipes.terminal();
   }
 
   kill(signal: NodeJS.Signals): void {
@@ -112,22 +83,8 @@ export class StageProcess {
   }
 }
 
-function makePipe(): { readonly readEnd: number; readonly writeEnd: number } {
-  const pipe = pipe2(O_CLOEXEC);
-  if (typeof pipe === 'number') throw new SystemError('make a pipe', pipe);
-  return pipe;
-}
-
 async function untilEnd(worker: Worker): Promise<number> {
   const [last] = (await once(worker, 'message')) as [SpawnerMessage];
   if ('pid' in last) throw new Error('the thread that started the container told of two processes');
   return last.exitCode ?? EXIT.signal + (last.signal === null ? 0 : constants.signals[last.signal]);
-}
-
-async function readFailure(statusPipe: number): Promise<StageFailure | undefined> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of new Socket({ fd: statusPipe, readable: true, writable: false }))
-    chunks.push(chunk as Buffer);
-  const text = Buffer.concat(chunks).toString('utf8');
-  return text === '' ? undefined : (JSON.parse(text) as StageFailure);
 }

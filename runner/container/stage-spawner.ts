@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process';
-import { openSync, readFileSync } from 'node:fs';
+import { openSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { check } from '../../fs/sys/errno.ts';
 import { CLONE_NEWNET, CLONE_NEWPID, setns, unshare } from '../../fs/sys/namespaces.ts';
-import { libraryDirectories, withProtectedNode } from './protected-node.ts';
+import { withProtectedNode } from './protected-node.ts';
+import { stageEnvironment } from './stage-environment.ts';
 
 // The thread that a container's stage is a child of. A new pid namespace is that of a thread's children, and only real
 // root could set it back: so it is set on a thread of its own, which starts nothing else and lives as long as the
@@ -62,12 +63,6 @@ function enterNetwork(network: StageNetwork): number | undefined {
   }
   check(setns(network, CLONE_NEWNET), "enter the other container's network namespace");
   return undefined;
-}
-
-/** Nothing of the user's environment: NODE_OPTIONS could load code into the stage. */
-function stageEnvironment(): Record<string, string> {
-  const directories = libraryDirectories(readFileSync('/proc/self/maps', 'utf8'));
-  return directories.length === 0 ? {} : { LD_LIBRARY_PATH: directories.join(':') };
 }
 
 function tell(message: SpawnerMessage): void {

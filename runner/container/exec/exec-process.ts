@@ -1,0 +1,128 @@
+import { constants } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import { O_CLOEXEC, O_DIRECTORY, O_PATH } from '../../../fs/sys/constants.ts';
+import { check } from '../../../fs/sys/errno.ts';
+import { close, openat } from '../../../fs/sys/file.ts';
+import { CLONE_NEWPID, pidfdOpen } from '../../../fs/sys/namespaces.ts';
+import { EXIT, RunError } from '../spec.ts';
+import { StagePipes } from '../stage-pipes.ts';
+import { type StageFiles } from '../stage-process.ts';
+import { type PseudoTerminal } from '../terminal/pseudo-terminal.ts';
+import { type ExecSpec } from './exec-spec.ts';
+import type { ExecSpawnerInput, ExecSpawnerMessage, ExecSpawnerRequest } from './exec-spawner.ts';
+import { foreignNamespaces } from './namespaces-of.ts';
+
+/** Compiled: neither a process nor a thread can be started from TypeScript on every Node that we support. */
+const STAGE = fileURLToPath(new URL('./stage.js', import.meta.url));
+const SPAWNER = new URL('./exec-spawner.js', import.meta.url);
+
+const NO_FILES: StageFiles = ['ignore', 'ignore', 'ignore'];
+
+/** A process that has been added to a container. */
+export interface ExecProcess {
+  /** Outside of the container's pid namespace. */
+  readonly pid: number;
+  /** Docker's exit code of the process. */
+  readonly exited: Promise<number>;
+  readonly terminal: PseudoTerminal | undefined;
+}
+
+interface Waiting {
+  readonly started: (pid: number) => void;
+  readonly failed: (error: Error) => void;
+  readonly ended: (exitCode: number) => void;
+}
+
+/** Adds processes to a container that runs. They are children of this process, and end with the container at the latest. */
+export class ExecSpawner {
+  readonly #init: number;
+  readonly #namespaces: number;
+  readonly #waiting = new Map<number, Waiting>();
+  #worker: Worker | undefined;
+  #requests = 0;
+
+  /** @param init the container's first process, a child of this process that has become the command. */
+  constructor(init: number) {
+    this.#init = init;
+    this.#namespaces = foreignNamespaces(init);
+  }
+
+  /**
+   * Resolves when the command runs.
+   *
+   * @param files its standard files; `terminal` where it is to have a pty.
+   * @throws RunError with docker's exit code where it cannot be started.
+   */
+  async start(spec: Omit<ExecSpec, 'namespaces'>, files: StageFiles | 'terminal'): Promise<ExecProcess> {
+    const pipes = new StagePipes(files === 'terminal');
+    const { pid, exited } = await this.#spawn(files === 'terminal' ? NO_FILES : files, pipes);
+    pipes.send({ ...spec, namespaces: this.#namespaces & ~CLONE_NEWPID } satisfies ExecSpec);
+    const terminal = await pipes.terminal();
+    const failure = await pipes.failure;
+    if (failure === undefined) return { pid, exited, terminal };
+    terminal?.destroy();
+    await exited;
+    throw new RunError(failure.message, failure.exitCode);
+  }
+
+  async #spawn(files: StageFiles, pipes: StagePipes): Promise<{ pid: number; exited: Promise<number> }> {
+    const init = check(pidfdOpen(this.#init), "open the container's first process");
+    const root = openat(-1, `/proc/${this.#init}/root`, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    const number = ++this.#requests;
+    try {
+      check(root, "open the container's root");
+      const worker = this.#thread();
+      let ended: Waiting['ended'] = () => undefined;
+      const exited = new Promise<number>((resolve) => (ended = resolve));
+      const pid = await new Promise<number>((started, failed) => {
+        this.#waiting.set(number, { started, failed, ended });
+        const request: ExecSpawnerRequest = { number, files: [...files, ...pipes.files, init, root] };
+        worker.postMessage(request);
+      });
+      return { pid, exited };
+    } finally {
+      pipes.handOver();
+      close(init);
+      if (root >= 0) close(root);
+    }
+  }
+
+  #thread(): Worker {
+    if (this.#worker !== undefined) return this.#worker;
+    const hasPidNamespace = (this.#namespaces & CLONE_NEWPID) !== 0;
+    const init = hasPidNamespace ? check(pidfdOpen(this.#init), "open the container's first process") : undefined;
+    const input: ExecSpawnerInput = { stage: STAGE, init };
+    const worker = new Worker(SPAWNER, { workerData: input });
+    worker.on('message', (message: ExecSpawnerMessage) => this.#receive(message));
+    worker.on('error', (error) => this.#fail(error));
+    this.#worker = worker;
+    return worker;
+  }
+
+  #receive(message: ExecSpawnerMessage): void {
+    const { number } = message;
+    const waiting = this.#waiting.get(number);
+    if ('pid' in message) {
+      waiting?.started(message.pid);
+      return;
+    }
+    this.#waiting.delete(number);
+    if ('error' in message) waiting?.failed(new Error(`cannot start a process in the container: ${message.error}`));
+    else waiting?.ended(message.exitCode ?? EXIT.signal + (message.signal ? constants.signals[message.signal] : 0));
+  }
+
+  #fail(error: Error): void {
+    this.#worker = undefined;
+    for (const { failed, ended } of this.#waiting.values()) {
+      failed(error);
+      ended(EXIT.ownError);
+    }
+    this.#waiting.clear();
+  }
+
+  /** To be called after the container's end, which is that of all its processes. */
+  close(): void {
+    void this.#worker?.terminate();
+  }
+}

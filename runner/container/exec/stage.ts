@@ -1,0 +1,40 @@
+import { check } from '../../../fs/sys/errno.ts';
+import { close } from '../../../fs/sys/file.ts';
+import { setns } from '../../../fs/sys/namespaces.ts';
+import { chroot, fchdir } from '../../../fs/sys/process.ts';
+import { leaveSharedDirectory } from '../../../fs/sys/thread.ts';
+import { findAccount } from '../stage/account.ts';
+import { becomeCommand } from '../stage/become-command.ts';
+import { Inside } from '../stage/inside.ts';
+import { runStage } from '../stage/stage.ts';
+import { StageTerminal } from '../stage/terminal.ts';
+import { type ExecSpec, INIT_FD, ROOT_FD } from './exec-spec.ts';
+
+// A process that is added to a container, before it is the command: born in the container's pid namespace, it enters
+// the other namespaces of the container's first process, then takes the last steps as that one did. The container runs,
+// and may be hostile: this process is undumpable and has more capabilities than any in there, it resolves nothing in
+// the container before it is inside, and it has no descriptor of the host that the command could keep.
+
+function becomeAdded(text: string): never {
+  const spec = JSON.parse(text) as ExecSpec;
+  enter(spec);
+  const inside = Inside.open('/');
+  const account = findAccount(inside, spec.process.user);
+  const { terminal: wanted } = spec.process;
+  const terminal = wanted === undefined ? undefined : StageTerminal.open(inside.fd, wanted.size);
+  return becomeCommand(spec.process, { account, change: spec.chroot ? 'chroot' : 'pivot_root', terminal });
+}
+
+function enter({ namespaces, chroot: isChroot }: ExecSpec): void {
+  check(leaveSharedDirectory(), 'leave the working directory of the other threads');
+  check(setns(INIT_FD, namespaces), "enter the container's namespaces");
+  if (isChroot) {
+    check(fchdir(ROOT_FD), "enter the container's root");
+    check(chroot('.'), "change the root to the container's");
+  }
+  process.chdir('/');
+  close(INIT_FD);
+  close(ROOT_FD);
+}
+
+runStage(becomeAdded);

@@ -1,0 +1,65 @@
+import { writeFileSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { O_CLOEXEC } from '../../fs/sys/constants.ts';
+import { SystemError } from '../../fs/sys/errno.ts';
+import { close } from '../../fs/sys/file.ts';
+import { pipe2 } from '../../fs/sys/process.ts';
+import { type StageFailure } from './spec.ts';
+import { type PseudoTerminal } from './terminal/pseudo-terminal.ts';
+import { TerminalChannel } from './terminal/terminal-channel.ts';
+
+/** What a stage is given beside its standard files: the pipes of its spec and its failure, and the way out of its pty. */
+export class StagePipes {
+  /** What become its descriptors SPEC_FD, STATUS_FD and TERMINAL_FD. */
+  readonly files: readonly [spec: number, status: number, terminal: number | 'ignore'];
+  /** Undefined once the stage has become the command, or has been killed. */
+  readonly failure: Promise<StageFailure | undefined>;
+  readonly #spec: number;
+  readonly #channel: TerminalChannel | undefined;
+
+  constructor(wantsTerminal: boolean) {
+    const spec = makePipe();
+    const status = makePipe();
+    this.#channel = wantsTerminal ? new TerminalChannel() : undefined;
+    this.files = [spec.readEnd, status.writeEnd, this.#channel?.theirs ?? 'ignore'];
+    this.#spec = spec.writeEnd;
+    this.failure = readFailure(status.readEnd);
+  }
+
+  /** To be called when the stage has been started, or could not be. */
+  handOver(): void {
+    for (const file of this.files) if (file !== 'ignore') close(file);
+  }
+
+  /** @param spec becomes JSON. */
+  send(spec: object): void {
+    try {
+      writeFileSync(this.#spec, JSON.stringify(spec));
+    } catch (error) {
+      // A stage that has been killed meanwhile: its exit code tells.
+      if ((error as NodeJS.ErrnoException).code !== 'EPIPE') throw error;
+    } finally {
+      close(this.#spec);
+    }
+  }
+
+  /** The terminal, where there is to be one; to be called once, after `send`. */
+  async terminal(): Promise<PseudoTerminal | undefined> {
+    // Where the stage fails before it has a terminal, its failure says why.
+    return this.#channel?.receive().catch(() => undefined);
+  }
+}
+
+function makePipe(): { readonly readEnd: number; readonly writeEnd: number } {
+  const pipe = pipe2(O_CLOEXEC);
+  if (typeof pipe === 'number') throw new SystemError('make a pipe', pipe);
+  return pipe;
+}
+
+async function readFailure(statusPipe: number): Promise<StageFailure | undefined> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of new Socket({ fd: statusPipe, readable: true, writable: false }))
+    chunks.push(chunk as Buffer);
+  const text = Buffer.concat(chunks).toString('utf8');
+  return text === '' ? undefined : (JSON.parse(text) as StageFailure);
+}
