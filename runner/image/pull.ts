@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Digest } from './digest.ts';
 import { type Image } from './image.ts';
 import { checkLayerCount, ingest, type IngestOptions } from './ingest.ts';
+import { readWithin } from './layout.ts';
 import { DOCUMENT_BYTES, overLimit } from './limits.ts';
 import { type Lock } from './lock.ts';
 import {
@@ -18,7 +19,6 @@ import { platformError } from './oci-archive.ts';
 import { type Platform, platformMatches } from './platform.ts';
 import { fullName, type Reference, repositoryOf } from './reference.ts';
 import { BlobDownload } from './registry/blob-download.ts';
-import { readBody } from './registry/body.ts';
 import { Limiter } from './registry/limiter.ts';
 import { type RemoteDocument } from './registry/registry.ts';
 import { type Repository } from './registry/repository.ts';
@@ -63,7 +63,7 @@ export async function pullImage(
     const manifest = parseManifest(document.bytes, `manifest ${document.digest}`);
     const image = await fetcher.fetch(reference, document, manifest);
     const pulled = { ...image, repoDigests: [`${repositoryOf(reference)}@${digest}`] };
-    await ingest(store, scratch, [pulled], options);
+    await ingestAnew(store, scratch, pulled, fetcher, options);
     for (const blob of [manifest.config, ...manifest.layers]) {
       store.sources.add(blob.digest, repositoryOf(reference), scratch);
     }
@@ -75,6 +75,24 @@ export async function pullImage(
     scratch.remove();
     // Layers that came before the one that failed are whole, but nobody's.
     if (!isWhole) store.collect();
+  }
+}
+
+/** Unpacks again what turns out to have come with wrong bytes, which come anew so many times. */
+async function ingestAnew(
+  store: Store,
+  scratch: Scratch,
+  image: NewImage,
+  fetcher: BlobFetcher,
+  options: PullOptions,
+): Promise<void> {
+  for (;;) {
+    try {
+      await ingest(store, scratch, [image], options);
+      return;
+    } catch (error) {
+      if (!(await fetcher.wasReplaced())) throw error;
+    }
   }
 }
 
@@ -172,6 +190,12 @@ class BlobFetcher {
       throw overLimit(`image ${name} has layers of ${bytes} bytes, which`, limits, 'archive-size');
   }
 
+  /** Whether a blob that was read was wrong, and is right now. */
+  async wasReplaced(): Promise<boolean> {
+    for (const download of this.#downloads) if (await download.wasReplaced()) return true;
+    return false;
+  }
+
   /** Ends what is still under way, so that nothing writes to a directory that goes. */
   async end(): Promise<void> {
     for (const download of this.#downloads) download.cancel();
@@ -186,7 +210,8 @@ class BlobFetcher {
     if (size > DOCUMENT_BYTES) {
       throw new Error(`configuration ${digest} has ${size} bytes, over the limit of ${DOCUMENT_BYTES}`);
     }
-    return readBody(this.#start(descriptor, () => undefined).read(), DOCUMENT_BYTES, `configuration ${digest}`);
+    const { path } = await this.#start(descriptor, () => undefined).done;
+    return readWithin(path, DOCUMENT_BYTES);
   }
 
   async #fetchLayers(descriptors: readonly Descriptor[]): Promise<NewLayer[]> {

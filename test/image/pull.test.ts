@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { randomBytes } from 'node:crypto';
+import { type ServerResponse } from 'node:http';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 
@@ -94,6 +95,62 @@ describe.skipIf(isRoot())(titled('pullImage', isRoot()), () => {
     const lie = remote.manifests.get('1.0');
     if (lie !== undefined) remote.manifests.set(other, lie);
     await expect(pull(store, remote, `@${other}`)).rejects.toThrow(/has another content: its digest is/);
+  });
+
+  const flipped = Buffer.from(LARGE).fill(1, 600, 601);
+  const lies: readonly [what: string, lie: (response: ServerResponse) => void, asked: (string | undefined)[]][] = [
+    ['another byte', (response) => response.end(flipped), [undefined, undefined]],
+    ['what is no archive', (response) => response.end(Buffer.alloc(LARGE.length, 'no')), [undefined, undefined]],
+    ['more than there is', (response) => response.end(Buffer.concat([LARGE, LARGE])), [undefined, undefined]],
+    [
+      'the beginning of another layer, and the rest of this',
+      (response) => response.write(flipped.subarray(0, 90_000), () => response.destroy()),
+      [undefined, 'bytes=90000-', undefined],
+    ],
+  ];
+  test.each(lies)('takes a layer from its beginning where it was %s', async (_what, lie, asked) => {
+    const [store, remote] = [newStore(), await FakeRegistry.open()];
+    remote.image('1.0', [BOTTOM, LARGE, TOP]);
+    const ranges: (string | undefined)[] = [];
+    remote.behave = (request, response) => {
+      if (request.url?.endsWith(sha256(LARGE)) !== true) return false;
+      ranges.push(request.headers.range);
+      if (ranges.length > 1) return false;
+      lie(response.writeHead(200));
+      return true;
+    };
+    const image = await pull(store, remote, ':1.0');
+    expect(image.layers.map((layer) => readdirSync(layer))).toEqual([['etc'], ['large'], ['etc']]);
+    expect(readFileSync(join(image.layers[1] ?? '', 'large')).equals(LARGE.subarray(512, 512 + (3 << 20)))).toBe(true);
+    expect(ranges).toEqual(asked);
+    // Layers that were right are not fetched again.
+    expect(remote.blobRequests.filter((line) => line.includes(sha256(BOTTOM)))).toHaveLength(1);
+  });
+
+  test('takes a manifest and a configuration again that were others', async () => {
+    const [store, remote] = [newStore(), await FakeRegistry.open()];
+    const { digest } = remote.image('1.0', [BOTTOM]);
+    const lied = new Set<string | undefined>();
+    remote.behave = ({ url = '' }, response) => {
+      if (url.endsWith('/v2/') || url.endsWith(sha256(BOTTOM)) || lied.has(url)) return false;
+      lied.add(url);
+      response.writeHead(200, { 'content-type': 'application/vnd.oci.image.manifest.v1+json' }).end('{}');
+      return true;
+    };
+    expect((await pull(store, remote, `@${digest}`)).manifests).toEqual([digest]);
+    expect(lied.size).toBe(2);
+  });
+
+  test('gives up a layer that is wrong each time, with one error', async () => {
+    const [store, remote] = [newStore(), await FakeRegistry.open()];
+    remote.image('1.0', [BOTTOM, LARGE]);
+    remote.blobs.set(`sha256:${sha256(LARGE)}`, Buffer.alloc(LARGE.length, 'no'));
+    await expect(pull(store, remote, ':1.0')).rejects.toThrow(
+      /^blob sha256:[0-9a-f]+ has another content: its digest is/,
+    );
+    expect(remote.blobRequests.filter((line) => line.includes(sha256(LARGE)))).toHaveLength(3);
+    expect(store.list()).toEqual([]);
+    expect(readdirSync(join(store.root, 'tmp'))).toEqual([]);
   });
 
   test('goes on where a connection broke, with and without ranges', async () => {

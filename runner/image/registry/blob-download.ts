@@ -1,33 +1,40 @@
 import { createHash } from 'node:crypto';
-import { closeSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 import { type ByteSource } from '../compression.ts';
 import { finishDigest } from '../digest.ts';
 import { type Descriptor, isForeign } from '../manifest.ts';
 import { type SpooledFile } from '../spool.ts';
 import { type Limiter } from './limiter.ts';
-import { type Repository } from './repository.ts';
+import { type Repository, WrongBytes } from './repository.ts';
 import { type HttpResponse } from './transport.ts';
 
 /** Attempts in a row that bring nothing. */
 const ATTEMPTS = 5;
+/** How often a blob is fetched from its beginning where other bytes come than those that its digest is of. */
+const ROUNDS = 3;
+/** So much of a blob is waited for to tell whether it was to blame for what did not work with it. */
+const WORTH_WAITING = 1 << 28;
 const CHUNK = 1 << 18;
 /** Bytes that are to come within the registry's patience: what is slower keeps us, and never ends. */
 const SLOWEST = 1 << 14;
 
 /**
  * A blob on its way from a registry to a file. It can be read as it comes; what is read is to be believed once `done` is
- * settled, which checks size and digest.
+ * settled, which checks size and digest. Where they are wrong, it comes anew, and whoever has read of it must, too.
  */
 export class BlobDownload {
   readonly done: Promise<SpooledFile>;
   readonly #registry: Repository;
   readonly #descriptor: Descriptor;
   readonly path: string;
-  readonly #hash = createHash('sha256');
+  #hash = createHash('sha256');
   readonly #progress: (bytes: number) => void;
   readonly #fd: number;
   readonly #end = new AbortController();
   #written = 0;
+  #round = 1;
+  /** Of the last reading that has not come to the end. */
+  #roundRead: number | undefined;
   #isSettled = false;
   #wake: () => void = () => undefined;
 
@@ -61,10 +68,14 @@ export class BlobDownload {
 
   /** The bytes, as they come. */
   async *read(): AsyncGenerator<Uint8Array> {
+    const round = this.#round;
+    this.#roundRead = round;
     const fd = openSync(this.path, 'r');
     try {
       for (let at = 0; ;) {
-        while (at === this.#written && !this.#isSettled) await new Promise<void>((resolve) => (this.#wake = resolve));
+        while (at === this.#written && !this.#isSettled && round === this.#round)
+          await new Promise<void>((resolve) => (this.#wake = resolve));
+        if (round !== this.#round) throw new Error(`blob ${this.#descriptor.digest} was wrong, and comes anew`);
         if (at === this.#written) break;
         const chunk = Buffer.allocUnsafe(Math.min(CHUNK, this.#written - at));
         const length = readSync(fd, chunk, 0, chunk.length, at);
@@ -76,9 +87,48 @@ export class BlobDownload {
       closeSync(fd);
     }
     await this.done;
+    this.#roundRead = undefined;
+  }
+
+  /**
+   * Whether who read of it last was given wrong bytes, and the right ones are there now.
+   *
+   * @throws where none but wrong ones are to be had.
+   */
+  async wasReplaced(): Promise<boolean> {
+    if (this.#roundRead === undefined || this.#descriptor.size - this.#written > WORTH_WAITING) return false;
+    try {
+      await this.done;
+    } catch (error) {
+      if (error instanceof WrongBytes) throw error;
+      return false;
+    }
+    return this.#round !== this.#roundRead;
   }
 
   async #download(): Promise<SpooledFile> {
+    for (;;) {
+      try {
+        return await this.#downloadRound();
+      } catch (error) {
+        if (!(error instanceof WrongBytes) || this.#round === ROUNDS || this.#end.signal.aborted) throw error;
+        this.#registry.distrust(error);
+        await this.#registry.wait(this.#round);
+        this.#beginAnew();
+      }
+    }
+  }
+
+  #beginAnew(): void {
+    ftruncateSync(this.#fd, 0);
+    this.#hash = createHash('sha256');
+    this.#written = 0;
+    this.#round += 1;
+    this.#progress(0);
+    this.#wake();
+  }
+
+  async #downloadRound(): Promise<SpooledFile> {
     const { digest, size } = this.#descriptor;
     for (let idle = 0; this.#written < size;) {
       const before = this.#written;
@@ -90,7 +140,7 @@ export class BlobDownload {
       await this.#registry.wait(Math.max(idle, 1));
     }
     const found = finishDigest(this.#hash);
-    if (found !== digest) throw new Error(`blob ${digest} has another content: its digest is ${found}`);
+    if (found !== digest) throw new WrongBytes(`blob ${digest} has another content: its digest is ${found}`);
     return { path: this.path, size, digest };
   }
 
@@ -111,13 +161,13 @@ export class BlobDownload {
         pace.bytes += part.length;
         if (this.#written + chunk.length > size) {
           response.body.destroy();
-          throw new TooLong(`blob ${digest} is longer than the ${size} bytes that its manifest says`);
+          throw new WrongBytes(`blob ${digest} is longer than the ${size} bytes that its manifest says`);
         }
         this.#take(chunk);
       }
       return {};
     } catch (error) {
-      if (error instanceof TooLong) throw error;
+      if (error instanceof WrongBytes) throw error;
       return { failure: error instanceof Error ? error.message : String(error), isSlow: pace.isSlow };
     } finally {
       clearInterval(pace.timer);
@@ -168,7 +218,7 @@ export class BlobDownload {
   }
 
   #take(chunk: Uint8Array): void {
-    for (let at = 0; at < chunk.length;) at += writeSync(this.#fd, chunk, at);
+    for (let at = 0; at < chunk.length;) at += writeSync(this.#fd, chunk, at, undefined, this.#written + at);
     this.#hash.update(chunk);
     this.#written += chunk.length;
     this.#progress(this.#written);
@@ -192,5 +242,3 @@ interface Pace {
   isSlow: boolean;
   readonly timer: NodeJS.Timeout;
 }
-
-class TooLong extends Error {}

@@ -1,6 +1,6 @@
 import { type Digest } from '../digest.ts';
 import { type Registry, type RemoteDocument } from './registry.ts';
-import { type Repository } from './repository.ts';
+import { type Repository, type WrongBytes } from './repository.ts';
 import { type HttpResponse } from './transport.ts';
 
 /**
@@ -45,6 +45,10 @@ export class MirroredRepository implements Repository {
         this.#giveUp(at, error);
       }
     }
+  }
+
+  distrust(error: WrongBytes): void {
+    if (this.#lead < this.#registries.length - 1) this.#giveUp(this.#lead, error);
   }
 
   /** Several downloads may find at once that a mirror fails. */

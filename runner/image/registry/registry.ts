@@ -9,7 +9,7 @@ import { readBody } from './body.ts';
 import { readCertificates } from './certificates.ts';
 import { type Credentials } from './credentials.ts';
 import { codeOf } from './error-code.ts';
-import { type Repository } from './repository.ts';
+import { type Repository, WrongBytes } from './repository.ts';
 import { type HttpRequest, type HttpResponse, resolveRedirect, Transport } from './transport.ts';
 
 /** Hub's API is not where its name says. */
@@ -24,6 +24,8 @@ const ACCEPTED = [
 
 /** What comes of TLS spoken to a server of plain http: not what a server of TLS says of certificates. */
 const TLS_FAILURES = /^(?:EPROTO|ERR_SSL_(?!.*ALERT)|ECONNRESET|UND_ERR_SOCKET)/;
+/** How often a manifest is read of which other bytes come than its digest says. */
+const DOCUMENT_ATTEMPTS = 3;
 /** Bytes of an error's body that are worth a look. */
 const LONGEST_COMPLAINT = 65_536;
 
@@ -79,8 +81,19 @@ export class Registry implements Repository {
     return this.#base.host;
   }
 
-  /** Reads the manifest or index of a tag or digest. */
+  /** Reads the manifest or index of a tag or digest; some times where it is another one. */
   async document(target: string): Promise<RemoteDocument> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#readDocument(target);
+      } catch (error) {
+        if (!(error instanceof WrongBytes) || attempt === DOCUMENT_ATTEMPTS) throw error;
+        await this.wait(attempt);
+      }
+    }
+  }
+
+  async #readDocument(target: string): Promise<RemoteDocument> {
     const signal = AbortSignal.timeout(this.transport.documentPatience);
     const headers = { accept: ACCEPTED };
     const response = await this.request({ method: 'GET', path: `manifests/${target}`, headers, signal });
@@ -90,9 +103,13 @@ export class Registry implements Repository {
     const digest = digestOf(bytes);
     const promised = isDigest(target) ? target : response.headers['docker-content-digest'];
     if (promised !== undefined && isDigest(promised) && promised !== digest) {
-      throw new Error(`${what} has another content: its digest is ${digest}, where ${promised} is expected`);
+      throw new WrongBytes(`${what} has another content: its digest is ${digest}, where ${promised} is expected`);
     }
     return { bytes, digest, mediaType: mediaTypeOf(response, bytes, what) };
+  }
+
+  distrust(): void {
+    // There is no other.
   }
 
   /** Opens a blob from an offset on; the status tells whether the registry took it (206) or not (200). */

@@ -10,7 +10,14 @@ export interface Repository {
   blob(digest: Digest, offset: number): Promise<HttpResponse>;
   /** Opens a blob where a manifest says that it is to be had besides. Whoever is there gets no credentials. */
   foreignBlob(url: string, offset: number): Promise<HttpResponse>;
+  /** Told of wrong bytes: others are asked, where there are any. */
+  distrust(error: WrongBytes): void;
   /** Waits before another attempt. */
   wait(attempt: number): Promise<void>;
   close(): Promise<void>;
+}
+
+/** What has come is not what was asked for. The next time it may be: a cache or a line in between may be at fault. */
+export class WrongBytes extends Error {
+  override readonly name = 'WrongBytes';
 }
