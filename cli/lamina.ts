@@ -12,6 +12,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   run: () => import('./run.ts'),
   ps: () => import('./ps.ts'),
   rm: () => import('./rm.ts'),
+  top: () => import('./top.ts'),
   cp: () => import('./cp.ts'),
   diff: () => import('./diff.ts'),
   commit: () => import('./commit.ts'),

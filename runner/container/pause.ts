@@ -94,7 +94,7 @@ export class Pause {
 }
 
 /** All processes whose line of parents leads to `init`, itself included. */
-function processesBelow(init: number): number[] {
+export function processesBelow(init: number): number[] {
   const children = new Map<number, number[]>();
   for (const entry of readdirSync('/proc')) {
     const pid = Number(entry);

@@ -72,7 +72,8 @@ async function killOneByOne(record: GroupRecord): Promise<void> {
   }
 }
 
-function allProcesses({ directories }: GroupRecord): number[] {
+/** Processes of a container's groups and of all groups in them. */
+export function allProcesses({ directories }: GroupRecord): number[] {
   const list = (path: string): number[] => [...processesIn(path), ...groupsIn(path).flatMap(list)];
   return [...new Set(directories.flatMap(({ path }) => list(path)))];
 }
