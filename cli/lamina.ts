@@ -14,6 +14,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   rm: () => import('./rm.ts'),
   top: () => import('./top.ts'),
   cp: () => import('./cp.ts'),
+  pause: () => import('./pause.ts'),
+  unpause: () => import('./unpause.ts'),
   diff: () => import('./diff.ts'),
   commit: () => import('./commit.ts'),
   pull: () => import('./pull.ts'),

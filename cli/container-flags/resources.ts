@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { parseDeviceRule } from '../../runner/container/options/device-rule.ts';
 import { type LimitFlags, parseLimits, parseOomScoreAdj } from '../../runner/container/options/limits.ts';
 import { type ResourceOptions, isLimited } from '../../runner/container/options/resources.ts';
 import { complain } from '../complain.ts';
@@ -10,6 +11,7 @@ export interface ResourceFlags extends LimitFlags {
   readonly oomScoreAdj?: string;
   readonly cgroups: ResourceOptions['cgroups'];
   readonly cgroupParent?: string;
+  readonly deviceCgroupRule?: readonly string[];
 }
 
 const GROUP = 'Limits:';
@@ -43,6 +45,7 @@ export function addResourceFlags(command: Command): Command {
     .option('--device-write-bps <path:bytes>', 'bytes a second that are written to a disk; can be repeated', collect)
     .option('--device-read-iops <path:number>', 'reads a second of a disk; can be repeated', collect)
     .option('--device-write-iops <path:number>', 'writes a second to a disk; can be repeated', collect)
+    .option('--device-cgroup-rule <rule>', 'devices that it may use, such as "c 10:* rwm"; can be repeated', collect)
     .option('--memory-swappiness <number>', 'how readily memory is swapped out, 0 to 100; cgroup version 1')
     .option('--oom-kill-disable', 'wait where --memory is used up, instead of killing; cgroup version 1')
     .option('--oom-score-adj <number>', 'whom the kernel kills first when the machine is out of memory, -1000 to 1000')
@@ -72,6 +75,7 @@ export function resourceOptionsOf(flags: ResourceFlags): ResourceOptions {
     limits: { ...given, pidsLimit: given.pidsLimit ?? { value: DEFAULT_PIDS, isDefault: true } },
     cgroups,
     cgroupParent,
+    devices: (flags.deviceCgroupRule ?? []).map(parseDeviceRule),
     oomScoreAdj: parseOomScoreAdj(flags.oomScoreAdj),
   };
 }

@@ -69,6 +69,7 @@ interface SyscallNumbers {
   readonly setgroups: number;
   readonly keyctl: number;
   readonly get_robust_list: number;
+  readonly bpf: number;
   readonly pidfd_open: number;
 }
 
@@ -87,6 +88,7 @@ const NUMBERS: Readonly<Record<string, SyscallNumbers>> = {
     setgroups: 116,
     keyctl: 250,
     get_robust_list: 274,
+    bpf: 321,
     pidfd_open: 434,
   },
   arm64: {
@@ -103,6 +105,7 @@ const NUMBERS: Readonly<Record<string, SyscallNumbers>> = {
     setgroups: 159,
     keyctl: 219,
     get_robust_list: 100,
+    bpf: 280,
     pidfd_open: 434,
   },
 };

@@ -12,6 +12,8 @@ import { type Scratch } from '../image/scratch.ts';
 import { type Store } from '../image/store.ts';
 import { type Warnings } from '../image/warnings.ts';
 import { type Container, liveStatus } from './container.ts';
+import { readGroups } from './cgroup/cgroup.ts';
+import { FrozenGroup, isPaused } from './cgroup/pausing.ts';
 import { flushMappedFiles, Pause } from './pause.ts';
 import { packUpper } from './upper-layer.ts';
 
@@ -102,7 +104,7 @@ async function readChanges(
 ): Promise<CapturedLayer> {
   const state = container.readState();
   const init = liveStatus(state) === 'running' ? state.init?.pid : undefined;
-  const paused = init !== undefined && pause ? await Pause.begin(init) : undefined;
+  const paused = init !== undefined && pause ? await holdStill(container, init) : undefined;
   try {
     if (init !== undefined) flushMappedFiles(init);
     const layers = { upper: toBytes(container.upper), work: toBytes(container.work), lowers: parent.layers };
@@ -111,6 +113,14 @@ async function readChanges(
   } finally {
     await paused?.end();
   }
+}
+
+/** Holds the container's processes still, by its control group where that can be; undefined where they are already. */
+async function holdStill(container: Container, init: number): Promise<FrozenGroup | Pause | undefined> {
+  const groups = readGroups(container.directory);
+  const frozen = groups === undefined ? undefined : await FrozenGroup.begin(groups);
+  if (frozen !== undefined || isPaused(container)) return frozen;
+  return Pause.begin(init);
 }
 
 async function enter(

@@ -6,8 +6,7 @@ import { syncfs } from '../../fs/sys/file.ts';
 import { signalProcess, userOf } from './kill-process.ts';
 import { findProgram } from './program.ts';
 
-// A container's processes are stopped one by one: a freezer cgroup is not to be had everywhere, and containers are not
-// put into one. What holds them stopped is a guardian, a shell that reads their numbers and, once its input ends, lets
+// The processes of a container without a freezer cgroup, which is not to be had everywhere, are stopped one by one. What holds them stopped is a guardian, a shell that reads their numbers and, once its input ends, lets
 // them go on: when it is asked to, and when we are killed.
 
 // In reverse: a shell that finds a child of its own stopped takes it for suspended by its user.

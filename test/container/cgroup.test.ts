@@ -1,4 +1,4 @@
-import { readFileSync, readdirSync, rmdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -26,6 +26,25 @@ function exists(path: string): boolean {
   } catch {
     return false;
   }
+}
+
+function readIfThere(path: string): string {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch {
+    return '';
+  }
+}
+
+function usageUsec(id: string): string {
+  const tables = groupsOf(id).map((path) => readIfThere(join(path, 'cpu.stat')));
+  return tables.map((table) => /^usage_usec .*/m.exec(table)?.[0] ?? '').join('');
+}
+
+function cpuacct(id: string): string {
+  return groupsOf(id)
+    .map((path) => readIfThere(join(path, 'cpuacct.usage')))
+    .join('');
 }
 
 async function until(condition: () => boolean): Promise<void> {
@@ -112,6 +131,44 @@ describe.skipIf(missing)(titled('control groups of containers of root', missing)
       expect(groupsOf(id)).toEqual([]);
       await lamina.call(['rm', 'left']);
     }
+  });
+
+  test('pause holds all still until unpause, through a commit; stats tells what the files say', LONG, async () => {
+    const script = 'trap "exit 0" TERM; (while :; do :; done) & echo ready; while :; do sleep 0.05; done';
+    const child = lamina.start(['run', '--rm', '--name', 'busy', '-m', '100m', 'tiny', 'sh', '-c', script]);
+    const end = ended(child);
+    await wrote(child, 'ready');
+    const [id = ''] = ids();
+    const memory =
+      groupsOf(id).find((path) => existsSync(join(path, 'memory.limit_in_bytes'))) ?? groupsOf(id)[0] ?? '';
+    const cpu = (): string => `${usageUsec(id)} ${cpuacct(id)}`;
+
+    expect(await lamina.call(['pause', 'busy'])).toEqual({ code: 0, stdout: 'busy\n', stderr: '' });
+    const frozen = cpu();
+    const again = await lamina.call(['pause', 'busy']);
+    expect(again).toMatchObject({ code: 1, stderr: 'lamina: container busy is paused already\n' });
+    const format = '{{.Name}} {{.CPUPerc}} {{.MemUsage}} {{.PIDs}} {{.NetIO}}';
+    const { stdout } = await lamina.call(['stats', '--no-stream', '--format', format]);
+    const [, used, unit, processes] = /^busy 0\.00% ([\d.]+)([KM])iB \/ 100MiB (\d+) 0B \/ 0B\n$/.exec(stdout) ?? [];
+    const bytes = Number(used) * (unit === 'K' ? 2 ** 10 : 2 ** 20);
+    expect(bytes).toBeLessThanOrEqual(Number(readIfThere(join(memory, 'memory.usage_in_bytes')) || Infinity) * 1.001);
+    expect(bytes).toBeGreaterThan(0);
+    expect(Number(processes)).toBeGreaterThanOrEqual(2);
+    expect((await lamina.call(['commit', '-q', 'busy', 'made-of-busy'])).code).toBe(0);
+    // None of its processes has used a CPU all the while, nor does now.
+    expect(cpu()).toBe(frozen);
+
+    expect(await lamina.call(['unpause', '--all'])).toEqual({ code: 0, stdout: `${id}\n`, stderr: '' });
+    await until(() => cpu() !== frozen);
+    // Held still while it is read, and no longer.
+    expect((await lamina.call(['commit', '-q', 'busy', 'made-of-busy'])).code).toBe(0);
+    const after = cpu();
+    await until(() => cpu() !== after);
+    expect((await lamina.call(['unpause', 'busy'])).stderr).toBe('lamina: container busy is not paused\n');
+    child.kill('SIGTERM');
+    expect((await end).code).toBe(0);
+    expect((await lamina.call(['pause', 'nobody'])).stderr).toContain('no container "nobody"');
+    await lamina.call(['rmi', 'made-of-busy']);
   });
 
   test('--cgroup-parent, --cgroups=disabled, and limits that cannot be', LONG, async () => {

@@ -16,6 +16,6 @@ export function deviceNumber(path: string): string {
 }
 
 /** Parts of a device number as glibc packs it (makedev(3)); numbers of Linux have 12 and 20 bits. */
-export function splitDevice(rdev: number): { readonly major: number; readonly minor: number } {
+function splitDevice(rdev: number): { readonly major: number; readonly minor: number } {
   return { major: Math.floor(rdev / 0x100) & 0xfff, minor: (rdev & 0xff) | (Math.floor(rdev / 0x1000) & 0xfff00) };
 }

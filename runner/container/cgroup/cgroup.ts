@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describeErrno } from '../../../fs/sys/errno.ts';
 import { close } from '../../../fs/sys/file.ts';
 import { type Limits, type ResourceOptions, isLimited } from '../options/resources.ts';
+import { restrictDevices } from './device-rules.ts';
 import { removeGroup, writeControl } from './files.ts';
 import { type GroupDirectory, type GroupRecord, setLimits, settingsFor } from './group.ts';
 import { findHierarchies, ownView } from './hierarchies.ts';
@@ -67,6 +68,7 @@ export class Cgroup {
     try {
       if (cgroupParent !== undefined && lock < 0) throw new Error(`no control group can be made in ${cgroupParent}`);
       setLimits(record, limits);
+      restrictDevices(record, options.devices ?? []);
       cgroup = new Cgroup(joinGroups(record, pid, limits), lock, cgroup.#recordFile);
       cgroup.#note();
     } catch (error) {

@@ -1,13 +1,12 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, basename, join } from 'node:path';
 import { ENOENT, SystemError } from '../../../fs/sys/errno.ts';
 import { readControl, readTable, writeControl } from './files.ts';
 import { type GroupRecord, directoryOf, unifiedOf } from './group.ts';
 
-/** Of a group: what is written to which file to hold its processes still, and how one sees that they are. */
+/** What is written to which file to hold the processes of a group still, and how one sees that they are. */
 interface Freezer {
   readonly path: string;
-  readonly file: string;
   readonly on: string;
   readonly off: string;
   readonly isFrozen: () => boolean;
@@ -16,21 +15,17 @@ interface Freezer {
 const PATIENCE_MILLISECONDS = 10_000;
 const POLL_MILLISECONDS = 2;
 
-function freezerOf(record: GroupRecord): Freezer | undefined {
+/** Undefined where processes of the group cannot be held still. */
+export function freezerOf(record: GroupRecord): Freezer | undefined {
   const unified = unifiedOf(record)?.path;
   if (unified !== undefined && existsSync(join(unified, 'cgroup.freeze'))) {
     const isFrozen = (): boolean => readTable(unified, 'cgroup.events').get('frozen') === 1;
-    return { path: unified, file: 'cgroup.freeze', on: '1', off: '0', isFrozen };
+    return { path: join(unified, 'cgroup.freeze'), on: '1', off: '0', isFrozen };
   }
   const path = directoryOf(record, 'freezer')?.path;
   if (path === undefined) return undefined;
   const isFrozen = (): boolean => readControl(path, 'freezer.state') === 'FROZEN';
-  return { path, file: 'freezer.state', on: 'FROZEN', off: 'THAWED', isFrozen };
-}
-
-/** Whether processes of the group can be held still. */
-export function canFreeze(record: GroupRecord): boolean {
-  return freezerOf(record) !== undefined;
+  return { path: join(path, 'freezer.state'), on: 'FROZEN', off: 'THAWED', isFrozen };
 }
 
 export function isFrozen(record: GroupRecord): boolean {
@@ -55,13 +50,19 @@ export async function freeze(record: GroupRecord): Promise<void> {
   }
 }
 
+/** As `thaw`; they go on when this resolves. */
+export async function thawed(record: GroupRecord): Promise<void> {
+  thaw(record);
+  while (isFrozen(record)) await new Promise((resolve) => setTimeout(resolve, POLL_MILLISECONDS));
+}
+
 /** Lets them go on. A group that is gone needs nothing. */
 export function thaw(record: GroupRecord): void {
   const freezer = freezerOf(record);
   if (freezer !== undefined) write(freezer, freezer.off);
 }
 
-function write({ path, file }: Freezer, value: string): void {
-  const written = writeControl(path, file, value);
-  if (written < 0 && written !== -ENOENT) throw new SystemError(`write ${value} to ${join(path, file)}`, written);
+function write({ path }: Freezer, value: string): void {
+  const written = writeControl(dirname(path), basename(path), value);
+  if (written < 0 && written !== -ENOENT) throw new SystemError(`write ${value} to ${path}`, written);
 }

@@ -32,11 +32,26 @@ const LEAST_MEMORY = 6 * MIB;
 /**
  * Limits, checked as docker checks them.
  *
+ * @param before what holds already, of which the flags change a part.
  * @throws where a value cannot be, alone or with another.
  */
-export function parseLimits(flags: LimitFlags): Limits {
-  const limits = { ...memoryLimits(flags), ...cpuLimits(flags), ...blockLimits(flags) };
-  return { ...limits, pidsLimit: pidsLimitOf(flags), conf: confOf(flags.cgroupConf) };
+export function parseLimits(flags: LimitFlags, before: Limits = {}): Limits {
+  const given = { ...memoryLimits(flags), ...cpuLimits(flags), ...blockLimits(flags) };
+  const limits = merge(before, { ...given, pidsLimit: pidsLimitOf(flags), conf: confOf(flags.cgroupConf) });
+  checkMemory(limits);
+  return limits;
+}
+
+function merge(before: Limits, given: Limits): Limits {
+  const changes = Object.entries(given).filter(([, value]) => value !== undefined);
+  // One way to limit CPU time takes the other's place.
+  const cpu =
+    given.cpus !== undefined
+      ? { cpuPeriod: undefined, cpuQuota: undefined }
+      : given.cpuPeriod !== undefined || given.cpuQuota !== undefined
+        ? { cpus: undefined }
+        : {};
+  return { ...before, ...cpu, ...Object.fromEntries(changes) };
 }
 
 function memoryLimits(flags: LimitFlags): Limits {
@@ -44,15 +59,14 @@ function memoryLimits(flags: LimitFlags): Limits {
   const memorySwap = bytes('--memory-swap', flags.memorySwap, 0);
   const memoryReservation = bytes('--memory-reservation', flags.memoryReservation, LEAST_MEMORY);
   const memorySwappiness = integer('--memory-swappiness', flags.memorySwappiness, 0, 100);
-  checkSwap(memory ?? UNLIMITED, memorySwap ?? UNLIMITED);
-  if (memoryReservation !== undefined && memory !== undefined && memory > 0 && memoryReservation > memory) {
-    throw new Error('--memory-reservation is a part of --memory, and must not be more');
-  }
   const oomKillDisable = flags.oomKillDisable === true ? true : undefined;
   return { memory, memorySwap, memoryReservation, memorySwappiness, oomKillDisable };
 }
 
-function checkSwap(memory: number, memorySwap: number): void {
+function checkMemory({ memory = UNLIMITED, memorySwap = UNLIMITED, memoryReservation }: Limits): void {
+  if (memoryReservation !== undefined && memory !== UNLIMITED && memoryReservation > memory) {
+    throw new Error('--memory-reservation is a part of --memory, and must not be more');
+  }
   if (memorySwap === UNLIMITED) return;
   if (memory === UNLIMITED) throw new Error('--memory-swap is of memory and swap together: give --memory with it');
   if (memorySwap < memory)

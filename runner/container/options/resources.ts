@@ -1,3 +1,5 @@
+import { type DeviceRule } from './device-rule.ts';
+
 /** What the command line asks for of the container's control group. */
 export interface ResourceOptions {
   readonly limits: Limits;
@@ -5,6 +7,8 @@ export interface ResourceOptions {
   readonly cgroups: 'enabled' | 'disabled';
   /** The group, from the root of the hierarchy, under which the container's is made. */
   readonly cgroupParent?: string | undefined;
+  /** Devices that it may use beside those of every container. */
+  readonly devices?: readonly DeviceRule[];
   /** -1,000 to 1,000. */
   readonly oomScoreAdj?: number | undefined;
 }
