@@ -7,10 +7,11 @@ import { type MountFlags, addMountFlags, mountOptionsOf } from './mounts.ts';
 import { type NetworkFlags, addNetworkFlags, networkOptionsOf } from './network.ts';
 import { type ProcessFlags, addProcessFlags, processOptionsOf } from './process.ts';
 import { type ResourceFlags, addResourceFlags, resourceOptionsOf } from './resources.ts';
+import { type SecurityFlags, addSecurityFlags, securityOptionsOf } from './security.ts';
 
 /** What the options of every command that makes a container give. */
 export interface ContainerFlags
-  extends ImageFlags, ProcessFlags, MountFlags, NetworkFlags, LifecycleFlags, ResourceFlags {
+  extends ImageFlags, ProcessFlags, MountFlags, NetworkFlags, LifecycleFlags, ResourceFlags, SecurityFlags {
   readonly name?: string;
   readonly backend?: Backend;
 }
@@ -27,6 +28,7 @@ export function addContainerFlags(command: Command): Command {
     addMountFlags,
     addNetworkFlags,
     addResourceFlags,
+    addSecurityFlags,
   ])
     add(command);
   return command
@@ -52,6 +54,7 @@ export function containerOptionsOf(image: string, command: readonly string[], fl
       network: networkOptionsOf(flags),
       lifecycle: lifecycleOptionsOf(flags),
       resources: resourceOptionsOf(flags),
+      security: securityOptionsOf(flags),
       backend: flags.backend,
     },
   };

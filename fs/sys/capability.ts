@@ -1,3 +1,4 @@
+import { check } from './errno.ts';
 import { bind, result } from './libc.ts';
 import { Memory } from './memory.ts';
 
@@ -29,23 +30,41 @@ export function hasCapability(capability: number): boolean {
   return ((half >>> (capability & 31)) & 1) === 1;
 }
 
-/**
- * Reduces the calling thread's permitted and effective sets to `wanted`, where it has them, and empties the inheritable
- * one.
- *
- * @param wanted capability numbers.
- */
-export function limitCapabilities(wanted: readonly number[]): number {
+/** Numbers of the capabilities in the calling thread's permitted set: what it can give others. */
+export function permittedCapabilities(): number[] {
+  prepareHeader();
+  check(result(nativeCapget(header.address, data.address)), 'read the capabilities of this process');
+  const halves = [0, 1].map((half) => data.view.getUint32(half * HALF + PERMITTED, true));
+  return Array.from({ length: 64 }, (_, number) => number).filter((number) => isIn(halves, number));
+}
+
+function isIn(halves: readonly number[], number: number): boolean {
+  return (((halves[number >>> 5] ?? 0) >>> (number & 31)) & 1) === 1;
+}
+
+/** Capability numbers. */
+export interface CapabilitySets {
+  readonly effective: readonly number[];
+  readonly permitted: readonly number[];
+  readonly inheritable: readonly number[];
+}
+
+/** Replaces the calling thread's sets; what it is not permitted now stays out of all of them. */
+export function setCapabilities({ effective, permitted, inheritable }: CapabilitySets): number {
   prepareHeader();
   const read = result(nativeCapget(header.address, data.address));
   if (read < 0) return read;
   for (const half of [0, 1]) {
-    const mask = wanted.filter((bit) => bit >>> 5 === half).reduce((set, bit) => set | (1 << (bit & 31)), 0) >>> 0;
     const at = half * HALF;
-    const kept = (data.view.getUint32(at + PERMITTED, true) & mask) >>> 0;
-    data.view.setUint32(at + EFFECTIVE, kept, true);
+    const now = data.view.getUint32(at + PERMITTED, true);
+    const kept = (now & maskOf(permitted, half)) >>> 0;
     data.view.setUint32(at + PERMITTED, kept, true);
-    data.view.setUint32(at + INHERITABLE, 0, true);
+    data.view.setUint32(at + EFFECTIVE, (kept & maskOf(effective, half)) >>> 0, true);
+    data.view.setUint32(at + INHERITABLE, (kept & maskOf(inheritable, half)) >>> 0, true);
   }
   return result(nativeCapset(header.address, data.address));
+}
+
+function maskOf(numbers: readonly number[], half: number): number {
+  return numbers.filter((number) => number >>> 5 === half).reduce((set, number) => set | (1 << (number & 31)), 0) >>> 0;
 }

@@ -71,6 +71,7 @@ interface SyscallNumbers {
   readonly get_robust_list: number;
   readonly bpf: number;
   readonly pidfd_open: number;
+  readonly seccomp: number;
 }
 
 const NUMBERS: Readonly<Record<string, SyscallNumbers>> = {
@@ -90,6 +91,7 @@ const NUMBERS: Readonly<Record<string, SyscallNumbers>> = {
     get_robust_list: 274,
     bpf: 321,
     pidfd_open: 434,
+    seccomp: 317,
   },
   arm64: {
     pivot_root: 41,
@@ -107,6 +109,7 @@ const NUMBERS: Readonly<Record<string, SyscallNumbers>> = {
     get_robust_list: 100,
     bpf: 280,
     pidfd_open: 434,
+    seccomp: 277,
   },
 };
 

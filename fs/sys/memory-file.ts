@@ -14,12 +14,14 @@ const SEAL_ALL = 1 | 2 | 4 | 8; // seal, shrink, grow, write
 
 const CHUNK = 1 << 20;
 
+/** Descriptor of a new, empty file that lives in memory. */
+export function createMemoryFile(flags = 0): number {
+  return check(result(nativeMemfdCreate(firstPath('lamina'), MFD_CLOEXEC | flags)), 'make a memory file');
+}
+
 /** A copy of a file that lives in memory and that nobody can change any more; answers its descriptor. */
 export function copyToSealedMemory(path: string): number {
-  const fd = check(
-    result(nativeMemfdCreate(firstPath('lamina'), MFD_CLOEXEC | MFD_ALLOW_SEALING)),
-    'make a memory file',
-  );
+  const fd = createMemoryFile(MFD_ALLOW_SEALING);
   const source = openSync(path, 'r');
   try {
     const buffer = Buffer.allocUnsafe(CHUNK);

@@ -79,12 +79,15 @@ export function pipe2(flags: number): { readonly readEnd: number; readonly write
 // linux/prctl.h
 export const PR_SET_PDEATHSIG = 1;
 export const PR_SET_DUMPABLE = 4;
+export const PR_SET_KEEPCAPS = 8;
 export const PR_CAPBSET_DROP = 24;
+export const PR_SET_NO_NEW_PRIVS = 38;
 export const PR_CAP_AMBIENT = 47;
+export const PR_CAP_AMBIENT_RAISE = 2;
 export const PR_CAP_AMBIENT_CLEAR_ALL = 4;
 
-export function prctl(option: number, argument: number): number {
-  return result(nativePrctl(option, argument, 0, 0, 0));
+export function prctl(option: number, argument: number, third = 0): number {
+  return result(nativePrctl(option, argument, third, 0, 0));
 }
 
 export function setresuid(uid: number): number {

@@ -21,6 +21,13 @@ export function setSoftLimit(resource: number, soft: number): number {
   return result(nativeSetrlimit(resource, limit.address));
 }
 
+/** Sets both limits; RLIM_INFINITY is 2^64 - 1. More than the hard limit needs CAP_SYS_RESOURCE. */
+export function setLimit(resource: number, soft: bigint, hard: bigint): number {
+  limit.view.setBigUint64(SOFT, soft, true);
+  limit.view.setBigUint64(HARD, hard, true);
+  return result(nativeSetrlimit(resource, limit.address));
+}
+
 // What the kernel allows any process by default (fs.nr_open).
 const MOST_OPEN_FILES = 1_048_576n;
 

@@ -15,6 +15,7 @@ import { setOomScore } from './oom-score.ts';
 import { type ContainerOptions } from './options/container-options.ts';
 import { type MountOptions } from './options/mounts.ts';
 import { commandOf, environmentOf, processOf, workdirOf } from './options/process.ts';
+import { confinementOf } from './confinement.ts';
 import { identify } from './process-identity.ts';
 import { SignalForwarder } from './signal-forwarder.ts';
 import { RunError, type StageSpec, type Volume } from './spec.ts';
@@ -134,7 +135,7 @@ class Run {
     let exitCode: number | undefined;
     const union = await this.#mount(container);
     try {
-      exitCode = await this.#wait(container, this.#spec(container, image, cgroup));
+      exitCode = await this.#wait(container, await this.#spec(container, image, cgroup));
       return exitCode;
     } catch (error) {
       if (error instanceof RunError) exitCode = error.exitCode;
@@ -157,7 +158,7 @@ class Run {
     });
   }
 
-  #spec(container: Container, image: Image, cgroup: Cgroup | undefined): StageSpec {
+  async #spec(container: Container, image: Image, cgroup: Cgroup | undefined): Promise<StageSpec> {
     const { process, mounts, network } = this.#options.container;
     const hostname = process.hostname ?? shortId(container);
     const live = liveFileVolumes(container.files).filter((file) => !isCovered(file.destination, mounts.volumes));
@@ -175,6 +176,7 @@ class Run {
       mounts: { readOnly: mounts.readOnly, volumes: [...live, ...mounts.volumes] },
       network: { own: network.mode === 'none' },
       cgroup: { mounts: cgroup === undefined ? [] : cgroupMounts(cgroup.record) },
+      ...(await confinementOf(this.#options.container, this.#store.root)),
     };
   }
 

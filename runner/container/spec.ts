@@ -1,4 +1,6 @@
 import { type TerminalSize } from '../../fs/sys/terminal.ts';
+import { type Sysctl } from './options/sysctls.ts';
+import { type SystemPaths } from './system-paths.ts';
 
 /** A directory or file of the host, bound into a container. */
 export interface Volume {
@@ -58,6 +60,53 @@ interface CgroupSpec {
   readonly mounts: readonly CgroupMount[];
 }
 
+/** What holds for every process of the container. */
+export interface SecuritySpec {
+  /** The most that any of them can have; numbers of linux/capability.h. */
+  readonly bounding: readonly number[];
+  /** What one of another user than root has, and passes on. */
+  readonly ambient: readonly number[];
+  readonly seccomp?: SeccompSpec | undefined;
+  /** Name of the AppArmor profile. */
+  readonly apparmor?: string | undefined;
+  readonly noNewPrivileges: boolean;
+  readonly umask: number;
+  readonly limits: readonly LimitSpec[];
+  readonly groups: GroupSpec;
+}
+
+/** A seccomp filter. */
+export interface SeccompSpec {
+  /** Instructions, each a struct sock_filter, in base64. */
+  readonly program: string;
+  /** SECCOMP_FILTER_FLAG_*. */
+  readonly flags: number;
+}
+
+export interface LimitSpec {
+  readonly name: string;
+  /** RLIMIT_*. */
+  readonly resource: number;
+  /** Decimal digits: they have 64 bits. */
+  readonly soft: string;
+  readonly hard: string;
+}
+
+/** Groups besides those that list the user. */
+interface GroupSpec {
+  readonly names: readonly string[];
+  /** The caller's are kept, and no others taken. */
+  readonly keep: boolean;
+}
+
+/** What the container has of the kernel's own filesystems and parameters. */
+export interface KernelSpec {
+  readonly paths: SystemPaths;
+  /** /sys and the control groups can be written to. */
+  readonly writable: boolean;
+  readonly sysctls: readonly Sysctl[];
+}
+
 /** What the stage needs to turn itself into a container's first process; JSON over a pipe. */
 export interface StageSpec {
   /** Absolute path of the mounted union. */
@@ -67,6 +116,8 @@ export interface StageSpec {
   readonly mounts: MountSpec;
   readonly network: NetworkSpec;
   readonly cgroup: CgroupSpec;
+  readonly security: SecuritySpec;
+  readonly kernel: KernelSpec;
 }
 
 /** Why the stage did not get as far as the command. */

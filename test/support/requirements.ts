@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -106,4 +106,9 @@ export function hasCgroups(controller: string): Missing {
   const group = join(site.hierarchy.own, `lamina-probe-${process.pid}`);
   const failure = run('sh', '-c', `mkdir ${group} && rmdir ${group}`);
   return failure === undefined ? undefined : `needs control groups that may be made: ${failure}`;
+}
+
+/** @param source where the file comes from. */
+export function hasFile(path: string, source: string): Missing {
+  return existsSync(path) ? undefined : `needs ${path} (${source})`;
 }

@@ -1,4 +1,4 @@
-import { type ProcessSpec } from '../spec.ts';
+import { type ProcessSpec, type SecuritySpec } from '../spec.ts';
 
 /** What the stage needs to turn itself into one more process of a container; JSON over a pipe. */
 export interface ExecSpec {
@@ -7,8 +7,8 @@ export interface ExecSpec {
   readonly namespaces: number;
   /** The container's root is a plain chroot, which its mount namespace does not tell. */
   readonly chroot: boolean;
-  /** All capabilities, whatever the container's are. */
-  readonly privileged: boolean;
+  /** The container's, or for a privileged process one of its own: see `securitySpecOf`. */
+  readonly security: SecuritySpec;
 }
 
 /** Descriptors of a stage that is added to a container: its first process (pidfd_open(2)), and that one's root. */

@@ -4,6 +4,7 @@ import { setns } from '../../../fs/sys/namespaces.ts';
 import { chroot, fchdir } from '../../../fs/sys/process.ts';
 import { leaveSharedDirectory } from '../../../fs/sys/thread.ts';
 import { findAccount } from '../stage/account.ts';
+import { changeProfileOnExec } from '../stage/apparmor.ts';
 import { becomeCommand } from '../stage/become-command.ts';
 import { Inside } from '../stage/inside.ts';
 import { runStage } from '../stage/stage.ts';
@@ -17,12 +18,14 @@ import { type ExecSpec, INIT_FD, ROOT_FD } from './exec-spec.ts';
 
 function becomeAdded(text: string): never {
   const spec = JSON.parse(text) as ExecSpec;
+  const { process: command, security } = spec;
+  if (security.apparmor !== undefined) changeProfileOnExec(security.apparmor);
   enter(spec);
   const inside = Inside.open('/');
-  const account = findAccount(inside, spec.process.user);
-  const { terminal: wanted } = spec.process;
+  const account = findAccount(inside, command.user, security.groups.names);
+  const { terminal: wanted } = command;
   const terminal = wanted === undefined ? undefined : StageTerminal.open(inside.fd, wanted.size);
-  return becomeCommand(spec.process, { account, change: spec.chroot ? 'chroot' : 'pivot_root', terminal });
+  return becomeCommand(command, security, { account, change: spec.chroot ? 'chroot' : 'pivot_root', terminal });
 }
 
 function enter({ namespaces, chroot: isChroot }: ExecSpec): void {

@@ -4,6 +4,7 @@ import { type MountOptions } from './mounts.ts';
 import { type NetworkOptions, plainNetwork } from './network.ts';
 import { type ProcessOptions } from './process.ts';
 import { type ResourceOptions } from './resources.ts';
+import { ORDINARY_SECURITY, type SecurityOptions } from './security.ts';
 
 /**
  * What the command line asks for of a container, resolved and checked: JSON, since it is kept with the container, which
@@ -14,6 +15,7 @@ export interface ContainerOptions {
   readonly mounts: MountOptions;
   readonly network: NetworkOptions;
   readonly resources: ResourceOptions;
+  readonly security: SecurityOptions;
   readonly lifecycle: LifecycleOptions;
   /** Who serves the container's filesystem; without it, LAMINA_BACKEND says so. */
   readonly backend?: Backend | undefined;
@@ -26,6 +28,7 @@ export function plainContainer(command: readonly string[]): ContainerOptions {
     mounts: { readOnly: false, volumes: [] },
     network: plainNetwork({ mode: 'host', options: [] }),
     resources: { limits: {}, cgroups: 'enabled' },
+    security: ORDINARY_SECURITY,
     lifecycle: { remove: false },
   };
 }

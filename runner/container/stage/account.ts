@@ -42,17 +42,20 @@ const CHUNK_BYTES = 64 * 1024;
  *
  * A number need not be listed: its group is then 0 and its home /. Supplementary groups are those that list the user,
  * unless a group is asked for.
+ *
+ * @param besides names or numbers of groups that it is in, too.
  */
-export function findAccount(inside: Inside, wanted: string): Account {
+export function findAccount(inside: Inside, wanted: string, besides: readonly string[]): Account {
   const [userPart = '', groupPart, ...rest] = wanted.split(':');
   if (rest.length > 0) throw refuse(`user ${JSON.stringify(wanted)} is not USER[:GROUP]`);
   const user = findUser(parsePasswd(readTable(inside, '/etc/passwd')), userPart === '' ? '0' : userPart);
   const groups = parseGroups(readTable(inside, '/etc/group'));
   const { name, uid, gid, home } = user;
   const isListed = name !== '';
-  if (groupPart) return { uid, gid: findGroup(groups, groupPart), groups: [], home, isListed };
-  const memberOf = groups.filter(({ members }) => isListed && members.includes(name));
-  return { uid, gid, groups: memberOf.map((group) => group.gid), home, isListed };
+  const added = besides.map((group) => findGroup(groups, group));
+  if (groupPart) return { uid, gid: findGroup(groups, groupPart), groups: added, home, isListed };
+  const memberOf = groups.filter(({ members }) => isListed && members.includes(name)).map((group) => group.gid);
+  return { uid, gid, groups: [...new Set([...memberOf, ...added])], home, isListed };
 }
 
 /**

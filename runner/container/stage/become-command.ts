@@ -5,11 +5,11 @@ import { close } from '../../../fs/sys/file.ts';
 import { umask } from '../../../fs/sys/metadata.ts';
 import { fchdir, joinNewSessionKeyring, resetSignals } from '../../../fs/sys/process.ts';
 import { RLIMIT_NOFILE, setSoftLimit } from '../../../fs/sys/resource-limits.ts';
-import { EXIT, type ProcessSpec, RunError } from '../spec.ts';
+import { EXIT, type ProcessSpec, RunError, type SecuritySpec } from '../spec.ts';
 import { type Account } from './account.ts';
-import { execute } from './command.ts';
+import { findProgram } from './command.ts';
 import { Inside } from './inside.ts';
-import { CAP_SYS_CHROOT, dropPrivileges } from './privileges.ts';
+import { CAP_SYS_CHROOT, Privileges } from './privileges.ts';
 import { type RootChange } from './root.ts';
 import { dieWithClient } from './stage.ts';
 import { prepareStandardFiles } from './standard-files.ts';
@@ -26,20 +26,26 @@ export interface Entered {
 }
 
 /** The last steps of a stage, on which the container's own files have a say: they end with execve. */
-export function becomeCommand(spec: ProcessSpec, { account, change, terminal }: Entered): never {
+export function becomeCommand(
+  spec: ProcessSpec,
+  security: SecuritySpec,
+  { account, change, terminal }: Entered,
+): never {
   enterWorkdir(Inside.open('/'), spec.workdir);
   // A keyring of its own, where the kernel has keyrings at all.
   joinNewSessionKeyring();
   terminal?.take(account.uid);
   prepareStandardFiles(account.uid);
   check(setSoftLimit(RLIMIT_NOFILE, SOFT_OPEN_FILES), 'set the limit of open files');
-  umask(0o022);
-  // A seccomp filter belongs here: it must be installed while this process has CAP_SYS_ADMIN.
+  umask(security.umask);
   // Who may call chroot(2) leaves a plain chroot as he likes.
-  dropPrivileges(account, change === 'chroot' ? [CAP_SYS_CHROOT] : []);
+  const privileges = new Privileges(security, change === 'chroot' ? [CAP_SYS_CHROOT] : []);
+  privileges.take(account);
   dieWithClient();
   resetSignals();
-  return execute(spec.args.map(toBytes), environment(spec, account).map(toBytes));
+  const program = findProgram(spec.args.map(toBytes), environment(spec, account).map(toBytes));
+  privileges.confine();
+  return program.execute();
 }
 
 function enterWorkdir(inside: Inside, workdir: string): void {

@@ -8,12 +8,21 @@ import { EXIT, RunError } from '../spec.ts';
 
 const attr = new Attr();
 
-/** execve(2) of the command found as execvp(3) does; throws where it fails, with docker's exit code. */
-export function execute(args: readonly ByteString[], env: readonly ByteString[]): never {
+/** A command that has been found. */
+export interface Program {
+  /** execve(2); throws where it fails, with docker's exit code. */
+  execute(): never;
+}
+
+/** Finds a command as execvp(3) does; throws where there is none, with docker's exit code. */
+export function findProgram(args: readonly ByteString[], env: readonly ByteString[]): Program {
   const command = args[0] ?? '';
   const path = command.includes('/') ? command : findInPath(command, env);
-  const failed = execve(path, args, env);
-  throw explain(path, failed);
+  return {
+    execute: () => {
+      throw explain(path, execve(path, args, env));
+    },
+  };
 }
 
 function findInPath(command: ByteString, env: readonly ByteString[]): ByteString {

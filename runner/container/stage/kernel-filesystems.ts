@@ -1,4 +1,4 @@
-import { type ByteString } from '../../../fs/sys/bytes.ts';
+import { type ByteString, toBytes } from '../../../fs/sys/bytes.ts';
 import {
   MS_NODEV,
   MS_NOEXEC,
@@ -15,7 +15,8 @@ import { ENOENT, EPERM, check } from '../../../fs/sys/errno.ts';
 import { close, openat, openat2 } from '../../../fs/sys/file.ts';
 import { MOUNT_ATTR } from '../../../fs/sys/mount-attributes.ts';
 import { mount } from '../../../fs/sys/mount.ts';
-import { type CgroupMount } from '../spec.ts';
+import { type CgroupMount, type KernelSpec } from '../spec.ts';
+import { type SystemPaths } from '../system-paths.ts';
 import { mountCgroups } from './cgroups.ts';
 import { type Inside, isDirectory, throughFd } from './inside.ts';
 import {
@@ -29,21 +30,6 @@ import {
   restrictTree,
 } from './mounting.ts';
 
-// Docker's and podman's lists: what tells of the host or changes it.
-const MASKED_PROC = [
-  'acpi',
-  'interrupts',
-  'kcore',
-  'keys',
-  'latency_stats',
-  'timer_list',
-  'timer_stats',
-  'sched_debug',
-  'scsi',
-];
-const READ_ONLY_PROC = ['asound', 'bus', 'fs', 'irq', 'sys', 'sysrq-trigger'];
-const MASKED_SYS = ['firmware', 'fs/selinux', 'dev/block', 'devices/virtual/powercap'];
-
 const LOCKED_DOWN = MS_NOSUID | MS_NODEV | MS_NOEXEC;
 
 /** A mount point that must be a real directory: the init layer put it there, only an upper can have replaced it. */
@@ -54,7 +40,7 @@ export function openMountPoint(inside: Inside, name: ByteString): number {
 }
 
 /** A fresh procfs of the container's pid namespace, its dangerous files out of reach. */
-export function mountProc(inside: Inside): void {
+export function mountProc(inside: Inside, { masked, readOnly }: SystemPaths): void {
   const point = openMountPoint(inside, 'proc');
   const mounted = mount('proc', throughFd(point), 'proc', LOCKED_DOWN);
   close(point);
@@ -63,8 +49,8 @@ export function mountProc(inside: Inside): void {
   const proc = openMountPoint(inside, 'proc');
   // Were it another filesystem, the writes and masks below would miss what they are for (CVE-2025-52881).
   if (filesystemMagic(proc) !== PROC_SUPER_MAGIC) throw new Error('what is mounted on /proc is not procfs');
-  for (const name of MASKED_PROC) mask(proc, name);
-  for (const name of READ_ONLY_PROC) makeReadOnly(proc, name);
+  for (const path of pathsBelow('/proc/', masked)) mask(proc, path);
+  for (const path of pathsBelow('/proc/', readOnly)) makeReadOnly(proc, path);
   close(proc);
 }
 
@@ -75,18 +61,21 @@ function explainProc(): string {
   );
 }
 
-/** Puts an empty directory or /dev/null over what is there. */
 function mask(directory: number, path: ByteString): void {
   const target = openBeneath(directory, path);
   if (target === -ENOENT) return;
-  check(target, `mask ${path}`);
+  maskOpened(check(target, `mask ${path}`), path, () => check(openBeneath(directory, path), `mask ${path}`));
+}
+
+/** Puts an empty directory or /dev/null over what is there, and closes it. */
+function maskOpened(target: number, path: ByteString, reopen: () => number): void {
   if (isDirectory(target)) {
     check(mount('tmpfs', throughFd(target), 'tmpfs', MS_RDONLY | LOCKED_DOWN, 'size=0k'), `mask ${path}`);
   } else {
     const empty = openDevice('null', 1, 3);
     bind(empty, target, false, `/dev/null over ${path}`);
     close(empty);
-    const bound = check(openBeneath(directory, path), `mask ${path}`);
+    const bound = reopen();
     restrictMount(bound, DEVICE_ATTRIBUTES, path);
     close(bound);
   }
@@ -104,25 +93,40 @@ function makeReadOnly(directory: number, path: ByteString): void {
   close(bound);
 }
 
-/** A read-only /sys, and in it the container's control groups. */
-export function mountSys(inside: Inside, cgroups: readonly CgroupMount[]): void {
+/** /sys, read-only but for a privileged container, and in it the container's control groups. */
+export function mountSys(inside: Inside, { paths, writable }: KernelSpec, cgroups: readonly CgroupMount[]): void {
   const point = openMountPoint(inside, 'sys');
-  const mounted = mount('sysfs', throughFd(point), 'sysfs', MS_RDONLY | LOCKED_DOWN);
+  const mounted = mount('sysfs', throughFd(point), 'sysfs', LOCKED_DOWN | (writable ? 0 : MS_RDONLY));
   // A user namespace may mount sysfs only with a network namespace of its own: it gets the host's, as in podman.
-  if (mounted === -EPERM) bindHostSys(inside, point);
+  if (mounted === -EPERM) bindHostSys(inside, point, writable);
   else check(mounted, 'mount /sys in the container');
   close(point);
   const sys = openMountPoint(inside, 'sys');
-  for (const path of MASKED_SYS) mask(sys, path);
+  for (const path of pathsBelow('/sys/', paths.masked)) mask(sys, path);
+  for (const path of pathsBelow('/sys/', paths.readOnly)) makeReadOnly(sys, path);
   mountCgroups(sys, cgroups);
   close(sys);
 }
 
-function bindHostSys(inside: Inside, point: number): void {
+function pathsBelow(directory: string, paths: readonly string[]): ByteString[] {
+  return paths.filter((path) => path.startsWith(directory)).map((path) => toBytes(path.slice(directory.length)));
+}
+
+/** Masks what lies neither in /proc nor in /sys, symlinks resolved inside the container. */
+export function maskOthers(inside: Inside, paths: readonly string[]): void {
+  for (const path of paths.filter((path) => !/^\/(?:proc|sys)\//.test(path))) {
+    const target = inside.tryOpen(toBytes(path), O_PATH);
+    if (target === -ENOENT) continue;
+    maskOpened(check(target, `mask ${path}`), path, () => inside.open(toBytes(path), O_PATH));
+  }
+}
+
+function bindHostSys(inside: Inside, point: number, writable: boolean): void {
   const host = check(openat(-1, '/sys', O_PATH | O_DIRECTORY | O_CLOEXEC), "open the host's /sys");
   bind(host, point, true, "the host's /sys");
   close(host);
   const bound = openMountPoint(inside, 'sys');
-  restrictTree(bound, MOUNT_ATTR.readOnly | MOUNT_ATTR.noSuid | MOUNT_ATTR.noDev | MOUNT_ATTR.noExec);
+  const readOnly = writable ? 0 : MOUNT_ATTR.readOnly;
+  restrictTree(bound, readOnly | MOUNT_ATTR.noSuid | MOUNT_ATTR.noDev | MOUNT_ATTR.noExec);
   close(bound);
 }

@@ -14,14 +14,16 @@ import {
 } from '../../../fs/sys/namespaces.ts';
 import { type ProcessSpec, type StageSpec } from '../spec.ts';
 import { findAccount, listAccount } from './account.ts';
+import { changeProfileOnExec } from './apparmor.ts';
 import { type Entered, becomeCommand } from './become-command.ts';
 import { mountDev } from './devices.ts';
 import { Inside } from './inside.ts';
-import { mountProc, mountSys, openMountPoint } from './kernel-filesystems.ts';
+import { maskOthers, mountProc, mountSys, openMountPoint } from './kernel-filesystems.ts';
 import { mountPoints } from './mounting.ts';
 import { prepareNetwork } from './network.ts';
 import { changeRoot } from './root.ts';
 import { runStage } from './stage.ts';
+import { setSysctls } from './sysctls.ts';
 import { StageTerminal } from './terminal.ts';
 import { mountTemporaries, mountVolumes, restrictRoot } from './volumes.ts';
 
@@ -35,6 +37,7 @@ function enterNamespaces(spec: StageSpec): void {
   separateMounts();
   check(sethostname(toBytes(spec.hostname)), `set the hostname to ${spec.hostname}`);
   if (spec.network.own) prepareNetwork();
+  setSysctls(spec.kernel.sysctls);
 }
 
 function separateMounts(): void {
@@ -47,8 +50,8 @@ function separateMounts(): void {
 function buildRoot(spec: StageSpec): Entered {
   const rootfs = toBytes(spec.rootfs);
   const inside = Inside.open(rootfs);
-  mountProc(inside);
-  mountSys(inside, spec.cgroup.mounts);
+  mountProc(inside, spec.kernel.paths);
+  mountSys(inside, spec.kernel, spec.cgroup.mounts);
   mountDev(inside);
   const terminal = openTerminal(inside, spec.process);
   const { readOnly, volumes } = spec.mounts;
@@ -56,8 +59,9 @@ function buildRoot(spec: StageSpec): Entered {
   mountVolumes(inside, volumes);
   const { workdir, createWorkdir, user, passwdFile } = spec.process;
   if (createWorkdir) close(inside.ensureDirectory(toBytes(workdir)));
+  maskOthers(inside, spec.kernel.paths.masked);
   restrictRoot(inside, readOnly);
-  const account = findAccount(inside, user);
+  const account = findAccount(inside, user, spec.security.groups.names);
   listAccount(inside, account, passwdFile);
   close(inside.fd);
   const change = changeRoot(rootfs);
@@ -81,8 +85,10 @@ function warnOfChroot(): void {
 
 function becomeContainer(text: string): never {
   const spec = JSON.parse(text) as StageSpec;
+  const { process, security } = spec;
+  if (security.apparmor !== undefined) changeProfileOnExec(security.apparmor);
   enterNamespaces(spec);
-  return becomeCommand(spec.process, buildRoot(spec));
+  return becomeCommand(process, security, buildRoot(spec));
 }
 
 runStage(becomeContainer);

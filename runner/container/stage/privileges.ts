@@ -1,52 +1,91 @@
-import { limitCapabilities } from '../../../fs/sys/capability.ts';
+import { permittedCapabilities, setCapabilities } from '../../../fs/sys/capability.ts';
 import { EINVAL, EPERM, SystemError, check } from '../../../fs/sys/errno.ts';
 import {
   PR_CAPBSET_DROP,
   PR_CAP_AMBIENT,
   PR_CAP_AMBIENT_CLEAR_ALL,
+  PR_CAP_AMBIENT_RAISE,
+  PR_SET_KEEPCAPS,
+  PR_SET_NO_NEW_PRIVS,
   prctl,
   setgroups,
   setresgid,
   setresuid,
 } from '../../../fs/sys/process.ts';
-import { EXIT, RunError } from '../spec.ts';
+import { setLimit } from '../../../fs/sys/resource-limits.ts';
+import { SeccompFilter } from '../../../fs/sys/seccomp.ts';
+import { EXIT, type LimitSpec, RunError, type SecuritySpec } from '../spec.ts';
 import { type Account } from './account.ts';
 
 export const CAP_SYS_CHROOT = 18;
-
-// Docker's default set, by the numbers of linux/capability.h.
-const DEFAULT_CAPABILITIES: readonly number[] = [
-  0, // CAP_CHOWN
-  1, // CAP_DAC_OVERRIDE
-  3, // CAP_FOWNER
-  4, // CAP_FSETID
-  5, // CAP_KILL
-  6, // CAP_SETGID
-  7, // CAP_SETUID
-  8, // CAP_SETPCAP
-  10, // CAP_NET_BIND_SERVICE
-  13, // CAP_NET_RAW
-  CAP_SYS_CHROOT,
-  27, // CAP_MKNOD
-  29, // CAP_AUDIT_WRITE
-  31, // CAP_SETFCAP
-];
-
 const LAST_POSSIBLE = 63;
 
 /**
- * Becomes the account, with docker's default capabilities as the most that this process and its children can ever
- * have; the inheritable and ambient sets are empty. For an account other than root the kernel itself empties the
- * permitted set when the uid changes.
- *
- * @param denied capabilities of the default set that the container is not to have.
+ * What a stage gives up, in two steps: `take` makes it the container's user, with no more power in what it looks up than
+ * the command will have; `confine`, right before execve, gives up the rest. In between it keeps the capabilities that
+ * the second step needs, which are in force only there.
  */
-export function dropPrivileges(account: Account, denied: readonly number[]): void {
-  const kept = DEFAULT_CAPABILITIES.filter((capability) => !denied.includes(capability));
-  dropBoundingSet(kept);
-  check(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL), 'clear the ambient capabilities');
-  changeIds(account);
-  check(limitCapabilities(kept), 'limit the capabilities');
+export class Privileges {
+  readonly #security: SecuritySpec;
+  readonly #filter: SeccompFilter | undefined;
+  readonly #bounding: readonly number[];
+  readonly #kept: readonly number[];
+  #own: readonly number[] = [];
+  #inherited: readonly number[] = [];
+
+  /** @param denied capabilities that the container is not to have, whatever it was given. */
+  constructor(security: SecuritySpec, denied: readonly number[]) {
+    const { bounding, seccomp } = security;
+    this.#security = security;
+    this.#bounding = bounding.filter((capability) => !denied.includes(capability));
+    this.#kept = permittedCapabilities();
+    if (seccomp !== undefined) this.#filter = new SeccompFilter(Buffer.from(seccomp.program, 'base64'), seccomp.flags);
+  }
+
+  take(account: Account): void {
+    const isRoot = account.uid === 0;
+    const { ambient } = this.#security;
+    // For root the kernel itself makes all of the bounding set the command's own.
+    this.#inherited = isRoot ? [] : ambient.filter((capability) => this.#bounding.includes(capability));
+    this.#own = isRoot ? this.#bounding : this.#inherited;
+    dropBoundingSet(this.#bounding);
+    check(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL), 'clear the ambient capabilities');
+    check(prctl(PR_SET_KEEPCAPS, 1), 'keep the capabilities over a change of user');
+    changeIds(account, this.#security.groups.keep);
+    check(setCapabilities(this.#sets(this.#own, this.#kept)), 'limit the capabilities');
+    for (const capability of this.#inherited) {
+      check(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability), `pass on capability ${capability}`);
+    }
+  }
+
+  /**
+   * Where the command may gain privileges, only who has CAP_SYS_ADMIN may install a filter, which then sees how that is
+   * given up; else it is the very last step, so that a filter need not allow more than execve.
+   */
+  confine(): void {
+    check(setCapabilities(this.#sets(this.#kept, this.#kept)), 'use the capabilities for the last time');
+    for (const limit of this.#security.limits) applyLimit(limit);
+    const { noNewPrivileges } = this.#security;
+    if (!noNewPrivileges) this.#install();
+    check(setCapabilities(this.#sets(this.#own, this.#own)), 'limit the capabilities');
+    if (!noNewPrivileges) return;
+    check(prctl(PR_SET_NO_NEW_PRIVS, 1), 'set no_new_privs');
+    this.#install();
+  }
+
+  #sets(effective: readonly number[], permitted: readonly number[]) {
+    return { effective, permitted, inheritable: this.#inherited };
+  }
+
+  #install(): void {
+    if (this.#filter === undefined) return;
+    const installed = this.#filter.install();
+    const none =
+      'the kernel has no seccomp filters (CONFIG_SECCOMP_FILTER): --security-opt seccomp=unconfined does without';
+    if (installed === -EINVAL)
+      throw new Error(`cannot install the container's seccomp filter: it is damaged, or ${none}`);
+    check(installed, "install the container's seccomp filter");
+  }
 }
 
 function dropBoundingSet(kept: readonly number[]): void {
@@ -59,8 +98,18 @@ function dropBoundingSet(kept: readonly number[]): void {
   }
 }
 
-function changeIds({ uid, gid, groups }: Account): void {
-  const grouped = setgroups(groups);
+function applyLimit({ name, resource, soft, hard }: LimitSpec): void {
+  const set = setLimit(resource, BigInt(soft), BigInt(hard));
+  if (set === -EPERM) {
+    throw new Error(
+      `cannot set the limit ${name} to ${hard}: the hard limit here is lower, and only root may raise it`,
+    );
+  }
+  check(set, `set the limit ${name} to ${soft}:${hard}`);
+}
+
+function changeIds({ uid, gid, groups }: Account, keepGroups: boolean): void {
+  const grouped = keepGroups ? 0 : setgroups(groups);
   // A single id's namespace denies setgroups(2) for good: there the groups are the user's own, which it may not drop.
   if (grouped < 0 && !(grouped === -EPERM && groups.length === 0)) {
     throw unmapped('a member of groups', groups.join(), grouped);
