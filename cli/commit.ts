@@ -22,6 +22,7 @@ interface Flags {
   readonly compression: Packing | 'none';
   readonly quiet?: true;
   readonly iidfile?: string;
+  readonly squash?: true;
 }
 
 async function act(reference: string, name: string | undefined, flags: Flags): Promise<void> {
@@ -31,7 +32,8 @@ async function act(reference: string, name: string | undefined, flags: Flags): P
   const warnings = new Warnings();
   let id: string;
   try {
-    id = await commitContainer(store, container, {
+    const commit = flags.squash === true ? await squashed(flags) : commitContainer;
+    id = await commit(store, container, {
       ...{ name: name === undefined ? undefined : nameOf(name), warnings, epoch: sourceDateEpoch() },
       ...{ author: flags.author, message: flags.message, changes: flags.change, pause: flags.pause },
       ...{ format: flags.format, packing: flags.compression === 'none' ? undefined : flags.compression },
@@ -42,6 +44,13 @@ async function act(reference: string, name: string | undefined, flags: Flags): P
   }
   if (flags.quiet !== true) for (const line of warnings.lines()) complain(line);
   print(`${id}\n`);
+}
+
+async function squashed({ format, compression }: Flags): Promise<typeof commitContainer> {
+  if (format !== 'oci' || compression !== 'none') {
+    throw new Error('--squash makes a plain OCI image: it does not go with --format docker or --compression');
+  }
+  return (await import('../runner/container/commit-squashed.ts')).commitSquashed;
 }
 
 function nameOf(text: string): string {
@@ -87,6 +96,7 @@ export function createCommand(): Command {
         .choices(['none', 'gzip', 'zstd'])
         .default('none'),
     )
+    .option('-s, --squash', 'make all layers one, those of the image that the container is of, too')
     .option('-q, --quiet', 'print nothing but the id')
     .option('--iidfile <file>', 'write the id to a file, too')
     .addHelpText('after', HELP)

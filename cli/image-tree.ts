@@ -19,21 +19,34 @@ export function createCommand(): Command {
   return new Command('tree')
     .description('Draw the layers of images, shared ones once.')
     .argument('[image...]', 'names, ids or beginnings of ids; all where none is given')
+    .option('--whatrequires', 'also all images that are made of these')
     .option('--no-trunc', 'print whole digests')
     .addHelpText('after', HELP)
     .action(tree);
 }
 
-async function tree(references: readonly string[], { trunc }: { readonly trunc: boolean }): Promise<void> {
+interface Flags {
+  readonly trunc: boolean;
+  readonly whatrequires?: true;
+}
+
+async function tree(references: readonly string[], { trunc, whatrequires }: Flags): Promise<void> {
   await enterUserNamespace(true);
   const store = openStore();
   const all = store.list();
-  const wanted = new Set(references.map((reference) => store.resolve(reference).id));
-  const images = wanted.size === 0 ? all : all.filter(({ id }) => wanted.has(id));
+  const wanted = references.map((reference) => store.resolve(reference));
+  const isWanted = (image: Image): boolean =>
+    wanted.some((one) => one.id === image.id || (whatrequires === true && isMadeOf(image, one)));
+  const images = wanted.length === 0 ? all : all.filter(isWanted);
   const sizes = new ImageSizes(store, all);
   for (const root of layerTrees(images, (image) => sizes.layersOf(image))) {
     for (const line of draw(root, trunc)) print(`${line}\n`);
   }
+}
+
+function isMadeOf({ chainIds }: Image, base: Image): boolean {
+  const top = base.chainIds.at(-1);
+  return top !== undefined && chainIds.includes(top);
 }
 
 /** The lines of a layer and all above it. */

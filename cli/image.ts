@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 
 import { createCommand as createDiffCommand } from './diff.ts';
+import { createCommand as createExistsCommand } from './image-exists.ts';
 import { createCommand as createHistoryCommand } from './history.ts';
 import { createCommand as createPruneCommand } from './image-prune.ts';
 import { createCommand as createTreeCommand } from './image-tree.ts';
@@ -8,6 +9,8 @@ import { createCommand as createImportCommand } from './import.ts';
 import { createCommand as createListCommand } from './images.ts';
 import { createCommand as createInspectCommand } from './inspect-image.ts';
 import { createCommand as createLoadCommand } from './load.ts';
+import { createCommand as createPullCommand } from './pull.ts';
+import { createCommand as createPushCommand } from './push.ts';
 import { createCommand as createRemoveCommand } from './rmi.ts';
 import { createCommand as createSaveCommand } from './save.ts';
 import { createCommand as createSquashCommand } from './squash.ts';
@@ -22,6 +25,9 @@ export function createCommand(): Command {
   command.addCommand(createTreeCommand());
   command.addCommand(createPruneCommand());
   for (const create of [
+    createExistsCommand,
+    createPullCommand,
+    createPushCommand,
     createLoadCommand,
     createSaveCommand,
     createImportCommand,

@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 
 import { enterUserNamespace } from '../runner/container/userns.ts';
 import { hexOf } from '../runner/image/digest.ts';
@@ -19,9 +19,14 @@ interface Options {
   readonly json?: boolean;
   readonly digests?: boolean;
   readonly trunc: boolean;
+  readonly noheading?: true;
+  readonly sort: SortKey;
   readonly filter: readonly string[];
   readonly format?: string;
 }
+
+const SORT_KEYS = ['created', 'id', 'repository', 'size', 'tag'] as const;
+type SortKey = (typeof SORT_KEYS)[number];
 
 const TITLES = {
   ID: 'IMAGE ID',
@@ -53,6 +58,10 @@ export function createCommand(name = 'images'): Command {
     .option('--format <format>', 'table, json, or a Go template')
     .option('-q, --quiet', 'print image ids alone')
     .option('--json', 'print a JSON array')
+    .addOption(
+      new Option('--sort <by>', 'in which order; sizes and texts ascend').choices(SORT_KEYS).default('created'),
+    )
+    .option('-n, --noheading', 'print no titles of columns')
     .option('--no-trunc', 'print whole image ids')
     .addHelpText('after', HELP)
     .action((pattern: string | undefined, _: unknown, command: Command) =>
@@ -71,7 +80,7 @@ async function listImages(pattern: string | undefined, options: Options): Promis
   const sizes = new ImageSizes(store, all);
   const filters = pattern === undefined ? options.filter : [...options.filter, `reference=${pattern}`];
   const images = all.filter(parseFilters(filters, store));
-  images.sort((one, other) => (other.created ?? '').localeCompare(one.created ?? ''));
+  sortImages(images, options.sort, sizes);
   if (options.json === true)
     print(
       `${printableJson(
@@ -80,6 +89,22 @@ async function listImages(pattern: string | undefined, options: Options): Promis
       )}\n`,
     );
   else for (const line of lines(images, store, sizes, filters, options)) print(`${line}\n`);
+}
+
+/** By what is one for all of an image's names; by names, its rows are sorted later. */
+function sortImages(images: Image[], key: SortKey, sizes: ImageSizes): void {
+  images.sort((one, other) => (other.created ?? '').localeCompare(one.created ?? ''));
+  if (key === 'id') images.sort((one, other) => compare(one.id, other.id));
+  if (key === 'size') images.sort((one, other) => sizes.of(one).size - sizes.of(other).size);
+}
+
+function compare(one: string, other: string): number {
+  return one < other ? -1 : Number(one > other);
+}
+
+function sortRows(rows: Row[], key: SortKey): void {
+  const field = { repository: 'Repository', tag: 'Tag' }[key as string];
+  if (field !== undefined) rows.sort((one, other) => compare(String(one[field]), String(other[field])));
 }
 
 function lines(
@@ -98,9 +123,10 @@ function lines(
     const common = commonFields(image, sizes, users.get(image.id)?.length ?? 0, options);
     return namesOf(image, patterns).flatMap((names) => withDigests(image, { ...names, ...common }, options));
   });
+  sortRows(rows, options.sort);
   const columns = ['Repository', 'Tag', ...(options.digests === true ? ['Digest'] : []), 'ID', 'CreatedSince', 'Size'];
   const listing: Listing = { titles: TITLES, columns };
-  return listLines(rows, listing, options.format);
+  return listLines(rows, listing, options.format, options.noheading === true);
 }
 
 function namesOf(image: Image, patterns: readonly RegExp[]): Row[] {

@@ -13,6 +13,8 @@ import { addRegistryOptions, openDestination, progressFor, type RegistryFlags } 
 
 interface Flags extends RegistryFlags {
   readonly compress?: Packing;
+  /** podman's word for it. */
+  readonly compressionFormat?: Packing;
   readonly digestfile?: string;
 }
 
@@ -28,6 +30,8 @@ export function createCommand(): Command {
         'pack layers that are plain in the store, which gives the manifest another digest',
       ).choices(['gzip', 'zstd']),
     )
+    .addOption(new Option('--compression-format <format>', 'as --compress').choices(['gzip', 'zstd']).hideHelp())
+    .addOption(new Option('--remove-signatures', 'accepted: there are none').hideHelp())
     .option('--digestfile <file>', "write the manifest's digest to a file");
   return addRegistryOptions(command, 'print the name alone').action(push);
 }
@@ -42,7 +46,7 @@ async function push(name: string, destination: string | undefined, flags: Flags)
   let manifest: BlobName;
   try {
     manifest = await pushImage(store, image, registry, target, {
-      packing: flags.compress,
+      packing: flags.compress ?? flags.compressionFormat,
       progress: {
         begin: (digest, size) => progress.layer(digest, size),
         settle: (digest, how) => progress.settle(digest, how),

@@ -1,6 +1,20 @@
 import { createInterface } from 'node:readline';
 import { Writable } from 'node:stream';
 
+/** Reads a line of the terminal. */
+export async function readAnswer(prompt: string, option: string): Promise<string> {
+  if (!process.stdin.isTTY) throw new Error(`standard input is no terminal to ask: use ${option}`);
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return await new Promise((resolve) => {
+      lines.question(prompt, resolve);
+      lines.once('close', () => resolve(''));
+    });
+  } finally {
+    lines.close();
+  }
+}
+
 /** Reads a secret: all of standard input, or a line of the terminal that is not shown. */
 export async function readSecret(prompt: string, fromInput: boolean): Promise<string> {
   if (fromInput) return (await readAll()).replace(/\r?\n$/, '');

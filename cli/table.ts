@@ -28,19 +28,28 @@ export interface Listing {
 /**
  * The lines of a list, as docker's --format has it: a template, `json`, or `table` with or without a template, whose
  * cells are parted by tabs.
+ *
+ * @param isBare without titles.
  */
-export function listLines(rows: readonly Row[], { titles, columns }: Listing, format = 'table'): string[] {
+export function listLines(
+  rows: readonly Row[],
+  { titles, columns }: Listing,
+  format = 'table',
+  isBare = false,
+): string[] {
   if (format === 'json') return rows.map((row) => printableJson(row));
   const [, template] = /^table(?:\s+(.*))?$/s.exec(format) ?? [];
   if (template === undefined && !format.startsWith('table')) return rows.map(lineMaker(format));
   if (template === undefined || template === '') {
+    const heading = columns.map((column) => titles[column] ?? column.toUpperCase());
     return alignRows([
-      columns.map((column) => titles[column] ?? column.toUpperCase()),
+      ...(isBare ? [] : [heading]),
       ...rows.map((row) => columns.map((column) => printable(String(row[column])))),
     ]);
   }
   const line = lineMaker(template);
-  return alignRows([line(withTitles(rows[0] ?? {}, titles)), ...rows.map(line)].map((text) => text.split('\t')));
+  const heading = isBare ? [] : [line(withTitles(rows[0] ?? {}, titles))];
+  return alignRows([...heading, ...rows.map(line)].map((text) => text.split('\t')));
 }
 
 function lineMaker(format: string): (row: Row) => string {

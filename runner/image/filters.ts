@@ -1,3 +1,4 @@
+import { hexOf } from './digest.ts';
 import { type Image } from './image.ts';
 import { familiarName, familiarParts } from './reference.ts';
 import { type Store } from './store.ts';
@@ -5,11 +6,23 @@ import { type Store } from './store.ts';
 /** What an image must be like. */
 export type ImageFilter = (image: Image) => boolean;
 
-const KEYS = ['dangling', 'reference', 'label', 'before', 'since', 'until'] as const;
+const KEYS = [
+  'dangling',
+  'reference',
+  'label',
+  'label!',
+  'before',
+  'since',
+  'after',
+  'until',
+  'id',
+  'digest',
+  'containers',
+] as const;
 type Key = (typeof KEYS)[number];
 
 /** For help. */
-export const FILTER_NAMES = KEYS.join(', ');
+export const FILTER_NAMES = KEYS.filter((key) => key !== 'label!').join(', ');
 
 function isKey(text: string): text is Key {
   return (KEYS as readonly string[]).includes(text);
@@ -36,16 +49,31 @@ export function parseFilters(texts: readonly string[], store: Store): ImageFilte
 
 function filterOf(key: Exclude<Key, 'reference'>, value: string, store: Store): ImageFilter {
   switch (key) {
-    case 'dangling':
-      if (!/^(?:true|false|1|0)$/.test(value)) throw new Error(`filter dangling=${value} is neither true nor false`);
-      return ({ names }) => (names.length === 0) === (value === 'true' || value === '1');
+    case 'dangling': {
+      const wanted = parseBoolean(key, value);
+      return ({ names }) => (names.length === 0) === wanted;
+    }
+    case 'containers': {
+      const [wanted, users] = [parseBoolean(key, value), store.users()];
+      return ({ id }) => users.has(id) === wanted;
+    }
     case 'label':
       return labelFilter(value);
+    case 'label!': {
+      const isLabelled = labelFilter(value);
+      return (image) => !isLabelled(image);
+    }
+    case 'id':
+      return ({ id }) => id.startsWith(value) || hexOf(id).startsWith(value);
+    case 'digest':
+      return ({ manifests, repoDigests }) =>
+        [...manifests, ...repoDigests].some((text) => text.replace(/^.*@/, '').startsWith(value));
     case 'before': {
       const time = timeOf(store.resolve(value).created);
       return ({ created }) => timeOf(created) < time;
     }
-    case 'since': {
+    case 'since':
+    case 'after': {
       const time = timeOf(store.resolve(value).created);
       return ({ created }) => timeOf(created) > time;
     }
@@ -54,6 +82,11 @@ function filterOf(key: Exclude<Key, 'reference'>, value: string, store: Store): 
       return ({ created }) => timeOf(created) < time;
     }
   }
+}
+
+function parseBoolean(key: Key, value: string): boolean {
+  if (/^(?:true|false|1|0)$/.test(value)) return value === 'true' || value === '1';
+  throw new Error(`filter ${key}=${value} is neither true nor false`);
 }
 
 // What does not say when it was made is older than all that does.
@@ -71,7 +104,7 @@ function labelFilter(text: string): ImageFilter {
 const UNITS: Readonly<Record<string, number>> = { s: 1e3, m: 60e3, h: 3600e3 };
 
 /** `24h`, `1h30m`, a date of ISO 8601, or seconds since 1970: milliseconds since then. */
-function parseMoment(text: string): number {
+export function parseMoment(text: string): number {
   if (/^\d+$/.test(text)) return Number(text) * 1000;
   if (/^(?:\d+(?:\.\d+)?[hms])+$/.test(text)) {
     const parts = [...text.matchAll(/(\d+(?:\.\d+)?)([hms])/g)];

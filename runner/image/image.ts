@@ -24,6 +24,7 @@ export interface ImageConfig {
 export interface HistoryEntry {
   readonly created: string | undefined;
   readonly createdBy: string;
+  readonly author: string;
   readonly comment: string;
   readonly emptyLayer: boolean;
 }

@@ -15,6 +15,7 @@ export function inspectImage(
     RepoTags: image.names.map(familiarName),
     RepoDigests: image.repoDigests.map(familiarRepoDigest),
     Created: image.created ?? null,
+    Comment: image.history.at(-1)?.comment ?? '',
     Author: image.author,
     Architecture: platform.architecture,
     ...(platform.variant === '' ? {} : { Variant: platform.variant }),
@@ -35,9 +36,10 @@ export function inspectImage(
       ...(config.stopSignal === undefined ? {} : { StopSignal: config.stopSignal }),
     },
     RootFS: { Type: 'layers', Layers: image.diffIds },
-    History: image.history.map(({ created, createdBy, comment, emptyLayer }) => ({
+    History: image.history.map(({ created, createdBy, author, comment, emptyLayer }) => ({
       created,
       created_by: createdBy,
+      ...(author === '' ? {} : { author }),
       ...(comment === '' ? {} : { comment }),
       ...(emptyLayer ? { empty_layer: true } : {}),
     })),

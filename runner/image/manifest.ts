@@ -189,6 +189,7 @@ function parseHistory(value: unknown, where: string): HistoryEntry[] {
     .map((entry) => ({
       created: textOr(entry['created'], undefined),
       createdBy: textOr(entry['created_by'], ''),
+      author: textOr(entry['author'], ''),
       comment: textOr(entry['comment'], ''),
       emptyLayer: entry['empty_layer'] === true,
     }));

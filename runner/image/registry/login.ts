@@ -31,6 +31,12 @@ export async function removeCredentials(path: string, domain: string): Promise<b
   return found || helper !== '';
 }
 
+/** Registries and repositories that a file has credentials for. */
+export function loggedInto(path: string): string[] {
+  const known = readAuthFile(path);
+  return known === undefined ? [] : [...new Set([...Object.keys(known.auths), ...Object.keys(known.helpers)])];
+}
+
 /** Changes `auths`; all else that others keep in the file stays. The commit is one rename. */
 function rewrite(path: string, change: (auths: JsonObject) => JsonObject): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });

@@ -25,6 +25,11 @@ export class MirroredRepository implements Repository {
     return this.#ask((registry) => registry.document(target));
   }
 
+  tags(): Promise<string[]> {
+    // A mirror may have some alone.
+    return this.#last().tags();
+  }
+
   blob(digest: Digest, offset: number): Promise<HttpResponse> {
     return this.#ask((registry) => registry.blob(digest, offset));
   }

@@ -2,7 +2,7 @@ import { type Digest, digestOf, isDigest } from '../digest.ts';
 import { DOCUMENT_BYTES } from '../limits.ts';
 import { isIndexType, isManifestType } from '../manifest.ts';
 import { type Reference } from '../reference.ts';
-import { isObject, parseDocument, parseJson } from '../json.ts';
+import { asObject, isObject, optionalStrings, parseDocument, parseJson } from '../json.ts';
 import { isLoopback, refuseLinkLocal } from './address.ts';
 import { Authorizer } from './authorizer.ts';
 import { readBody } from './body.ts';
@@ -26,6 +26,7 @@ const ACCEPTED = [
 const TLS_FAILURES = /^(?:EPROTO|ERR_SSL_(?!.*ALERT)|ECONNRESET|UND_ERR_SOCKET)/;
 /** How often a manifest is read of which other bytes come than its digest says. */
 const DOCUMENT_ATTEMPTS = 3;
+const MOST_TAGS = 10_000;
 /** Bytes of an error's body that are worth a look. */
 const LONGEST_COMPLAINT = 65_536;
 
@@ -110,6 +111,22 @@ export class Registry implements Repository {
 
   distrust(): void {
     // There is no other.
+  }
+
+  /** All tags of the repository, in its order. */
+  async tags(): Promise<string[]> {
+    const tags: string[] = [];
+    for (let query: string | undefined = ''; query !== undefined;) {
+      const response = await this.request({ method: 'GET', path: `tags/list${query}` });
+      const what = `tags of ${this.host}/${this.#path}`;
+      if (response.status !== 200) throw await this.failure(response, what);
+      const page = asObject(parseJson(await readBody(response.body, DOCUMENT_BYTES, what), what), what);
+      const found = optionalStrings(page['tags'], what);
+      tags.push(...found);
+      if (tags.length > MOST_TAGS) throw new Error(`${this.host}/${this.#path} has more than ${MOST_TAGS} tags`);
+      query = found.length === 0 ? undefined : nextQuery(response);
+    }
+    return tags;
   }
 
   /** Opens a blob from an offset on; the status tells whether the registry took it (206) or not (200). */
@@ -274,6 +291,12 @@ export class Registry implements Repository {
   async close(): Promise<void> {
     await this.transport.close();
   }
+}
+
+/** Of a `Link` header (RFC 8288), the question for what follows; where it is to be asked is known. */
+function nextQuery({ headers, url }: HttpResponse): string | undefined {
+  const target = /<([^>]*)>\s*;\s*rel="?next"?/.exec(headers['link'] ?? '')?.[1];
+  return target === undefined || !URL.canParse(target, url.href) ? undefined : new URL(target, url).search;
 }
 
 function rangeFrom(offset: number): Record<string, string> {

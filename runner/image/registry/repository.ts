@@ -6,6 +6,8 @@ import { type HttpResponse } from './transport.ts';
 export interface Repository {
   /** Reads the manifest or index of a tag or digest. */
   document(target: string): Promise<RemoteDocument>;
+  /** All tags of the repository. */
+  tags(): Promise<string[]>;
   /** Opens a blob from an offset on; the status tells whether that was taken (206) or not (200). */
   blob(digest: Digest, offset: number): Promise<HttpResponse>;
   /** Opens a blob where a manifest says that it is to be had besides. Whoever is there gets no credentials. */
