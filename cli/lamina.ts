@@ -10,6 +10,9 @@ interface CommandModule {
 
 const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   run: () => import('./run.ts'),
+  stop: () => import('./stop.ts'),
+  kill: () => import('./kill.ts'),
+  logs: () => import('./logs.ts'),
   ps: () => import('./ps.ts'),
   rm: () => import('./rm.ts'),
   top: () => import('./top.ts'),

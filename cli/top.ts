@@ -15,12 +15,12 @@ const GAP = 3;
 function act(reference: string, options: readonly string[]): void {
   const container = new ContainerStore(storeRoot()).find(reference);
   const state = container.readState();
-  const { init, client } = state;
+  const { init, supervisor } = state;
   if (init === undefined || !['running', 'orphaned'].includes(liveStatus(state))) {
     throw new Error(`container ${container.config.name} is not running`);
   }
   // There an ordinary user's processes have the names that they have inside.
-  if (client !== undefined && liveStatus(state) === 'running') enterNamespacesOf(client.pid);
+  if (supervisor !== undefined && liveStatus(state) === 'running') enterNamespacesOf(supervisor.pid);
   const { titles, processes } = listProcesses(processesOf(container, init.pid), options);
   const rows = [titles, ...processes].map((row) => row.map(printable));
   const widths = titles.map((_, column) => Math.max(COLUMN, ...rows.map((row) => (row[column]?.length ?? 0) + GAP)));

@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { type Backend, BACKENDS } from '../../fs/index.ts';
-import { type RunOptions } from '../../runner/container/run.ts';
+import { type RunOptions } from '../../runner/container/create.ts';
 import { type ImageFlags, addImageFlags, obtainOptionsOf } from './image.ts';
 import { type LifecycleFlags, addLifecycleFlags, lifecycleOptionsOf } from './lifecycle.ts';
 import { type MountFlags, addMountFlags, mountOptionsOf } from './mounts.ts';
@@ -43,7 +43,13 @@ export function addContainerFlags(command: Command): Command {
     .passThroughOptions();
 }
 
-export function containerOptionsOf(image: string, command: readonly string[], flags: ContainerFlags): RunOptions {
+/** @param stdinOnce standard input ends with that of the first client. */
+export function containerOptionsOf(
+  image: string,
+  command: readonly string[],
+  flags: ContainerFlags,
+  stdinOnce: boolean,
+): RunOptions {
   return {
     image,
     obtain: obtainOptionsOf(image, flags),
@@ -52,9 +58,9 @@ export function containerOptionsOf(image: string, command: readonly string[], fl
       process: processOptionsOf(command, flags),
       mounts: mountOptionsOf(flags),
       network: networkOptionsOf(flags),
-      lifecycle: lifecycleOptionsOf(flags),
       resources: resourceOptionsOf(flags),
       security: securityOptionsOf(flags),
+      lifecycle: lifecycleOptionsOf(flags, stdinOnce),
       backend: flags.backend,
     },
   };

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { toText } from '../../fs/sys/bytes.ts';
 import { type Digest, hexOf } from '../image/digest.ts';
 import { type Store } from '../image/store.ts';
-import { Container, liveStatus } from './container.ts';
+import { Container, isLive } from './container.ts';
 import { isContainerId } from './container-store.ts';
 
 /** What is wrong with a container. */
@@ -58,7 +58,7 @@ export function runsOnLayer(containers: readonly Container[], chainId: Digest): 
   const name = hexOf(chainId);
   const found = containers.find((container) => {
     const isUser = container.config.layers.some((layer) => layer.endsWith(`/${name}`));
-    return isUser && ['created', 'running', 'orphaned'].includes(liveStatus(container.readState()));
+    return isUser && isLive(container.readState());
   });
   return found?.config.name;
 }

@@ -184,13 +184,21 @@ export class ContainerStore {
     return Container.open(join(this.#directory, id));
   }
 
-  /** Removes a container that does not run, with all its files, and a mount that a dead daemon left on it. */
-  remove(container: Container): void {
-    const { id } = container;
-    const { name } = container.config;
-    umount(toBytes(container.merged), MNT_DETACH | UMOUNT_NOFOLLOW);
+  /**
+   * Removes a container that does not run, with all its files, and a mount that a dead supervisor left on it.
+   *
+   * @param check throws where its state does not allow that.
+   */
+  remove(container: Container, check: (state: ContainerState) => void = () => undefined): void {
+    const { id, directory } = container;
     const removing = transientName(REMOVING, id);
-    renameSync(container.directory, join(this.#directory, removing));
+    const name = container.locked(() => {
+      check(container.readState());
+      const { config } = Container.open(directory);
+      umount(toBytes(container.merged), MNT_DETACH | UMOUNT_NOFOLLOW);
+      renameSync(directory, join(this.#directory, removing));
+      return config.name;
+    });
     this.#release(name, id);
     this.#removeDirectory(removing);
     this.#gone(id);

@@ -1,6 +1,7 @@
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ByteString, toBytes } from '../../fs/sys/bytes.ts';
+import { withLock } from '../image/lock.ts';
 import { type ContainerOptions } from './options/container-options.ts';
 import { type ProcessIdentity, isAlive } from './process-identity.ts';
 
@@ -33,11 +34,11 @@ export interface ContainerConfig {
   readonly created: string;
 }
 
-/** What became of it: replaced at every step. */
+/** What became of it: replaced at every step, by its supervisor alone while there is one. */
 export interface ContainerState {
-  readonly status: 'created' | 'running' | 'exited';
+  readonly status: 'created' | 'starting' | 'running' | 'restarting' | 'exited';
   /** The process that serves the container's filesystem and waits for its end. */
-  readonly client?: ProcessIdentity;
+  readonly supervisor?: ProcessIdentity;
   /** The container's first process, by its number outside; before the command has begun, the stage. */
   readonly init?: ProcessIdentity;
   readonly started?: string;
@@ -45,10 +46,16 @@ export interface ContainerState {
   readonly exitCode?: number;
   /** The kernel killed something in it for want of memory. */
   readonly oomKilled?: true;
+  /** Why it could not be started. */
+  readonly error?: string;
+  /** How often its policy has started it anew. */
+  readonly restartCount?: number;
+  /** Its user has ended it: `unless-stopped` does not start it again. */
+  readonly stopped?: boolean;
 }
 
-/** What is true now, whatever the state file says of a client that was killed. */
-export type LiveStatus = 'created' | 'running' | 'orphaned' | 'exited' | 'dead';
+/** What is true now, whatever the state file says of a supervisor that was killed. */
+export type LiveStatus = ContainerState['status'] | 'orphaned' | 'dead';
 
 /** A container's directory: its upper, its init layer, its files. */
 export class Container {
@@ -67,6 +74,13 @@ export class Container {
 
   get id(): string {
     return this.config.id;
+  }
+
+  /** @throws where it does not tell what it was made with. */
+  get options(): ContainerOptions {
+    const { options, name } = this.config;
+    if (options !== undefined) return options;
+    throw new Error(`container ${name} was made by an older lamina and cannot be started again`);
   }
 
   get upper(): string {
@@ -90,18 +104,40 @@ export class Container {
     return join(this.directory, 'files');
   }
 
+  /** Its log, in the format of docker's json-file driver. */
+  get log(): string {
+    return join(this.directory, `${this.id}-json.log`);
+  }
+
   /** What lies below the upper, the topmost first. */
   get lowers(): ByteString[] {
     return [toBytes(this.init), ...this.config.layers];
   }
 
-  /** A state file that a power failure spoiled says as much as that of a client that was killed: nothing. */
+  /** A state file that a power failure spoiled says as much as that of a supervisor that was killed: nothing. */
   readState(): ContainerState {
     try {
       return readJson(join(this.directory, 'state.json')) as ContainerState;
     } catch {
-      return { status: 'created' };
+      return { status: 'starting' };
     }
+  }
+
+  /** Runs `work`, which changes what the container is at, alone among all processes, if the container is still there. */
+  locked<T>(work: () => T): T {
+    const config = join(this.directory, 'config.json');
+    try {
+      return withLock(join(this.directory, 'lock'), () => {
+        if (!existsSync(config)) throw this.#gone();
+        return work();
+      });
+    } catch (error) {
+      throw existsSync(this.directory) ? error : this.#gone();
+    }
+  }
+
+  #gone(): Error {
+    return new Error(`container ${this.config.name} has been removed`);
   }
 
   writeState(state: ContainerState): void {
@@ -121,11 +157,16 @@ function readJson(path: string): unknown {
 }
 
 /**
- * A container whose client is gone without having said so is dead, unless its first process has escaped the signal
- * that ties it to the client: then it is orphaned, and runs on without its filesystem.
+ * A container whose supervisor is gone without having said so is dead, unless its first process has escaped the signal
+ * that ties it to the supervisor: then it is orphaned, and runs on without its filesystem.
  */
-export function liveStatus(state: ContainerState): LiveStatus {
-  if (state.status === 'exited') return 'exited';
-  if (state.client !== undefined && isAlive(state.client)) return state.status;
-  return state.init !== undefined && isAlive(state.init) ? 'orphaned' : 'dead';
+export function liveStatus({ status, supervisor, init }: ContainerState): LiveStatus {
+  if (status === 'exited' || status === 'created') return status;
+  if (supervisor !== undefined && isAlive(supervisor)) return status;
+  return init !== undefined && isAlive(init) ? 'orphaned' : 'dead';
+}
+
+/** Whether somebody is at work on it: it may be started, or removed, by nobody else. */
+export function isLive(state: ContainerState): boolean {
+  return !['created', 'exited', 'dead'].includes(liveStatus(state));
 }

@@ -11,7 +11,7 @@ import { mountAside } from './mount-aside.ts';
 /** The process in whose mount namespace the container's filesystem is mounted; undefined for one that does not run. */
 export function exportedProcess(container: Container): number | undefined {
   const state = container.readState();
-  return liveStatus(state) === 'running' ? state.client?.pid : undefined;
+  return liveStatus(state) === 'running' ? state.supervisor?.pid : undefined;
 }
 
 /**

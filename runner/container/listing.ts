@@ -26,7 +26,10 @@ function describeStatus(state: ContainerState, now: number): string {
   const since = (time: string | undefined): string => describeAge(now - Date.parse(time ?? ''));
   switch (liveStatus(state)) {
     case 'created':
+    case 'starting':
       return 'Created';
+    case 'restarting':
+      return `Restarting (${state.exitCode ?? 0}) ${since(state.finished)} ago`;
     case 'running':
       return `Up ${since(state.started)}`;
     case 'orphaned':
@@ -34,7 +37,7 @@ function describeStatus(state: ContainerState, now: number): string {
     case 'exited':
       return `Exited (${state.exitCode ?? 0}) ${since(state.finished)} ago`;
     case 'dead':
-      // Its client was killed, and nobody was there to see how the container ended.
+      // Its supervisor was killed, and nobody was there to see how the container ended.
       return 'Dead';
   }
 }

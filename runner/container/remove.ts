@@ -1,66 +1,46 @@
+import { existsSync } from 'node:fs';
 import { removeLeftGroups } from './cgroup/cgroup.ts';
-import { type Container, type ContainerState, liveStatus } from './container.ts';
+import { type Container, type ContainerState, isLive, liveStatus } from './container.ts';
 import { type ContainerStore } from './container-store.ts';
-import { killProcess } from './kill-process.ts';
-import { type ProcessIdentity, isAlive } from './process-identity.ts';
+import { endProcesses, followSupervisor } from './end-processes.ts';
+import { SIGKILL } from './signals.ts';
+import { ask } from './supervisor/control-client.ts';
+import { within } from './supervisor/deferred.ts';
 
 const KILL_TIMEOUT_MILLISECONDS = 10_000;
-// The kernel ends a container with its client, but not in the same instant.
-const FOLLOW_MILLISECONDS = 1_000;
-const POLL_MILLISECONDS = 10;
 
 /**
  * Removes a container and its files.
  *
- * @param force ends it first where it runs: its client is killed, and the kernel kills the container with it; one that
- *   has outlived its client is killed itself.
+ * @param force ends it first where it runs: by its supervisor, or where that does not answer by killing both.
  */
 export async function removeContainer(containers: ContainerStore, container: Container, force: boolean): Promise<void> {
   const { name } = container.config;
   const state = container.readState();
-  if (liveStatus(state) === 'orphaned') await follow(state);
-  if (force) await endAll(state, name);
-  else checkEnded(state, name);
-  await removeLeftGroups(container.directory);
-  containers.remove(container);
+  if (liveStatus(state) === 'orphaned') await followSupervisor(state);
+  if (force && isLive(state)) {
+    await endBySupervisor(container);
+    // One that is removed with its end.
+    if (!existsSync(container.directory)) return;
+    await endProcesses(container.readState(), name);
+  }
+  if (!isLive(container.readState())) await removeLeftGroups(container.directory);
+  containers.remove(container, (current) => checkEnded(current, name));
+}
+
+/** Gives up on a supervisor that does not answer. */
+async function endBySupervisor(container: Container): Promise<void> {
+  await within(ask(container, { do: 'stop', signal: SIGKILL, seconds: 0 }), KILL_TIMEOUT_MILLISECONDS);
 }
 
 function checkEnded(state: ContainerState, name: string): void {
   const status = liveStatus(state);
-  if (status === 'exited' || status === 'dead') return;
+  if (status === 'exited' || status === 'dead' || status === 'created') return;
   const what = {
     running: 'is running',
-    created: 'is being started',
-    orphaned: `runs on as process ${state.init?.pid ?? 0} without its client, which was killed`,
+    starting: 'is being started',
+    restarting: 'is about to be started again',
+    orphaned: `runs on as process ${state.init?.pid ?? 0} without its supervisor, which was killed`,
   }[status];
   throw new Error(`container ${name} ${what}: end it first, or give --force, which kills it`);
-}
-
-/** Gives the first process of a container whose client is gone the time to end. */
-async function follow({ init }: ContainerState): Promise<void> {
-  if (init !== undefined) await hasEnded(init, FOLLOW_MILLISECONDS);
-}
-
-async function endAll(state: ContainerState, name: string): Promise<void> {
-  // The client of a container that has ended may have other work, such as to remove it.
-  const client = state.status === 'exited' ? undefined : state.client;
-  for (const identity of [client, state.init]) if (identity !== undefined) await end(identity, name);
-}
-
-async function end(identity: ProcessIdentity, name: string): Promise<void> {
-  if (!isAlive(identity)) return;
-  const mayKill = killProcess(identity.pid);
-  if (await hasEnded(identity, mayKill ? KILL_TIMEOUT_MILLISECONDS : FOLLOW_MILLISECONDS)) return;
-  const process = `process ${identity.pid} of container ${name}`;
-  if (mayKill) throw new Error(`${process} does not end`);
-  throw new Error(`${process} is another user's and may not be killed (EPERM): as root, kill -9 ${identity.pid}`);
-}
-
-async function hasEnded(identity: ProcessIdentity, milliseconds: number): Promise<boolean> {
-  const deadline = Date.now() + milliseconds;
-  while (isAlive(identity)) {
-    if (Date.now() > deadline) return false;
-    await new Promise((resolve) => setTimeout(resolve, POLL_MILLISECONDS));
-  }
-  return true;
 }

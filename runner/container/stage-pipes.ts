@@ -1,9 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { Socket } from 'node:net';
-import { O_CLOEXEC } from '../../fs/sys/constants.ts';
-import { SystemError } from '../../fs/sys/errno.ts';
 import { close } from '../../fs/sys/file.ts';
-import { pipe2 } from '../../fs/sys/process.ts';
+import { makePipe } from './pipe.ts';
 import { type StageFailure } from './spec.ts';
 import { type PseudoTerminal } from './terminal/pseudo-terminal.ts';
 import { TerminalChannel } from './terminal/terminal-channel.ts';
@@ -48,12 +46,6 @@ export class StagePipes {
     // Where the stage fails before it has a terminal, its failure says why.
     return this.#channel?.receive().catch(() => undefined);
   }
-}
-
-function makePipe(): { readonly readEnd: number; readonly writeEnd: number } {
-  const pipe = pipe2(O_CLOEXEC);
-  if (typeof pipe === 'number') throw new SystemError('make a pipe', pipe);
-  return pipe;
 }
 
 async function readFailure(statusPipe: number): Promise<StageFailure | undefined> {

@@ -72,7 +72,8 @@ export class StageProcess {
     return this.#pipes.terminal();
   }
 
-  kill(signal: NodeJS.Signals): void {
+  /** @param signal its number. */
+  kill(signal: number): void {
     if (this.#ended) return;
     try {
       process.kill(this.pid, signal);

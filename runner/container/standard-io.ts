@@ -1,34 +1,45 @@
 import { type Stats, createReadStream, createWriteStream, fstatSync, readlinkSync } from 'node:fs';
 import { Socket } from 'node:net';
-import { finished } from 'node:stream/promises';
-import { type Readable, type Writable } from 'node:stream';
-import { isatty } from 'node:tty';
-import { O_CLOEXEC } from '../../fs/sys/constants.ts';
-import { SystemError } from '../../fs/sys/errno.ts';
+import { type Readable } from 'node:stream';
 import { close } from '../../fs/sys/file.ts';
-import { pipe2 } from '../../fs/sys/process.ts';
+import { type StreamName } from './logs/json-log.ts';
+import { ClientOutput, isStream, type StandardStreams } from './client-output.ts';
 import { type StageFiles } from './stage-process.ts';
+import { type ContainerIo } from './supervisor/container-io.ts';
+import { Output } from './supervisor/output.ts';
+import { makePipe } from './pipe.ts';
 
 /**
- * What a container gets as its standard files. Pipes and /dev/null are handed over. A terminal is not, since whoever
- * has its descriptor can read what is typed and change its settings, nor a socket, which /dev/stdout cannot be opened
- * on, nor a file or a FIFO with a name, which root of the container could open again for writing through
- * /proc/self/fd, or make set-uid: between these and the container lies a pipe, and this process copies.
+ * The client's own standard files as those of a container that it runs itself. Where there is no log, pipes and /dev/null
+ * are handed over. A terminal is not, since whoever has its descriptor can read what is typed and change its settings,
+ * nor a socket, which /dev/stdout cannot be opened on, nor a file or a FIFO with a name, which root of the container
+ * could open again for writing through /proc/self/fd, or make set-uid: between these and the container lies a pipe, and
+ * this process copies.
  */
-export class StandardIo {
+export class StandardIo implements ContainerIo {
   readonly files: StageFiles;
+  readonly output: Output | undefined;
+  readonly input = undefined;
   /** Our copies of the container's ends; to be closed once the stage has its own. */
   readonly #theirs: number[] = [];
-  readonly #copies: Promise<void>[] = [];
+  readonly #pipes: Partial<Record<StreamName, Socket>> = {};
+  readonly #pumps: Promise<void>[] = [];
+  readonly #copies = new Output();
+  readonly #client: ClientOutput;
   #source: Readable | undefined;
-  #failure: Error | undefined;
 
-  /** @param interactive keep standard input open; without it the container reads end of file. */
-  constructor(interactive: boolean) {
-    const input = interactive ? this.#input() : 'ignore';
-    const output = this.#output(1);
+  /** @param isLogged all that the container writes passes through this process. */
+  constructor(streams: StandardStreams, isLogged: boolean) {
+    // Where nobody reads our output any more the container gets EPIPE, as it would from a plain pipe.
+    this.#client = new ClientOutput(streams, (stream) => this.#pipes[stream]?.destroy());
+    this.#copies.add(this.#client);
+    const stdin = streams.stdin ? this.#input() : 'ignore';
+    const stdout = this.#output('stdout', streams.stdout, isLogged);
     // Two names of one file share a pipe: what is written to both keeps its order.
-    this.files = [input, output, output !== 1 && isSameFile(1, 2) ? output : this.#output(2)];
+    const isShared = streams.stdout && streams.stderr && stdout !== 1 && isSameFile(1, 2);
+    this.files = [stdin, stdout, isShared ? stdout : this.#output('stderr', streams.stderr, isLogged)];
+    const isWhole = [1, 2].every((at) => this.files[at] !== at);
+    this.output = isWhole ? this.#copies : undefined;
   }
 
   #input(): number {
@@ -46,50 +57,37 @@ export class StandardIo {
     return readEnd;
   }
 
-  #output(fd: 1 | 2): number {
-    if (!mustCopy(fd)) return fd;
+  #output(stream: StreamName, isWanted: boolean, isLogged: boolean): number {
+    const fd = DESCRIPTORS[stream];
+    if (isWanted && !mustCopy(fd) && !isLogged) return fd;
     const { readEnd, writeEnd } = makePipe();
     this.#theirs.push(writeEnd);
     const pipe = new Socket({ fd: readEnd, readable: true, writable: false });
-    const ours = openOutput(fd);
-    // Where nobody reads our output any more the container gets EPIPE, as it would from a plain pipe.
-    ours.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') this.#failure ??= new Error(`cannot write to ${NAMES[fd]}: ${error.message}`);
-      pipe.destroy();
-    });
-    pipe.pipe(ours, { end: false });
-    this.#copies.push(copied(pipe, ours));
+    this.#pipes[stream] = pipe;
+    this.#pumps.push(this.#copies.pump(pipe, stream));
     return writeEnd;
   }
 
-  /** To be called when the stage has been started. */
   handOver(): void {
     for (const fd of this.#theirs.splice(0)) close(fd);
   }
 
-  /** Resolves when all that the container wrote has been copied; stops reading our standard input. */
+  /** Stops reading our standard input, too. */
   async drain(): Promise<void> {
     this.handOver();
     this.#source?.destroy();
-    await Promise.all(this.#copies);
+    await Promise.allSettled(this.#pumps);
+    await this.#client.flush();
+    this.#copies.close();
   }
 
   /** Throws where something that the container wrote has been lost: its own exit code does not tell. */
   checkWritten(): void {
-    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#client.failure !== undefined) throw this.#client.failure;
   }
 }
 
-/** Resolves when all that came from `pipe` has left `ours`. */
-async function copied(pipe: Socket, ours: Writable): Promise<void> {
-  await finished(pipe, { writable: false }).catch(() => undefined);
-  await new Promise<void>((resolve) => {
-    // One that failed and is not destroyed keeps what it is given, and never answers.
-    if (ours.destroyed || ours.errored !== null) resolve();
-    else ours.write('', () => resolve());
-  });
-}
-
+const DESCRIPTORS = { stdout: 1, stderr: 2 } as const;
 const NAMES = ['standard input', 'standard output', 'standard error'] as const;
 
 function mustCopy(fd: 0 | 1 | 2): boolean {
@@ -110,23 +108,7 @@ function isPipe(fd: number, stat: Stats): boolean {
   return stat.isFIFO() && readlinkSync(`/proc/self/fd/${fd}`).startsWith('pipe:');
 }
 
-/** Whether Node's own stream serves; those of other kinds of files lose what they cannot write. */
-function isStream(fd: number): boolean {
-  return isatty(fd) || fstatSync(fd).isSocket();
-}
-
-function openOutput(fd: 1 | 2): Writable {
-  if (!isStream(fd)) return createWriteStream('', { fd, autoClose: false });
-  return fd === 1 ? process.stdout : process.stderr;
-}
-
 function isSameFile(one: number, other: number): boolean {
   const [left, right] = [fstatSync(one), fstatSync(other)];
   return left.dev === right.dev && left.ino === right.ino;
-}
-
-function makePipe(): { readonly readEnd: number; readonly writeEnd: number } {
-  const pipe = pipe2(O_CLOEXEC);
-  if (typeof pipe === 'number') throw new SystemError('make a pipe', pipe);
-  return pipe;
 }

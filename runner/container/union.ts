@@ -1,6 +1,12 @@
-import { type MountOptions, toBytes } from '../../fs/index.ts';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Mount, type MountOptions, mount, toBytes } from '../../fs/index.ts';
+import { MNT_DETACH, UMOUNT_NOFOLLOW } from '../../fs/sys/constants.ts';
 import { hasSingleId } from '../../fs/sys/id-maps.ts';
+import { umount } from '../../fs/sys/mount.ts';
 import { type Container } from './container.ts';
+import { type ContainerOptions } from './options/container-options.ts';
+import { within } from './supervisor/deferred.ts';
 
 /**
  * What a container's union is made of. As its upper is read by nothing but lamina, which follows metacopies in `diff`,
@@ -14,4 +20,35 @@ export function unionOf(container: Container): MountOptions['overlay'] {
   };
   // Owners that one id cannot give are written down, for whoever has more.
   return hasSingleId() ? { ...layers, xattrPermissions: 2 } : { ...layers, metacopy: true };
+}
+
+/** Mounts and serves a container's union; what a killed supervisor left mounted goes. */
+export function mountUnion(container: Container, { backend, lifecycle }: ContainerOptions): Promise<Mount> {
+  const mountpoint = toBytes(container.merged);
+  umount(mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW);
+  return mount({
+    mountpoint,
+    // Nothing of one that is removed with its end is to survive a power cut (as podman has it).
+    overlay: { ...unionOf(container), volatile: lifecycle.remove },
+    fuse: { fsname: 'lamina', dev: false, ...(backend === undefined ? {} : { backend }) },
+  });
+}
+
+// How long others may hold the mount, such as a container that is just being started and still has a copy of it.
+const UNMOUNT_GRACE_MILLISECONDS = 2000;
+
+/** @param report told of what goes wrong. */
+export async function unmountUnion(union: Mount, report: (message: string) => void): Promise<void> {
+  try {
+    await union.unmount();
+    await within(union.closed, UNMOUNT_GRACE_MILLISECONDS);
+  } catch (error) {
+    report(error instanceof Error ? error.message : String(error));
+  }
+  union.forget();
+}
+
+/** Lets a container be mounted again whose last mount was volatile, by whoever knows that the machine has not failed. */
+export function forgetVolatile(container: Container): void {
+  rmSync(join(container.work, 'work/incompat/volatile'), { recursive: true, force: true });
 }

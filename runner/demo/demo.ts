@@ -100,7 +100,15 @@ async function runSteps(image: Image, name: string): Promise<number> {
   say();
   say(`2. lamina run --name ${name} ${DEMO_IMAGE} sh -c ...`);
   const container = plainContainer(['/bin/sh', '-c', script()]);
-  const exitCode = await run({ image: image.id, name, container }, (message) => say(`lamina: ${message}`));
+  const exitCode = await run(
+    { image: image.id, name, container },
+    {
+      streams: { stdin: false, stdout: true, stderr: true },
+      forwardsSignals: true,
+      created: () => undefined,
+      report: (message) => say(`lamina: ${message}`),
+    },
+  );
   say();
   say(`   the container ended with exit code ${exitCode}`);
   return exitCode;

@@ -68,8 +68,8 @@ describe.skipIf(isRoot())(titled('checkContainers', isRoot()), () => {
     const [chainId] = store.resolve('x:1').chainIds;
     if (chainId === undefined) throw new Error('the image has no layer');
     expect(runsOnLayer(containers.list(), chainId)).toBeUndefined();
-    const client = identify(process.pid);
-    container.writeState({ status: 'running', ...(client === undefined ? {} : { client }) });
+    const supervisor = identify(process.pid);
+    container.writeState({ status: 'running', ...(supervisor === undefined ? {} : { supervisor }) });
     expect(runsOnLayer(containers.list(), chainId)).toBe('web');
   });
 });

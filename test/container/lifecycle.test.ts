@@ -177,7 +177,7 @@ describe.skipIf(missing)(titled('containers of root, one after another and toget
   const noSetpriv = firstMissing(has('setpriv'), has('ldd'));
 
   test.skipIf(noSetpriv)(
-    titled('a container that escapes its client’s end is orphaned; rm -f kills it', noSetpriv),
+    titled('a container that escapes its supervisor’s end is orphaned; rm -f kills it', noSetpriv),
     async () => {
       await lamina.load(recipe('escaping', [extraProgram('setpriv')]));
       const script = 'exec setpriv --pdeathsig clear sleep 6543';
@@ -191,7 +191,7 @@ describe.skipIf(missing)(titled('containers of root, one after another and toget
       const refused = await lamina.call(['rm', 'lasting']);
       expect(refused).toMatchObject({
         code: 1,
-        stderr: expect.stringMatching(/process \d+ without its client/) as string,
+        stderr: expect.stringMatching(/process \d+ without its supervisor/) as string,
       });
       expect(processesOf('sleep 6543')).toHaveLength(1);
       expect(await lamina.call(['rm', '-f', 'lasting'])).toEqual({ code: 0, stdout: 'lasting\n', stderr: '' });

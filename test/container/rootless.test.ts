@@ -168,7 +168,7 @@ describe.skipIf(withRange)(titled('containers of an ordinary user with subordina
     const [id] = (await lamina.call(['ps', '-q', '--no-trunc'])).stdout.split('\n');
     const statePath = join(lamina.root, 'containers', id ?? '', 'state.json');
     const state = JSON.parse(readFileSync(statePath, 'utf8')) as ContainerState;
-    process.kill(state.client?.pid ?? 0, 'SIGKILL');
+    process.kill(state.supervisor?.pid ?? 0, 'SIGKILL');
     await end;
     expect((await lamina.call(['ps'])).stdout).toMatch(/Up .* \(orphaned\) +lasting/);
     // This process, which is root's and none of the user's.

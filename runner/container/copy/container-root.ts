@@ -15,7 +15,7 @@ export interface ContainerRoot {
 /** The process in whose mount namespace the container is; undefined for one that does not run. */
 export function copiedProcess(container: Container): number | undefined {
   const state = container.readState();
-  return liveStatus(state) === 'running' ? state.client?.pid : undefined;
+  return liveStatus(state) === 'running' ? state.supervisor?.pid : undefined;
 }
 
 /**

@@ -1,5 +1,5 @@
 import { type Backend } from '../../../fs/index.ts';
-import { type LifecycleOptions } from './lifecycle.ts';
+import { type LifecycleOptions, PLAIN_LIFECYCLE } from './lifecycle.ts';
 import { type MountOptions } from './mounts.ts';
 import { type NetworkOptions, plainNetwork } from './network.ts';
 import { type ProcessOptions } from './process.ts';
@@ -29,6 +29,6 @@ export function plainContainer(command: readonly string[]): ContainerOptions {
     network: plainNetwork({ mode: 'host', options: [] }),
     resources: { limits: {}, cgroups: 'enabled' },
     security: ORDINARY_SECURITY,
-    lifecycle: { remove: false },
+    lifecycle: PLAIN_LIFECYCLE,
   };
 }

@@ -34,3 +34,8 @@ function checkDestination(path: string): string {
   if (isForbidden) throw new Error(`cannot bind on ${destination} in the container: its root and /proc are its own`);
   return destination;
 }
+
+/** Whether a path lies at or below a volume's. */
+export function isCovered(path: string, volumes: readonly Volume[]): boolean {
+  return volumes.some(({ destination }) => path === destination || path.startsWith(`${destination}/`));
+}

@@ -107,3 +107,10 @@ export function checkHostname(hostname: string): string {
     `hostname ${JSON.stringify(hostname.slice(0, 100))} is not valid: letters, digits, "-" and ".", at most 63`,
   );
 }
+
+const SHORT_ID = 12;
+
+/** The host name: the one asked for, else the first digits of the container's id. */
+export function hostnameOf({ hostname }: ProcessOptions, id: string): string {
+  return hostname ?? id.slice(0, SHORT_ID);
+}

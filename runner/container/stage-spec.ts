@@ -1,0 +1,39 @@
+import { join } from 'node:path';
+import { type Image } from '../image/image.ts';
+import { type Cgroup } from './cgroup/cgroup.ts';
+import { cgroupMounts } from './cgroup/group.ts';
+import { confinementOf } from './confinement.ts';
+import { type Container } from './container.ts';
+import { liveFileVolumes } from './live-files.ts';
+import { isCovered } from './options/mounts.ts';
+import { environmentOf, hostnameOf, workdirOf } from './options/process.ts';
+import { type StageSpec } from './spec.ts';
+
+/** What the stage of a container is given. */
+export async function stageSpec(
+  container: Container,
+  image: Image,
+  storeRoot: string,
+  cgroup: Cgroup | undefined,
+): Promise<StageSpec> {
+  const { options } = container;
+  const { process, mounts, network } = options;
+  const hostname = hostnameOf(process, container.id);
+  const live = liveFileVolumes(container.files).filter((file) => !isCovered(file.destination, mounts.volumes));
+  return {
+    rootfs: container.merged,
+    hostname,
+    process: {
+      args: container.config.args,
+      env: environmentOf(process, image, hostname),
+      workdir: workdirOf(process, image),
+      createWorkdir: process.workdir === undefined,
+      user: process.user ?? image.config.user,
+      passwdFile: join(container.files, 'passwd'),
+    },
+    mounts: { readOnly: mounts.readOnly, volumes: [...live, ...mounts.volumes] },
+    network: { own: network.mode === 'none' },
+    cgroup: { mounts: cgroup === undefined ? [] : cgroupMounts(cgroup.record) },
+    ...(await confinementOf(options, storeRoot)),
+  };
+}

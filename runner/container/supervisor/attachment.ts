@@ -1,0 +1,88 @@
+import { once } from 'node:events';
+import { type Socket } from 'node:net';
+import { type StreamName } from '../logs/json-log.ts';
+import { type ContainerIo } from './container-io.ts';
+import { type AttachRequest, encodeExit, encodeFrame, FRAME, FrameReader } from './control-protocol.ts';
+import { type OutputReader } from './output.ts';
+
+/** What is sent to a client that does not read before the container has to wait for it. */
+const WINDOW = 1024 * 1024;
+
+/** A client that is attached to a run of a container: it reads what that writes, and may write what that reads. */
+export class Attachment implements OutputReader {
+  readonly #socket: Socket;
+  readonly #request: AttachRequest;
+  readonly #io: ContainerIo;
+  /** Its end of file is the container's. */
+  readonly #isInputOnce: boolean;
+  readonly #released: Promise<void>;
+  #release: () => void = () => undefined;
+
+  constructor(socket: Socket, request: AttachRequest, io: ContainerIo, isInputOnce: boolean) {
+    this.#socket = socket;
+    this.#request = request;
+    this.#io = io;
+    this.#isInputOnce = isInputOnce;
+    this.#released = new Promise((resolve) => (this.#release = resolve));
+    io.output?.add(this);
+    socket.write('{}\n');
+    socket.once('close', () => this.#leave());
+    void this.#readFrames();
+  }
+
+  write(stream: StreamName, chunk: Buffer): Promise<void> | undefined {
+    const { output, errors } = this.#request;
+    const socket = this.#socket;
+    if (socket.destroyed || socket.writableEnded || !(stream === 'stdout' ? output : errors)) return undefined;
+    socket.write(encodeFrame(stream === 'stdout' ? FRAME.stdout : FRAME.stderr, chunk));
+    if (socket.writableLength < WINDOW) return undefined;
+    return Promise.race([onceEither(socket, 'drain', 'close'), this.#released]);
+  }
+
+  /** The container has ended: what it wrote last is not to wait for a client that does not read. */
+  release(): void {
+    this.#release();
+  }
+
+  /** Tells how the run ended, after all that it wrote. */
+  end(exitCode: number): void {
+    this.#socket.end(encodeExit(exitCode));
+  }
+
+  async #readFrames(): Promise<void> {
+    const waiting: Promise<unknown>[] = [];
+    const reader = new FrameReader((kind, bytes) => {
+      const behind = this.#take(kind, bytes);
+      if (behind !== undefined) waiting.push(behind);
+    });
+    try {
+      for await (const chunk of this.#socket.iterator({ destroyOnReturn: false })) {
+        reader.push(chunk as Buffer);
+        await Promise.all(waiting.splice(0));
+      }
+    } catch {
+      // It is gone, or none of ours.
+    }
+    if (!this.#socket.writableEnded) this.#socket.destroy();
+  }
+
+  #take(kind: number, bytes: Buffer): Promise<unknown> | undefined {
+    const { input } = this.#io;
+    if (kind === FRAME.resize && bytes.length >= 4) this.#io.resize?.(bytes.readUInt16LE(0), bytes.readUInt16LE(2));
+    if (!this.#request.input) return undefined;
+    if (kind === FRAME.stdin) return input?.write(bytes);
+    if (kind === FRAME.stdinEnd && this.#isInputOnce) input?.end();
+    return undefined;
+  }
+
+  #leave(): void {
+    this.#release();
+    this.#io.output?.remove(this);
+    // As docker has it: the input of a container that was made for one client ends with that.
+    if (this.#request.input && this.#isInputOnce) this.#io.input?.end();
+  }
+}
+
+async function onceEither(socket: Socket, ...events: readonly string[]): Promise<void> {
+  await Promise.race(events.map((event) => once(socket, event))).catch(() => undefined);
+}

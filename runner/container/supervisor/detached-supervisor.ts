@@ -1,0 +1,89 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { openSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { type Duplex } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { CLOSE_RANGE_CLOEXEC, closeRange } from '../../../fs/sys/process.ts';
+import { type Container } from '../container.ts';
+import { RunError } from '../spec.ts';
+import { CHANNEL, type StartEvent, type StartOrder } from './channel.ts';
+import { Deferred } from './deferred.ts';
+import { AlreadyLive } from './already-live.ts';
+
+/** The compiled program. */
+const PROGRAM = fileURLToPath(new URL('./main.js', import.meta.url));
+
+/** A supervisor in a process of its own, which goes on when this one ends. It comes up while the container is made. */
+export class DetachedSupervisor {
+  readonly #channel: Duplex;
+  readonly #listening = new Deferred<undefined>();
+  readonly #started = new Deferred<undefined>();
+
+  private constructor(process: ChildProcess) {
+    // Node makes such a pipe a socket pair.
+    this.#channel = process.stdio[CHANNEL] as Duplex;
+    this.#channel.on('error', () => undefined);
+    createInterface({ input: this.#channel }).on('line', (line) => this.#receive(JSON.parse(line) as StartEvent));
+    process.once('error', (error) => this.#fail(new Error(`cannot start the supervisor: ${error.message}`)));
+    process.once('close', (code, signal) => {
+      this.#fail(new Error(`the container's supervisor ended early (${signal ?? `exit code ${code ?? 'unknown'}`})`));
+    });
+    process.unref();
+  }
+
+  static spawn(): DetachedSupervisor {
+    // It must not hold the pipes of whoever started us: they would wait for its end.
+    closeRange(CHANNEL, CLOSE_RANGE_CLOEXEC);
+    const program = spawn(process.execPath, [PROGRAM], {
+      argv0: 'lamina',
+      cwd: '/',
+      detached: true,
+      stdio: ['ignore', 'ignore', logTarget(), 'pipe'],
+    });
+    return new DetachedSupervisor(program);
+  }
+
+  /** Has it start a container. */
+  start({ directory }: Container, waitsForClient = false): void {
+    const order: StartOrder = { directory, waitsForClient };
+    this.#channel.write(`${JSON.stringify(order)}\n`);
+  }
+
+  /** Resolves once the container can be attached to. */
+  get listening(): Promise<undefined> {
+    return this.#listening.promise;
+  }
+
+  /**
+   * Resolves once the command runs.
+   *
+   * @throws RunError where it cannot be started, AlreadyLive where it runs.
+   */
+  get started(): Promise<undefined> {
+    return this.#started.promise;
+  }
+
+  /** Lets go of it: one whose command does not run yet, gives up. */
+  close(): void {
+    this.#channel.destroy();
+  }
+
+  #receive(event: StartEvent): void {
+    if (event.event === 'listening') this.#listening.resolve(undefined);
+    else if (event.event === 'started') this.#started.resolve(undefined);
+    else if (event.isLive) this.#fail(new AlreadyLive(event.message));
+    else if (event.exitCode === undefined) this.#fail(new Error(event.message));
+    else this.#fail(new RunError(event.message, event.exitCode));
+  }
+
+  #fail(error: Error): void {
+    this.#listening.reject(error);
+    this.#started.reject(error);
+  }
+}
+
+/** The supervisor's standard error: a file where LAMINA_LOG names one. */
+function logTarget(): number | 'ignore' {
+  const { LAMINA_LOG: path } = process.env;
+  return path === undefined || path === '' ? 'ignore' : openSync(path, 'a', 0o600);
+}

@@ -1,0 +1,30 @@
+import { once } from 'node:events';
+import { Socket } from 'node:net';
+
+/** The writing end of a container's standard input, which whoever is attached shares. */
+export class InputPipe {
+  readonly #socket: Socket;
+
+  /** @param fd of a pipe, ours from here on. */
+  constructor(fd: number) {
+    this.#socket = new Socket({ fd, readable: false, writable: true });
+    // A container that ends, or that reads no more, is no error of ours.
+    this.#socket.on('error', () => this.#socket.destroy());
+  }
+
+  /** Where the container is behind, answers when more can be taken. */
+  write(chunk: Buffer): Promise<unknown> | undefined {
+    const socket = this.#socket;
+    if (socket.destroyed || socket.writableEnded || socket.write(chunk)) return undefined;
+    return Promise.race([once(socket, 'drain'), once(socket, 'close')]).catch(() => undefined);
+  }
+
+  /** The container reads end of file. */
+  end(): void {
+    this.#socket.end();
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+}

@@ -1,0 +1,37 @@
+import { type Mount } from '../../../fs/index.ts';
+import { Cgroup } from '../cgroup/cgroup.ts';
+import { type Container } from '../container.ts';
+import { setOomScore } from '../oom-score.ts';
+import { type ContainerOptions } from '../options/container-options.ts';
+import { mountUnion, unmountUnion } from '../union.ts';
+import { type ContainerRun } from './run-of-container.ts';
+
+/** What a run of a container stands on: made before its command is started, and cleared away after its end. */
+export class RunGround {
+  readonly #report: (message: string) => void;
+  #union: Mount | undefined;
+  cgroup: Cgroup | undefined;
+
+  /** @param report told of what cannot be cleared away. */
+  constructor(report: (message: string) => void) {
+    this.#report = report;
+  }
+
+  /** Where it rejects, `clear` is to be called all the same. */
+  async prepare(container: Container, options: ContainerOptions, { stage }: ContainerRun): Promise<void> {
+    const { resources } = options;
+    if (resources.oomScoreAdj !== undefined) setOomScore(stage.pid, resources.oomScoreAdj);
+    this.cgroup = await Cgroup.begin(container.id, container.directory, stage.pid, resources);
+    this.#union = await mountUnion(container, options);
+  }
+
+  /** To be called when the stage has ended. */
+  async clear(): Promise<void> {
+    if (this.#union !== undefined) await unmountUnion(this.#union, this.#report);
+    try {
+      await this.cgroup?.end();
+    } catch (error) {
+      this.#report(error instanceof Error ? error.message : String(error));
+    }
+  }
+}

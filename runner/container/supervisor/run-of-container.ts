@@ -1,0 +1,56 @@
+import { type ContainerOptions } from '../options/container-options.ts';
+import { SIGKILL } from '../signals.ts';
+import { StageProcess } from '../stage-process.ts';
+import { type Attachment } from './attachment.ts';
+import { type ContainerIo } from './container-io.ts';
+import { Deferred, within } from './deferred.ts';
+
+/** A stage that waits for its spec, and what its standard files are connected with. */
+export interface Beginning {
+  readonly stage: StageProcess;
+  readonly io: ContainerIo;
+}
+
+/** Starts the stage of a run. */
+export async function beginRun(io: ContainerIo, { network }: ContainerOptions): Promise<Beginning> {
+  const stage = await StageProcess.spawn(io.files, network.mode === 'none' ? 'own' : 'inherited');
+  io.handOver();
+  return { stage, io };
+}
+
+/** A run of a container, from its stage to the end of all its processes: each start begins one. */
+export class ContainerRun {
+  readonly stage: StageProcess;
+  readonly io: ContainerIo;
+  readonly attachments: Attachment[] = [];
+  /** Settled once the command runs, or cannot. */
+  readonly started = new Deferred<undefined>();
+  /** Resolved with the exit code once it is in the container's state. */
+  readonly ended = new Deferred<number>();
+  /** The one that follows; rejected where none does. */
+  readonly next = new Deferred<ContainerRun>();
+  /** No policy is to start another one after it. */
+  isLast = false;
+  /** It is ended for the sake of the next one. */
+  isRestarted = false;
+
+  constructor({ stage, io }: Beginning) {
+    this.stage = stage;
+    this.io = io;
+  }
+
+  /**
+   * Ends it as `docker stop` does; resolves when it has ended.
+   *
+   * @param seconds from the signal to SIGKILL; negative for no end of it.
+   */
+  async stop(signal: number, seconds: number): Promise<void> {
+    await this.started.promise.catch(() => undefined);
+    this.stage.kill(signal);
+    if (seconds >= 0) {
+      await within(this.stage.exited, seconds * 1000);
+      this.stage.kill(SIGKILL);
+    }
+    await this.ended.promise;
+  }
+}
