@@ -43,6 +43,11 @@ function outerIds(): { readonly uid: number; readonly gid: number } {
   return outside ?? readMarker() ?? { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
 }
 
+/** The caller's user id, outside of our own user namespace. */
+export function callerUid(): number {
+  return outerIds().uid;
+}
+
 /**
  * Makes sure that this process may mount, and owns all ids that it can: root goes on as it is; for an ordinary user
  * the same command line is executed again inside a user and mount namespace, and this call does not return.

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describeErrno } from '../../../fs/sys/errno.ts';
 import { close } from '../../../fs/sys/file.ts';
 import { type Limits, type ResourceOptions, isLimited } from '../options/resources.ts';
+import { delegatedSite } from './delegation.ts';
 import { restrictDevices } from './device-rules.ts';
 import { removeGroup, writeControl } from './files.ts';
 import { type GroupDirectory, type GroupRecord, setLimits, settingsFor } from './group.ts';
@@ -62,8 +63,9 @@ export class Cgroup {
   ): Promise<Cgroup | undefined> {
     if (options.cgroups === 'disabled') return undefined;
     const { limits, cgroupParent } = options;
-    const sites = sitesOf(findHierarchies(ownView()), cgroupParent);
-    const { record, lock } = makeGroups(sites, { id, isLimited: isLimited(limits) });
+    const delegated = cgroupParent === undefined ? await delegatedSite(id, pid, isLimited(limits)) : undefined;
+    const sites = delegated === undefined ? sitesOf(findHierarchies(ownView()), cgroupParent) : [delegated];
+    const { record, lock } = makeGroups(sites, { id, isControlled: delegated !== undefined || isLimited(limits) });
     let cgroup = new Cgroup(record, lock, join(directory, RECORD));
     try {
       if (cgroupParent !== undefined && lock < 0) throw new Error(`no control group can be made in ${cgroupParent}`);

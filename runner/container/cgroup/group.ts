@@ -81,7 +81,7 @@ function apply(record: GroupRecord, { flag, controller, choices, isOptional }: S
   const directory = controller === 'cgroup' ? unifiedOf(record) : directoryOf(record, controller);
   if (directory === undefined) {
     if (isOptional === true) return;
-    throw new Error(`${flag} cannot be set: ${explainMissing(controller)}`);
+    throw new Error(`${flag} cannot be set: ${explainMissing(record, controller)}`);
   }
   const choice = choices.find(({ file }) => existsSync(join(directory.path, file)));
   const written = choice === undefined ? -ENOENT : writeControl(directory.path, choice.file, choice.value);
@@ -93,8 +93,13 @@ function apply(record: GroupRecord, { flag, controller, choices, isOptional }: S
 }
 
 /** Why there is no group that a controller controls, and what to do. */
-function explainMissing(controller: string): string {
+function explainMissing(record: GroupRecord, controller: string): string {
   const why = `there is no control group with the ${controller} controller that lamina may make`;
-  if (isRootless()) return `${why}; where systemd runs: systemd-run --user --scope -p Delegate=yes lamina ...`;
-  return `${why}; /proc/self/mountinfo and /proc/self/cgroup tell where it is mounted, if at all, and how`;
+  if (!isRootless()) {
+    return `${why}; /proc/self/mountinfo and /proc/self/cgroup tell where it is mounted, if at all, and how`;
+  }
+  if (unifiedOf(record)?.path.includes('.scope/') === true) {
+    return `${why}: systemd gives users few; as root, "systemctl edit user@.service" with "[Service] Delegate=yes", and log in anew`;
+  }
+  return `${why}: an ordinary user needs a delegated one, such as "systemd-run --user --scope -p Delegate=yes" gives`;
 }

@@ -23,8 +23,8 @@ export interface MadeGroup {
 export interface Wanted {
   /** Names the group. */
   readonly id: string;
-  /** Something is to be limited: processes that stand in the way are moved. */
-  readonly isLimited: boolean;
+  /** It must have controllers: processes that stand in the way are moved. */
+  readonly isControlled: boolean;
 }
 
 /** Makes a container's group in each hierarchy where that can be done. */
@@ -34,7 +34,7 @@ export function makeGroups(sites: readonly Site[], wanted: Wanted): MadeGroup {
   for (const site of sites) {
     for (const parent of site.parents) {
       if (!makeParents(site.hierarchy, parent)) continue;
-      if (site.hierarchy.version === 2) enableControllers(site.hierarchy, parent, wanted.isLimited);
+      if (site.hierarchy.version === 2) enableControllers(site.hierarchy, parent, wanted.isControlled);
       else inheritCpus(site.hierarchy, parent);
       const path = join(parent, wanted.id);
       if (lock >= 0) {
@@ -62,8 +62,13 @@ function isMade(path: string): boolean {
   return made === 0 || made === -EEXIST;
 }
 
-function makeParents({ mountpoint }: Hierarchy, parent: string): boolean {
-  return pathFrom(mountpoint, parent).slice(1).every(isMade);
+function makeParents(hierarchy: Hierarchy, parent: string): boolean {
+  return pathFrom(topOf(hierarchy, parent), parent).slice(1).every(isMade);
+}
+
+/** Above our own group nothing is ours to change, unless the parent is not below it. */
+function topOf({ mountpoint, own }: Hierarchy, parent: string): string {
+  return parent === own || parent.startsWith(`${own}/`) ? own : mountpoint;
 }
 
 /** Makes the group whose lock stands for all of a container's; answers the lock, or a negative errno. */
@@ -117,10 +122,11 @@ function inheritCpusInto(path: string): void {
 }
 
 /** Has the groups below a directory of the unified hierarchy controlled by all that its own group may control. */
-function enableControllers({ mountpoint, own }: Hierarchy, parent: string, isLimited: boolean): void {
-  for (const path of pathFrom(mountpoint, parent)) {
+function enableControllers(hierarchy: Hierarchy, parent: string, isControlled: boolean): void {
+  const { own } = hierarchy;
+  for (const path of pathFrom(topOf(hierarchy, parent), parent)) {
     const isBusy = enableIn(path);
-    if (!isBusy || !isLimited || path !== own) continue;
+    if (!isBusy || !isControlled || path !== own) continue;
     vacate(own);
     enableIn(path);
   }

@@ -9,7 +9,7 @@ import {
   O_PATH,
 } from '../../../fs/sys/constants.ts';
 import { type ByteString, toBytes } from '../../../fs/sys/bytes.ts';
-import { EPERM, SystemError, check } from '../../../fs/sys/errno.ts';
+import { EBUSY, EPERM, check } from '../../../fs/sys/errno.ts';
 import { close, mkdirat, openat, symlinkat } from '../../../fs/sys/file.ts';
 import { MOUNT_ATTR } from '../../../fs/sys/mount-attributes.ts';
 import { mount } from '../../../fs/sys/mount.ts';
@@ -29,7 +29,7 @@ export function mountCgroups(sys: number, mounts: readonly CgroupMount[]): void 
   if (only === undefined) return;
   const target = openBeneath(sys, 'fs/cgroup');
   if (target < 0) return;
-  if (only.name === '') mountHierarchy(target, only);
+  if (only.name === '') mountAlone(sys, target, only);
   else mountTogether(sys, target, [only, ...others]);
   close(target);
 }
@@ -62,8 +62,26 @@ function linksTo({ name, controllers }: CgroupMount): ByteString[] {
   return controllers.length > 1 ? controllers.filter((controller) => controller !== name).map(toBytes) : [];
 }
 
-function mountHierarchy(target: number, { type, controllers }: CgroupMount): void {
+function mountAlone(sys: number, target: number, hierarchy: CgroupMount): void {
+  const mounted = tryMount(target, hierarchy);
+  if (mounted !== -EBUSY) {
+    check(mounted, 'mount /sys/fs/cgroup in the container');
+    return;
+  }
+  // No filesystem is mounted on itself, as where /sys is the host's with what is mounted in it.
+  check(mount('tmpfs', throughFd(target), 'tmpfs', LOCKED_DOWN, 'mode=755,size=4k'), 'cover /sys/fs/cgroup');
+  const covered = check(openBeneath(sys, 'fs/cgroup'), 'open /sys/fs/cgroup of the container');
+  check(tryMount(covered, hierarchy), 'mount /sys/fs/cgroup in the container');
+  close(covered);
+}
+
+function mountHierarchy(target: number, hierarchy: CgroupMount): void {
+  check(tryMount(target, hierarchy), 'mount /sys/fs/cgroup in the container');
+}
+
+/** 0, or a negative errno. */
+function tryMount(target: number, { type, controllers }: CgroupMount): number {
   const mounted = mount('cgroup', throughFd(target), type, MS_RDONLY | LOCKED_DOWN, controllers.join(','));
   // Without a mount of its own the container keeps what is there: nothing, or the host's, read-only.
-  if (mounted < 0 && mounted !== -EPERM) throw new SystemError('mount /sys/fs/cgroup in the container', mounted);
+  return mounted === -EPERM ? 0 : mounted;
 }
