@@ -32,6 +32,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   export: () => import('./export.ts'),
   images: () => import('./images.ts'),
   image: () => import('./image.ts'),
+  volume: () => import('./volume.ts'),
   system: () => import('./system.ts'),
   history: () => import('./history.ts'),
   tag: () => import('./tag.ts'),

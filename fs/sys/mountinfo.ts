@@ -9,6 +9,8 @@ export interface MountInfo {
   /** What of the filesystem is mounted; for a cgroup, as the reader's cgroup namespace shows it. */
   readonly root: ByteString;
   readonly mountpoint: ByteString;
+  /** Others are told of what is mounted below it. */
+  readonly isShared: boolean;
   /** Type with subtype: `fuse.lamina`. */
   readonly type: string;
   readonly source: ByteString;
@@ -24,7 +26,7 @@ function unescape(text: ByteString): ByteString {
 function parseLine(line: ByteString): MountInfo | undefined {
   const [before, after] = line.split(' - ', 2);
   if (before === undefined || after === undefined) return undefined;
-  const [id, , device, root, mountpoint] = before.split(' ');
+  const [id, , device, root, mountpoint, , ...tags] = before.split(' ');
   const [type, source, options = ''] = after.split(' ');
   if (id === undefined || device === undefined || mountpoint === undefined || type === undefined) return undefined;
   return {
@@ -32,6 +34,7 @@ function parseLine(line: ByteString): MountInfo | undefined {
     device,
     root: unescape(root ?? ''),
     mountpoint: unescape(mountpoint),
+    isShared: tags.some((tag) => tag.startsWith('shared:')),
     type,
     source: unescape(source ?? ''),
     options: options.split(',').map(unescape),

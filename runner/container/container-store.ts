@@ -50,11 +50,13 @@ function isAbandoned(entry: string): boolean {
 
 /** The containers of a store: a directory each, and for each name a symlink to the id. */
 export class ContainerStore {
+  readonly storeRoot: string;
   readonly #directory: string;
   readonly #gone: (id: string) => void;
 
   /** @param gone told of every container that is there no more, or never came to be. */
   constructor(storeRoot: string, gone: (id: string) => void = () => undefined) {
+    this.storeRoot = storeRoot;
     this.#directory = join(storeRoot, 'containers');
     this.#gone = gone;
   }

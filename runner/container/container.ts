@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import { type ByteString, toBytes } from '../../fs/sys/bytes.ts';
 import { withLock } from '../image/lock.ts';
 import { type ContainerOptions } from './options/container-options.ts';
+import { writeDurably } from '../image/durable-file.ts';
 import { type ProcessIdentity, isAlive } from './process-identity.ts';
+import { type ContainerMount } from './volume/container-mount.ts';
 
 /** How a container's first process is started, in the words of an image's configuration. */
 export interface ContainerProcess {
@@ -57,6 +59,8 @@ export interface ContainerState {
 /** What is true now, whatever the state file says of a supervisor that was killed. */
 export type LiveStatus = ContainerState['status'] | 'orphaned' | 'dead';
 
+const MOUNTS = 'mounts.json';
+
 /** A container's directory: its upper, its init layer, its files. */
 export class Container {
   readonly config: ContainerConfig;
@@ -107,6 +111,18 @@ export class Container {
   /** Its log, in the format of docker's json-file driver. */
   get log(): string {
     return join(this.directory, `${this.id}-json.log`);
+  }
+
+  /** What is mounted in it beside the kernel's filesystems; none in one that is older. */
+  get mounts(): readonly ContainerMount[] {
+    const path = join(this.directory, MOUNTS);
+    return existsSync(path) ? (readJson(path) as ContainerMount[]) : [];
+  }
+
+  /** Called once, while it is being made. */
+  writeMounts(mounts: readonly ContainerMount[]): void {
+    const path = join(this.directory, MOUNTS);
+    writeDurably(path, JSON.stringify(mounts), `${path}.new`);
   }
 
   /** What lies below the upper, the topmost first. */

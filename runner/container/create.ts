@@ -1,15 +1,17 @@
-import { statSync } from 'node:fs';
 import { toBytes } from '../../fs/index.ts';
 import { type Image } from '../image/image.ts';
 import { type ObtainOptions } from '../image/obtain.ts';
 import { type Store } from '../image/store.ts';
 import { type Container, type ContainerState } from './container.ts';
 import { type ContainerStore } from './container-store.ts';
-import { type MountPoint, createInitLayer } from './init-layer.ts';
+import { createInitLayer } from './init-layer.ts';
 import { writeLiveFiles } from './live-files.ts';
 import { type ContainerOptions } from './options/container-options.ts';
-import { type MountOptions, isCovered } from './options/mounts.ts';
 import { commandOf, hostnameOf, processOf } from './options/process.ts';
+import { holdMountedImage } from './volume/mounted-image.ts';
+import { resolveMounts } from './volume/resolve-mounts.ts';
+import { mountPointsOf } from './volume/stage-mounts.ts';
+import { VolumeStore } from './volume/volume-store.ts';
 
 /** A new container that is wanted: of which image, and what the command line asks for. */
 export interface RunOptions {
@@ -37,24 +39,12 @@ export function createContainer(
     store.hold(image, container.id);
     const hostname = hostnameOf(process, container.id);
     writeLiveFiles(container.files, { hostname, hostNetwork: network.mode === 'host' });
-    createInitLayer(toBytes(container.init), toBytes(container.upper), layers, mountPoints(mounts));
+    const resolved = resolveMounts(mounts.mounts, mounts.volumesFrom, {
+      ...{ image, container: container.id, volumes: new VolumeStore(store.root) },
+      useImage: (mounted) => holdMountedImage(store, mounted, container.id),
+      mountsOf: (other) => containers.find(other).mounts,
+    });
+    container.writeMounts(resolved);
+    createInitLayer(toBytes(container.init), toBytes(container.upper), layers, mountPointsOf(resolved, mounts));
   });
-}
-
-/** What the init layer must have for the mounts; what lies in another mount is made there. */
-function mountPoints({ volumes, readOnly }: MountOptions): MountPoint[] {
-  const ownMounts = ['/dev', '/sys'].map((destination) => ({ source: '', destination, readOnly }));
-  const points = volumes.filter((volume) => {
-    const others = volumes.filter((other) => other !== volume);
-    return !isCovered(volume.destination, [...ownMounts, ...others]);
-  });
-  const temporaries = readOnly ? ['/run', '/tmp', '/var/tmp'] : [];
-  return [
-    ...points.map(({ source, destination }) => ({ path: toBytes(destination), isDirectory: isDirectory(source) })),
-    ...temporaries.map((path) => ({ path, isDirectory: true })),
-  ];
-}
-
-function isDirectory(path: string): boolean {
-  return statSync(path).isDirectory();
 }

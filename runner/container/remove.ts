@@ -6,15 +6,22 @@ import { endProcesses, followSupervisor } from './end-processes.ts';
 import { SIGKILL } from './signals.ts';
 import { ask } from './supervisor/control-client.ts';
 import { within } from './supervisor/deferred.ts';
+import { removeAnonymousVolumes } from './volume/anonymous-volumes.ts';
 
 const KILL_TIMEOUT_MILLISECONDS = 10_000;
 
 /**
  * Removes a container and its files.
  *
+ * @param withVolumes those made for it alone, too.
  * @param force ends it first where it runs: by its supervisor, or where that does not answer by killing both.
  */
-export async function removeContainer(containers: ContainerStore, container: Container, force: boolean): Promise<void> {
+export async function removeContainer(
+  containers: ContainerStore,
+  container: Container,
+  force: boolean,
+  withVolumes = false,
+): Promise<void> {
   const { name } = container.config;
   const state = container.readState();
   if (liveStatus(state) === 'orphaned') await followSupervisor(state);
@@ -25,7 +32,9 @@ export async function removeContainer(containers: ContainerStore, container: Con
     await endProcesses(container.readState(), name);
   }
   if (!isLive(container.readState())) await removeLeftGroups(container.directory);
+  const { mounts } = container;
   containers.remove(container, (current) => checkEnded(current, name));
+  if (withVolumes) removeAnonymousVolumes(containers.storeRoot, mounts);
 }
 
 /** Gives up on a supervisor that does not answer. */

@@ -1,14 +1,17 @@
 import { type TerminalSize } from '../../fs/sys/terminal.ts';
 import { type Sysctl } from './options/sysctls.ts';
 import { type SystemPaths } from './system-paths.ts';
+import { type MountAttributes, type TmpfsRequest } from './volume/mount-request.ts';
 
 /** A directory or file of the host, bound into a container. */
-export interface Volume {
+export interface Volume extends MountAttributes {
+  readonly type?: 'bind';
   /** Absolute path outside. */
   readonly source: string;
   /** Absolute path inside. */
   readonly destination: string;
-  readonly readOnly: boolean;
+  /** Where it is empty, it gets what the container has in its place. */
+  readonly populate?: true;
 }
 
 /** The command and what it starts with. */
@@ -34,9 +37,11 @@ export interface TerminalSpec {
 }
 
 /** What is mounted in the container beside the kernel's own filesystems. */
-interface MountSpec {
+export interface MountSpec {
   readonly readOnly: boolean;
-  readonly volumes: readonly Volume[];
+  /** In a read-only root, /run, /tmp and /var/tmp are temporary. */
+  readonly temporaries: boolean;
+  readonly volumes: readonly (Volume | TmpfsRequest)[];
 }
 
 /** The container's network. */

@@ -4,10 +4,9 @@ import { type Cgroup } from './cgroup/cgroup.ts';
 import { cgroupMounts } from './cgroup/group.ts';
 import { confinementOf } from './confinement.ts';
 import { type Container } from './container.ts';
-import { liveFileVolumes } from './live-files.ts';
-import { isCovered } from './options/mounts.ts';
 import { environmentOf, hostnameOf, workdirOf } from './options/process.ts';
 import { type StageSpec } from './spec.ts';
+import { stageMounts } from './volume/stage-mounts.ts';
 
 /** What the stage of a container is given. */
 export async function stageSpec(
@@ -19,7 +18,6 @@ export async function stageSpec(
   const { options } = container;
   const { process, mounts, network } = options;
   const hostname = hostnameOf(process, container.id);
-  const live = liveFileVolumes(container.files).filter((file) => !isCovered(file.destination, mounts.volumes));
   return {
     rootfs: container.merged,
     hostname,
@@ -31,7 +29,7 @@ export async function stageSpec(
       user: process.user ?? image.config.user,
       passwdFile: join(container.files, 'passwd'),
     },
-    mounts: { readOnly: mounts.readOnly, volumes: [...live, ...mounts.volumes] },
+    mounts: stageMounts(container, mounts),
     network: { own: network.mode === 'none' },
     cgroup: { mounts: cgroup === undefined ? [] : cgroupMounts(cgroup.record) },
     ...(await confinementOf(options, storeRoot)),

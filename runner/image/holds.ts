@@ -15,13 +15,15 @@ export interface Hold {
 
 const HOLDER = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
 
-const CONTAINER_ID = /^[0-9a-f]{64}$/;
+// What a container mounts beside its own image is held under its id with more behind it.
+const CONTAINER_ID = /^([0-9a-f]{64})(?:-|$)/;
 
 /** Whether the container that holds an image is there, or is just coming or going. What is no container always is. */
 export function hasContainer(root: string, holder: string): boolean {
-  if (!CONTAINER_ID.test(holder)) return true;
+  const id = CONTAINER_ID.exec(holder)?.[1];
+  if (id === undefined) return true;
   const directory = join(root, 'containers');
-  return existsSync(directory) && readdirSync(directory).some((name) => name.includes(holder));
+  return existsSync(directory) && readdirSync(directory).some((name) => name.includes(id));
 }
 
 export class Holds {

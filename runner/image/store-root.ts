@@ -53,6 +53,7 @@ const OURS: ReadonlySet<string> = new Set([
   'lock.collect',
   'sources',
   'tmp',
+  'volumes',
 ]);
 
 function holdsOnlyOurs(root: string): boolean {

@@ -11,7 +11,9 @@ import { diffLayers } from '../../runner/container/diff.ts';
 import { resolveInLayers } from '../../runner/container/layer-view.ts';
 import { describeAge } from '../../runner/container/listing.ts';
 import { checkName, randomName } from '../../runner/container/names.ts';
-import { parseVolume } from '../../runner/container/options/mounts.ts';
+import { parseMount } from '../../runner/container/volume/mount-flag.ts';
+import { parseTmpfs } from '../../runner/container/volume/tmpfs-flag.ts';
+import { parseVolume } from '../../runner/container/volume/volume-flag.ts';
 import { libraryDirectories } from '../../runner/container/protected-node.ts';
 import { identify, isAlive } from '../../runner/container/process-identity.ts';
 import { untilSettled } from '../../runner/container/stage/inside.ts';
@@ -66,24 +68,61 @@ test('checkName refuses what is no name, and takes those that are made up', () =
   for (let count = 0; count < 50; count += 1) expect(checkName(randomName())).toMatch(/^[a-z]+_[a-z]+$/);
 });
 
-test('parseVolume takes a path of the host and one inside', () => {
-  expect(parseVolume('/etc:/inside')).toEqual({ source: '/etc', destination: '/inside', readOnly: false });
-  expect(parseVolume('/etc/../etc:/a//b/../c/:ro')).toEqual({ source: '/etc', destination: '/a/c', readOnly: true });
+test('parseVolume takes a path of the host, or a volume, and all modes of docker and podman', () => {
+  const etc = { type: 'bind', source: '/etc', destination: '/x', readOnly: false };
+  expect(parseVolume('/etc/../etc:/a//b/../c/:ro')).toEqual({ ...etc, destination: '/a/c', readOnly: true });
+  expect(parseVolume('/etc:/x:z,rw,U,O')).toEqual({ ...etc, chown: true, overlay: true });
+  expect(parseVolume('/etc:/x:noexec,nosuid,dev,rslave,bind')).toEqual({
+    ...etc,
+    ...{ noExec: true, noSuid: true, dev: true, propagation: 'rslave', nonRecursive: true },
+  });
+  expect(parseVolume('./fs:/x')).toMatchObject({ type: 'bind', source: join(process.cwd(), 'fs') });
+  expect(parseVolume('/x')).toEqual({ type: 'volume', destination: '/x', readOnly: false });
+  expect(parseVolume('v_1:/x:nocopy')).toEqual({
+    ...{ type: 'volume', name: 'v_1', destination: '/x', readOnly: false, noCopy: true },
+  });
   for (const wrong of [
-    '/etc',
-    ':/x',
-    '/etc:',
-    '/etc:x',
-    '/etc:/x:rx',
-    '/etc:/x:ro:z',
-    'named:/x',
-    '/etc:/',
-    '/etc:/proc',
-    '/etc:/x/../proc/y',
-    '/no/such:/x',
+    ...['etc', ':/x', '/etc:', '/etc:x', '/etc:/x:rx', '/etc:/x:ro:z', '-v:/x', '/etc:/', '/etc:/proc'],
+    ...['/etc:/x/../proc/y', '/no/such:/x', '/etc:/x:ro,rw', '/etc:/x:shared,private', '/etc:/x:nocopy'],
   ]) {
-    expect(() => parseVolume(wrong), wrong).toThrow();
+    expect(() => parseVolume(wrong), wrong).toThrow(/^volume /);
   }
+});
+
+test('parseMount takes the keys of each type, and no others', () => {
+  expect(parseMount('type=bind,src=/etc,target=/x,readonly,bind-propagation=shared,bind-nonrecursive')).toEqual({
+    ...{ type: 'bind', source: '/etc', destination: '/x', readOnly: true, propagation: 'shared', nonRecursive: true },
+  });
+  expect(parseMount('"source=v",dst=/a b,volume-nocopy=true,volume-label=k=v,volume-subpath=s')).toEqual({
+    ...{
+      type: 'volume',
+      name: 'v',
+      destination: '/a b',
+      readOnly: false,
+      noCopy: true,
+      labels: { k: 'v' },
+      subpath: 's',
+    },
+  });
+  expect(parseMount('type=tmpfs,destination=/t,tmpfs-size=1m,tmpfs-mode=700')).toEqual({
+    ...{ type: 'tmpfs', destination: '/t', readOnly: false, data: ['size=1m', 'mode=700'] },
+  });
+  expect(parseMount('type=image,src=debian:12,dst=/i,rw=true')).toMatchObject({ image: 'debian:12', readOnly: false });
+  for (const wrong of [
+    ...['type=bind,dst=/x', 'type=bind,src=/etc', 'type=nfs,dst=/x', 'dst=/x,volume-opt=a=b', 'dst=/x,dst=/y'],
+    ...['type=tmpfs,dst=/x,src=/y', 'type=tmpfs,dst=/x,bind-propagation=shared', 'type=bind,src=/etc,dst=/x,ro=maybe'],
+    ...['dst=/x,volume-driver=nfs', 'type=bind,src=/etc,dst=/x,bind-propagation=loud'],
+  ]) {
+    expect(() => parseMount(wrong), wrong).toThrow(/^mount /);
+  }
+});
+
+test('parseTmpfs takes options of the kernel, and refuses what it would pass on', () => {
+  expect(parseTmpfs('/t:size=64m,mode=1770,exec,ro')).toEqual({
+    ...{ type: 'tmpfs', destination: '/t', readOnly: true, exec: true, data: ['size=64m', 'mode=1770'] },
+  });
+  expect(() => parseTmpfs('/t:bind')).toThrow('none of a tmpfs');
+  expect(() => parseTmpfs('t')).toThrow('not an absolute path');
 });
 
 test('libraryDirectories names those that the loader does not look in by itself', () => {

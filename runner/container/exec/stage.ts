@@ -40,4 +40,4 @@ function enter({ namespaces, chroot: isChroot }: ExecSpec): void {
   close(ROOT_FD);
 }
 
-runStage(becomeAdded);
+await runStage(becomeAdded);

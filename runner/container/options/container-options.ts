@@ -25,7 +25,7 @@ export interface ContainerOptions {
 export function plainContainer(command: readonly string[]): ContainerOptions {
   return {
     process: { command, env: [], interactive: false, terminal: false },
-    mounts: { readOnly: false, volumes: [] },
+    mounts: { readOnly: false, temporaries: true, mounts: [], volumesFrom: [] },
     network: plainNetwork({ mode: 'host', options: [] }),
     resources: { limits: {}, cgroups: 'enabled' },
     security: ORDINARY_SECURITY,

@@ -1,41 +1,25 @@
-import { realpathSync, statSync } from 'node:fs';
-import { isAbsolute, normalize } from 'node:path';
-import { type Volume } from '../spec.ts';
+import { type MountRequest } from '../volume/mount-request.ts';
+import { type VolumesFrom } from '../volume/resolve-mounts.ts';
 
 /** What the command line asks for of the container's mounts. */
 export interface MountOptions {
   /** No change to the root filesystem but in temporary directories. */
   readonly readOnly: boolean;
-  readonly volumes: readonly Volume[];
+  /** With a read-only root, there are such. */
+  readonly temporaries: boolean;
+  readonly mounts: readonly MountRequest[];
+  /** Other containers whose volumes and binds it gets. */
+  readonly volumesFrom: readonly VolumesFrom[];
 }
 
-/** `HOST:INSIDE[:ro|:rw]`, as docker's -v for a path of the host. */
-export function parseVolume(text: string): Volume {
-  const [source = '', destination = '', mode = 'rw', ...rest] = text.split(':');
-  const form = `volume ${JSON.stringify(text)} is not HOST-PATH:PATH-INSIDE[:ro]`;
-  if (rest.length > 0 || source === '' || !['ro', 'rw'].includes(mode)) throw new Error(form);
-  if (!/^[./]/.test(source)) throw new Error(`${form}: ${source} is no path (named volumes are not supported)`);
-  if (!isAbsolute(destination)) throw new Error(`${form}: ${destination || 'what is inside'} is not an absolute path`);
-  return { source: existing(source), destination: checkDestination(destination), readOnly: mode === 'ro' };
-}
-
-function existing(source: string): string {
-  try {
-    statSync(source);
-    return realpathSync(source);
-  } catch (error) {
-    throw new Error(`cannot bind ${source} into the container: ${String(error)}`, { cause: error });
+/** `CONTAINER[:ro|:rw]`, as docker's --volumes-from. */
+export function parseVolumesFrom(text: string): VolumesFrom {
+  const [container = '', modes = ''] = text.split(/:(.*)/s);
+  const names = modes === '' ? [] : modes.split(',');
+  const wrong = names.find((name) => !['ro', 'rw', 'z', 'Z'].includes(name));
+  if (container === '' || wrong !== undefined) {
+    throw new Error(`--volumes-from ${JSON.stringify(text)} is not CONTAINER[:ro|:rw]`);
   }
-}
-
-function checkDestination(path: string): string {
-  const destination = normalize(path).replace(/(.)\/+$/, '$1');
-  const isForbidden = destination === '/' || destination === '/proc' || destination.startsWith('/proc/');
-  if (isForbidden) throw new Error(`cannot bind on ${destination} in the container: its root and /proc are its own`);
-  return destination;
-}
-
-/** Whether a path lies at or below a volume's. */
-export function isCovered(path: string, volumes: readonly Volume[]): boolean {
-  return volumes.some(({ destination }) => path === destination || path.startsWith(`${destination}/`));
+  if (names.includes('ro')) return { container, readOnly: true };
+  return names.includes('rw') ? { container, readOnly: false } : { container };
 }

@@ -9,7 +9,7 @@ import { EXIT, RunError, SPEC_FD, STATUS_FD, type StageFailure } from '../spec.t
 // spec, tell of a failure over a pipe that execve closes, and do not outlive who serves the container's filesystem.
 
 /** Hands the spec, which is JSON, to `become`, which does not return but by a failure. */
-export function runStage(become: (spec: string) => never): void {
+export async function runStage(become: (spec: string) => Promise<never> | never): Promise<void> {
   try {
     dieWithClient();
     // No other process may look into this one, nor open its descriptors, before it is the command.
@@ -18,7 +18,7 @@ export function runStage(become: (spec: string) => never): void {
     // The client gave up before there was anything to run, and has said why.
     if (spec === '') process.exit(EXIT.ownError);
     closeSync(SPEC_FD);
-    become(spec);
+    await become(spec);
   } catch (error) {
     fail(error);
   }

@@ -4,12 +4,14 @@ import { type Container } from '../container.ts';
 import { setOomScore } from '../oom-score.ts';
 import { type ContainerOptions } from '../options/container-options.ts';
 import { mountUnion, unmountUnion } from '../union.ts';
+import { VolumeUnions } from '../volume/volume-unions.ts';
 import { type ContainerRun } from './run-of-container.ts';
 
 /** What a run of a container stands on: made before its command is started, and cleared away after its end. */
 export class RunGround {
   readonly #report: (message: string) => void;
   #union: Mount | undefined;
+  #volumes: VolumeUnions | undefined;
   cgroup: Cgroup | undefined;
 
   /** @param report told of what cannot be cleared away. */
@@ -23,10 +25,12 @@ export class RunGround {
     if (resources.oomScoreAdj !== undefined) setOomScore(stage.pid, resources.oomScoreAdj);
     this.cgroup = await Cgroup.begin(container.id, container.directory, stage.pid, resources);
     this.#union = await mountUnion(container, options);
+    this.#volumes = await VolumeUnions.mount(container);
   }
 
   /** To be called when the stage has ended. */
   async clear(): Promise<void> {
+    await this.#volumes?.unmount(this.#report);
     if (this.#union !== undefined) await unmountUnion(this.#union, this.#report);
     try {
       await this.cgroup?.end();

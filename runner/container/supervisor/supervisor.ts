@@ -11,6 +11,7 @@ import { SIGKILL, signalNumber } from '../signals.ts';
 import { EXIT, RunError } from '../spec.ts';
 import { stageSpec } from '../stage-spec.ts';
 import { forgetVolatile } from '../union.ts';
+import { removeAnonymousVolumes } from '../volume/anonymous-volumes.ts';
 import { AlreadyLive } from './already-live.ts';
 import { Attachment } from './attachment.ts';
 import { type ContainerIo } from './container-io.ts';
@@ -223,7 +224,9 @@ export class Supervisor implements ControlHandler {
 
   #remove(): void {
     try {
+      const { mounts } = this.#container;
       this.#tools.containers.remove(this.#container);
+      removeAnonymousVolumes(this.#tools.store.root, mounts);
     } catch (error) {
       // Somebody else was faster.
       if (!existsSync(this.#container.directory)) return;

@@ -1,0 +1,53 @@
+import { toBytes } from '../../../fs/index.ts';
+import { type Container } from '../container.ts';
+import { type MountPoint } from '../init-layer.ts';
+import { liveFileVolumes } from '../live-files.ts';
+import { type MountOptions } from '../options/mounts.ts';
+import { type MountSpec } from '../spec.ts';
+import { type ContainerMount } from './container-mount.ts';
+import { unionMountpoint } from './volume-unions.ts';
+
+type Placed = Pick<ContainerMount, 'destination'>;
+
+/** Whether a path lies at or below a mount's. */
+function isCovered(path: string, mounts: readonly Placed[]): boolean {
+  return mounts.some(({ destination }) => path === destination || path.startsWith(`${destination}/`));
+}
+
+/** What the init layer must have for the mounts; what lies in another mount is made there. */
+export function mountPointsOf(
+  mounts: readonly ContainerMount[],
+  { readOnly, temporaries }: Pick<MountOptions, 'readOnly' | 'temporaries'>,
+): MountPoint[] {
+  const ownMounts = ['/dev', '/sys'].map((destination) => ({ destination }));
+  const points = mounts.filter((mount) => {
+    const others = mounts.filter((other) => other !== mount);
+    return !isCovered(mount.destination, [...ownMounts, ...others]);
+  });
+  const temporary = readOnly && temporaries ? ['/run', '/tmp', '/var/tmp'] : [];
+  return [
+    ...points.map((mount) => ({
+      path: toBytes(mount.destination),
+      isDirectory: mount.type === 'tmpfs' || mount.isDirectory,
+    })),
+    ...temporary.map((path) => ({ path, isDirectory: true })),
+  ];
+}
+
+/** What the stage of a container is to mount. */
+export function stageMounts(
+  container: Container,
+  { readOnly, temporaries }: Pick<MountOptions, 'readOnly' | 'temporaries'>,
+): MountSpec {
+  const { mounts } = container;
+  const live = liveFileVolumes(container.files).filter((file) => !isCovered(file.destination, mounts));
+  const volumes = mounts.map((mount, at): MountSpec['volumes'][number] => {
+    if (mount.type === 'tmpfs') return mount;
+    const { source, union, destination, populate, ...rest } = mount;
+    const attributes = { ...rest, type: 'bind' as const, destination };
+    // What is filled is the volume itself, not what lies over it.
+    if (union === undefined) return { ...attributes, source, ...(populate === true ? { populate } : {}) };
+    return { ...attributes, source: unionMountpoint(container, at) };
+  });
+  return { readOnly, temporaries, volumes: [...live, ...volumes] };
+}
