@@ -1,10 +1,11 @@
 import { Command } from 'commander';
 import { certDirOption } from './cert-dir.ts';
 import { familiarHost } from './registry-host.ts';
-import { findCredentials, ownAuthFile } from '../runner/image/registry/credentials.ts';
-import { saveCredentials } from '../runner/image/registry/login.ts';
+import { FILES, findCredentials, ownAuthFile } from '../runner/image/registry/credentials.ts';
+import { keepCredentials } from '../runner/image/registry/login.ts';
 import { Registry } from '../runner/image/registry/registry.ts';
 import { print } from './print.ts';
+import { keepersOf } from './registry-flags.ts';
 import { tlsVerifyOption } from './tls-verify.ts';
 import { readAnswer, readSecret } from './secret.ts';
 
@@ -60,12 +61,13 @@ async function login(host: string, flags: Flags): Promise<void> {
     await registry.close();
   }
   const file = flags.authfile ?? ownAuthFile();
-  await saveCredentials(file, domain, { username, password });
-  print(`Logged in to ${domain}; the credentials are in ${file}\n`);
+  const { helpers = [FILES] } = keepersOf(flags.authfile);
+  const keeper = await keepCredentials(file, helpers, domain, { username, password });
+  print(`Logged in to ${domain}; the credentials are in ${keeper}\n`);
 }
 
 async function printLogin(domain: string, authfile: string | undefined): Promise<void> {
-  const known = await findCredentials(domain, '', authfile === undefined ? undefined : [authfile]);
+  const known = await findCredentials(domain, '', keepersOf(authfile));
   if (known === undefined) throw new Error(`not logged in to ${domain}`);
   print(`${'username' in known ? known.username : '<token>'}\n`);
 }

@@ -1,8 +1,9 @@
 import { Command } from 'commander';
 import { familiarHost } from './registry-host.ts';
-import { ownAuthFile } from '../runner/image/registry/credentials.ts';
-import { loggedInto, removeCredentials } from '../runner/image/registry/login.ts';
+import { FILES, ownAuthFile } from '../runner/image/registry/credentials.ts';
+import { forgetCredentials, loggedInto, removeCredentials } from '../runner/image/registry/login.ts';
 import { print } from './print.ts';
+import { keepersOf } from './registry-flags.ts';
 
 /** `lamina logout`. */
 export function createCommand(): Command {
@@ -18,7 +19,8 @@ export function createCommand(): Command {
       }
       const domain = familiarHost(host);
       const file = authfile ?? ownAuthFile();
-      if (!(await removeCredentials(file, domain)))
+      const { helpers = [FILES] } = keepersOf(authfile);
+      if (!(await forgetCredentials(file, helpers, domain)))
         throw new Error(`not logged in to ${domain}: ${file} has nothing for it`);
       print(`Removed the credentials for ${domain}\n`);
     });

@@ -35,13 +35,19 @@ export function addRegistryOptions(command: Command, quiet: string): Command {
     .option('--json', 'print an object a line');
 }
 
+/** Where credentials are: in the file of `--authfile` or those of login, and with the helpers of registries.conf. */
+export function keepersOf(authfile: string | undefined): NonNullable<Parameters<typeof findCredentials>[2]> {
+  const files = authfile === undefined ? undefined : [authfile];
+  return { files, helpers: readRegistriesConf().credentialHelpers };
+}
+
 /** The credentials of `--creds`, asked for where it has no password, else those that are kept. */
 async function credentialsFor(
   { domain, path }: Reference,
   creds: string | undefined,
   authfile: string | undefined,
 ): Promise<Credentials | undefined> {
-  if (creds === undefined) return findCredentials(domain, path, authfile === undefined ? undefined : [authfile]);
+  if (creds === undefined) return findCredentials(domain, path, keepersOf(authfile));
   const colon = creds.indexOf(':');
   const username = colon < 0 ? creds : creds.slice(0, colon);
   if (username === '') throw new Error('--creds has no user name: it is USER or USER:PASSWORD');

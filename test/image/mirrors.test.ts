@@ -131,6 +131,28 @@ describe('registries.conf', () => {
     expect(texts(read({ 'registries.conf': '' }), 'team/app')).toEqual(['docker.io/team/app:latest']);
   });
 
+  test('aliases that podman keeps have the last word, those of drop-ins the one before; helpers are read', () => {
+    const aliases = join(temporary(), 'short-name-aliases.conf');
+    writeFileSync(aliases, '[aliases]\nchosen = "quay.io/chosen/it"\n"kept/it" = "quay.io/kept/it"\ngone = ""\n');
+    const home = temporary();
+    const directory = join(home, '.config/containers/registries.conf.d');
+    mkdirSync(directory, { recursive: true });
+    writeFileSync(
+      join(directory, 'shortnames.conf'),
+      '[aliases]\nchosen = "docker.io/x"\ngone = "docker.io/y"\nleft = "ghcr.io/left"',
+    );
+    writeFileSync(join(directory, '50-helpers.conf'), 'credential-helpers = ["containers-auth.json", "secretservice"]');
+    const settings = readRegistriesConf({ HOME: home }, aliases);
+    const meaning = (name: string): string => textOf(meaningsOf(name, settings)[0]);
+    expect(['chosen:1', 'kept/it:1', 'left:1'].map(meaning)).toEqual([
+      'quay.io/chosen/it:1',
+      'quay.io/kept/it:1',
+      'ghcr.io/left:1',
+    ]);
+    expect(settings.aliases.has('gone')).toBe(false);
+    expect(settings.credentialHelpers).toEqual(['containers-auth.json', 'secretservice']);
+  });
+
   const wrong: readonly (readonly [text: string, message: RegExp])[] = [
     ['[registries.search]\nregistries = ["quay.io"]', /registries\.conf is in version 1 of its format/],
     ['unqualified-search-registries = [', /registries\.conf is not TOML: /],

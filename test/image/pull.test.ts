@@ -8,8 +8,13 @@ import { describe, expect, test } from 'vitest';
 
 import { type Image } from '../../runner/image/image.ts';
 import { parseChallenges } from '../../runner/image/registry/challenge.ts';
-import { findCredentials, keysOf } from '../../runner/image/registry/credentials.ts';
-import { removeCredentials, saveCredentials } from '../../runner/image/registry/login.ts';
+import { FILES, findCredentials, keysOf } from '../../runner/image/registry/credentials.ts';
+import {
+  forgetCredentials,
+  keepCredentials,
+  removeCredentials,
+  saveCredentials,
+} from '../../runner/image/registry/login.ts';
 import { openStore, type Store } from '../../runner/image/store.ts';
 import { isRoot, titled } from '../support/requirements.ts';
 import { sha256, tar } from './archives.ts';
@@ -408,7 +413,7 @@ describe('credentials', () => {
     inDirectory(async (path) => {
       writeFileSync(path('auth.json'), JSON.stringify({ auths: { 'quay.io': { auth: 'YTpi' } }, other: 1 }));
       await saveCredentials(path('auth.json'), 'localhost:5000', { username: 'me', password: 'a:b' });
-      expect(await findCredentials('localhost:5000', 'x/y', [path('auth.json')])).toEqual({
+      expect(await findCredentials('localhost:5000', 'x/y', { files: [path('auth.json')] })).toEqual({
         username: 'me',
         password: 'a:b',
       });
@@ -432,7 +437,7 @@ describe('credentials', () => {
       };
       writeFileSync(path('config.json'), JSON.stringify({ auths }));
       const find = (domain: string, repository: string) =>
-        findCredentials(domain, repository, [path('none'), path('config.json')]);
+        findCredentials(domain, repository, { files: [path('none'), path('config.json')] });
       expect(await find('quay.io', 'team/app')).toEqual({ username: 'team', password: '2' });
       expect(await find('quay.io', 'other/app')).toEqual({ username: 'all', password: '1' });
       expect(await find('docker.io', 'library/debian')).toEqual({ username: 'hub', password: '3' });
@@ -449,19 +454,48 @@ describe('credentials', () => {
       process.env['PATH'] = `${path('')}:${before ?? ''}`;
       try {
         writeFileSync(path('config.json'), JSON.stringify({ credsStore: 'test' }));
-        expect(await findCredentials('helped.io', 'x', [path('config.json')])).toEqual({
+        expect(await findCredentials('helped.io', 'x', { files: [path('config.json')] })).toEqual({
           username: 'me',
           password: 'helped',
         });
-        expect(await findCredentials('other.io', 'x', [path('config.json')])).toBeUndefined();
+        expect(await findCredentials('other.io', 'x', { files: [path('config.json')] })).toBeUndefined();
         writeFileSync(path('config.json'), JSON.stringify({ credHelpers: { 'evil.io': '../../x' } }));
-        await expect(findCredentials('evil.io', 'x', [path('config.json')])).rejects.toThrow(
+        await expect(findCredentials('evil.io', 'x', { files: [path('config.json')] })).rejects.toThrow(
           /no name of a credential helper/,
         );
       } finally {
         process.env['PATH'] = before;
       }
       expect(existsSync(path('config.json'))).toBe(true);
+    }));
+
+  test('helpers of registries.conf are asked and told in their order, the files among them', () =>
+    inDirectory(async (path) => {
+      // Keeps one secret in a file, as a keyring would.
+      const script = `#!/bin/sh
+        case $1 in
+        store) cat >"$0.kept" ;;
+        get) [ -e "$0.kept" ] && cat "$0.kept" || { echo credentials not found in native keychain; exit 1; } ;;
+        erase) rm "$0.kept" ;;
+        esac\n`;
+      writeFileSync(path('docker-credential-keyring'), script, { mode: 0o755 });
+      const { PATH: before } = process.env;
+      process.env['PATH'] = `${path('')}:${before ?? ''}`;
+      const [file, helpers] = [path('auth.json'), ['not-there', 'keyring', FILES]];
+      const find = () => findCredentials('a.io', 'x', { files: [file], helpers });
+      try {
+        const kept = await keepCredentials(file, helpers, 'a.io', { username: 'me', password: 'word' });
+        expect(kept).toBe('docker-credential-keyring');
+        expect(existsSync(file)).toBe(false);
+        expect(await find()).toEqual({ username: 'me', password: 'word' });
+        await saveCredentials(file, 'a.io', { username: 'other', password: 'x' });
+        expect(await find()).toEqual({ username: 'me', password: 'word' });
+        expect(await forgetCredentials(file, helpers.slice(1), 'a.io')).toBe(true);
+        await expect(find()).rejects.toThrow(/docker-credential-not-there/);
+        expect(await findCredentials('a.io', 'x', { files: [file], helpers: helpers.slice(1) })).toBeUndefined();
+      } finally {
+        process.env['PATH'] = before;
+      }
     }));
 
   test('keysOf names the most special first', () => {

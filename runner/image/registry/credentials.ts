@@ -57,6 +57,16 @@ export function readAuthFile(path: string): AuthFile | undefined {
   };
 }
 
+/** What stands for those files among the credential helpers of registries.conf. */
+export const FILES = 'containers-auth.json';
+
+/** Who keeps credentials. */
+interface Keepers {
+  readonly files?: readonly string[] | undefined;
+  /** In the order in which they are asked: names of helpers, and `FILES`. */
+  readonly helpers?: readonly string[] | undefined;
+}
+
 /**
  * What this user has for a repository.
  *
@@ -66,8 +76,23 @@ export function readAuthFile(path: string): AuthFile | undefined {
 export async function findCredentials(
   domain: string,
   path: string,
-  files: readonly string[] = authFiles(),
+  { files = authFiles(), helpers = [FILES] }: Keepers = {},
 ): Promise<Credentials | undefined> {
+  const failures: unknown[] = [];
+  for (const helper of helpers) {
+    try {
+      const found = helper === FILES ? await findInFiles(domain, path, files) : await askHelper(helper, domain);
+      if (found !== undefined) return found;
+    } catch (error) {
+      // Another may have them.
+      failures.push(error);
+    }
+  }
+  if (failures.length > 0) throw failures[0];
+  return undefined;
+}
+
+async function findInFiles(domain: string, path: string, files: readonly string[]): Promise<Credentials | undefined> {
   for (const file of files) {
     const known = readAuthFile(file);
     if (known === undefined) continue;

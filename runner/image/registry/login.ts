@@ -3,16 +3,45 @@ import { randomBytes } from 'node:crypto';
 import { dirname } from 'node:path';
 import { writeDurably } from '../durable-file.ts';
 import { asObject, type JsonObject, optionalObject, parseJson } from '../json.ts';
-import { type Credentials, keysOf, readAuthFile, runHelper } from './credentials.ts';
+import { type Credentials, FILES, keysOf, readAuthFile, runHelper } from './credentials.ts';
 
 type Password = Extract<Credentials, { readonly username: string }>;
+
+/**
+ * Keeps credentials with the first of the credential helpers of registries.conf that takes them.
+ *
+ * @param path of the file, which counts as one of them.
+ * @returns what has them: the path, or the helper's program.
+ */
+export async function keepCredentials(
+  path: string,
+  helpers: readonly string[],
+  domain: string,
+  password: Password,
+): Promise<string> {
+  const failures: string[] = [];
+  for (const helper of helpers) {
+    try {
+      if (helper === FILES) await saveCredentials(path, domain, password);
+      else await storeWith(helper, domain, password);
+      return helper === FILES ? path : `docker-credential-${helper}`;
+    } catch (error) {
+      failures.push(error instanceof Error ? error.message : String(error));
+    }
+  }
+  throw new Error(`the credentials cannot be kept: ${failures.join('; ')}`);
+}
+
+async function storeWith(helper: string, domain: string, { username, password }: Password): Promise<void> {
+  await runHelper(helper, 'store', JSON.stringify({ ServerURL: domain, Username: username, Secret: password }));
+}
 
 /** Keeps credentials for a registry in a file as podman and docker do, or with the helper that the file names. */
 export async function saveCredentials(path: string, domain: string, { username, password }: Password): Promise<void> {
   const known = readAuthFile(path);
   const helper = known?.helpers[domain] ?? known?.store ?? '';
   if (helper !== '') {
-    await runHelper(helper, 'store', JSON.stringify({ ServerURL: domain, Username: username, Secret: password }));
+    await storeWith(helper, domain, { username, password });
     return;
   }
   const auth = Buffer.from(`${username}:${password}`).toString('base64');
@@ -29,6 +58,16 @@ export async function removeCredentials(path: string, domain: string): Promise<b
   const found = Object.keys(known.auths).some((key) => keys.has(key));
   if (found) rewrite(path, (auths) => Object.fromEntries(Object.entries(auths).filter(([key]) => !keys.has(key))));
   return found || helper !== '';
+}
+
+/** As `removeCredentials`, from the credential helpers of registries.conf, too. */
+export async function forgetCredentials(path: string, helpers: readonly string[], domain: string): Promise<boolean> {
+  let found = false;
+  for (const helper of helpers) {
+    if (helper === FILES) found = (await removeCredentials(path, domain)) || found;
+    else found = (await runHelper(helper, 'erase', domain)) !== undefined || found;
+  }
+  return found;
 }
 
 /** Registries and repositories that a file has credentials for. */

@@ -2,6 +2,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'smol-toml';
+import { isRootless } from '../../container/userns.ts';
 import {
   asArray,
   asObject,
@@ -41,6 +42,8 @@ export interface RegistriesConf {
   readonly rules: readonly RegistryRule[];
   /** Full names by short ones. */
   readonly aliases: ReadonlyMap<string, string>;
+  /** Where credentials are looked for, in this order; undefined where nothing is said of it. */
+  readonly credentialHelpers: readonly string[] | undefined;
   /** Registries for names without one; undefined where nothing is said of it. */
   readonly searched: readonly string[] | undefined;
 }
@@ -62,17 +65,33 @@ function dropIns(directory: string): string[] {
   return names.sort().map((name) => join(directory, name));
 }
 
-export function readRegistriesConf(environment: NodeJS.ProcessEnv = process.env): RegistriesConf {
+/** Where podman keeps what its user has chosen for short names: in the form of the files above, and over them. */
+function aliasCache(environment: NodeJS.ProcessEnv): string {
+  const { XDG_CACHE_HOME: cache, HOME: home } = environment;
+  const parent = isRootless() ? cache || join(home ?? homedir(), '.cache') : '/var/cache';
+  return join(parent, 'containers/short-name-aliases.conf');
+}
+
+/** @param chosenAliases a file of aliases that has the last word, if it is there. */
+export function readRegistriesConf(
+  environment: NodeJS.ProcessEnv = process.env,
+  chosenAliases = aliasCache(environment),
+): RegistriesConf {
   const rules = new Map<string, RegistryRule>();
   const aliases = new Map<string, string>();
   let searched: readonly string[] | undefined;
+  let credentialHelpers: readonly string[] | undefined;
   for (const path of configurationFiles(environment)) {
     const file = readFile(path);
     for (const rule of file.rules) rules.set(rule.prefix, rule);
     for (const [name, value] of file.aliases) setAlias(aliases, name, value);
     searched = file.searched ?? searched;
+    credentialHelpers = file.credentialHelpers ?? credentialHelpers;
   }
-  return { rules: [...rules.values()], aliases, searched };
+  if (!environment['CONTAINERS_REGISTRIES_CONF'] && existsSync(chosenAliases)) {
+    for (const [name, value] of readFile(chosenAliases).aliases) setAlias(aliases, name, value);
+  }
+  return { rules: [...rules.values()], aliases, credentialHelpers, searched };
 }
 
 /** An alias for nothing takes away what an earlier file has said. */
@@ -91,10 +110,12 @@ function readFile(path: string): RegistriesConf {
   const where = (name: string): string => `${path}: ${name}`;
   const registries = asArray(document['registry'] ?? [], where('registry'));
   const aliases = Object.entries(optionalObject(document['aliases'], where('aliases')));
+  const helpers = document['credential-helpers'];
   const searched = document['unqualified-search-registries'];
   return {
     rules: registries.map((item, at) => parseRule(item, where(`registry[${at}]`))),
     aliases: new Map(aliases.map(([name, value]) => [name, asString(value, where(`aliases.${name}`))])),
+    credentialHelpers: helpers === undefined ? undefined : optionalStrings(helpers, where('credential-helpers')),
     searched: searched === undefined ? undefined : optionalStrings(searched, where('unqualified-search-registries')),
   };
 }
