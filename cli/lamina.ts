@@ -43,6 +43,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   fsck: () => import('./fsck.ts'),
   mounts: () => import('./mounts.ts'),
   stats: () => import('./stats.ts'),
+  doctor: () => import('./doctor.ts'),
   demo: () => import('./demo.ts'),
 };
 

@@ -84,3 +84,14 @@ export async function unmountAt(path: ByteString, lazy = false): Promise<void> {
 export async function fsck(options: FsckOptions): Promise<FsckReport> {
   return (await import('./check-upper.ts')).checkUpper(options);
 }
+
+/** Why the backend fuse-native cannot be loaded here; empty where it can. */
+export async function fuseNativeObstacle(): Promise<string> {
+  try {
+    const { loadBinding } = await import('./libfuse/package.ts');
+    loadBinding();
+    return '';
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}

@@ -230,13 +230,15 @@ const SYSCTLS: readonly (readonly [path: string, bad: string, advice: string])[]
   ],
 ];
 
-function explainRefusal(failure: string): string {
+/** What to do where this machine gives no namespaces. */
+export function userNamespaceAdvice(): string {
   const advice = SYSCTLS.filter(([path, bad]) => readSetting(path) === bad).map(([, , command]) => command);
-  const help =
-    advice.length > 0
-      ? `as root: ${advice.join('; ')}`
-      : 'run as root; inside a container, start that one with --privileged, or with CAP_SYS_ADMIN and a seccomp profile that allows unshare and mount';
-  return `an ordinary user needs a user namespace, and this machine gives none (${failure}): ${help}`;
+  if (advice.length > 0) return `as root: ${advice.join('; ')}`;
+  return 'run as root; inside a container, start that one with --privileged, or with CAP_SYS_ADMIN and a seccomp profile that allows unshare and mount';
+}
+
+function explainRefusal(failure: string): string {
+  return `an ordinary user needs a user namespace, and this machine gives none (${failure}): ${userNamespaceAdvice()}`;
 }
 
 function readSetting(path: string): string | undefined {
