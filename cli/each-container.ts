@@ -15,9 +15,11 @@ export function findContainer(reference: string): Container {
  */
 export async function eachContainer(
   references: readonly string[],
-  work: (container: Container) => Promise<unknown>,
+  work: (container: Container) => unknown,
 ): Promise<void> {
-  const done = references.map(async (reference) => work(findContainer(reference)));
+  const done = references.map(async (reference) => {
+    await work(findContainer(reference));
+  });
   for (const [at, outcome] of (await Promise.allSettled(done)).entries()) {
     if (outcome.status === 'fulfilled') {
       print(`${references[at] ?? ''}\n`);

@@ -19,6 +19,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   cp: () => import('./cp.ts'),
   pause: () => import('./pause.ts'),
   unpause: () => import('./unpause.ts'),
+  update: () => import('./update.ts'),
   diff: () => import('./diff.ts'),
   commit: () => import('./commit.ts'),
   pull: () => import('./pull.ts'),

@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { parseDeviceRule } from '../../runner/container/options/device-rule.ts';
-import { type LimitFlags, parseLimits, parseOomScoreAdj } from '../../runner/container/options/limits.ts';
+import { type LimitFlags, parseLimits, parseOomScoreAdj, parseShmSize } from '../../runner/container/options/limits.ts';
 import { type ResourceOptions, isLimited } from '../../runner/container/options/resources.ts';
 import { complain } from '../complain.ts';
 import { collect } from './collect.ts';
@@ -8,6 +8,7 @@ import { collect } from './collect.ts';
 /** What the options of `addResourceFlags` give. */
 export interface ResourceFlags extends LimitFlags {
   readonly kernelMemory?: string;
+  readonly shmSize?: string;
   readonly oomScoreAdj?: string;
   readonly cgroups: ResourceOptions['cgroups'];
   readonly cgroupParent?: string;
@@ -48,6 +49,7 @@ export function addResourceFlags(command: Command): Command {
     .option('--device-cgroup-rule <rule>', 'devices that it may use, such as "c 10:* rwm"; can be repeated', collect)
     .option('--memory-swappiness <number>', 'how readily memory is swapped out, 0 to 100; cgroup version 1')
     .option('--oom-kill-disable', 'wait where --memory is used up, instead of killing; cgroup version 1')
+    .option('--shm-size <bytes>', 'size of /dev/shm (default: 64m)')
     .option('--oom-score-adj <number>', 'whom the kernel kills first when the machine is out of memory, -1000 to 1000')
     .addOption(new Option('--kernel-memory <bytes>', 'of old kernels: --memory counts it, too').hideHelp())
     .option('--cgroup-parent <path>', "control group, from the hierarchy's root, in which the container's is made")
@@ -76,6 +78,7 @@ export function resourceOptionsOf(flags: ResourceFlags): ResourceOptions {
     cgroups,
     cgroupParent,
     devices: (flags.deviceCgroupRule ?? []).map(parseDeviceRule),
+    shmSize: parseShmSize(flags.shmSize),
     oomScoreAdj: parseOomScoreAdj(flags.oomScoreAdj),
   };
 }

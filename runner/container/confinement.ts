@@ -26,11 +26,19 @@ function filterCache(storeRoot: string): string {
   return join(storeRoot, 'seccomp');
 }
 
-function kernelSpecOf({ security, network }: ContainerOptions): KernelSpec {
+// Docker's.
+const SHM_SIZE = 64 * 2 ** 20;
+
+function kernelSpecOf({ security, network, resources }: ContainerOptions): KernelSpec {
   const { privileged, mask, unmask, sysctls } = security;
   for (const { path } of sysctls) {
     if (namespaceOf(path) !== 'network' || network.mode !== 'host') continue;
     throw new Error(`--sysctl ${path} is not possible with the host's network: it would be set for the whole host`);
   }
-  return { paths: systemPathsOf(privileged, mask, unmask), writable: privileged, sysctls };
+  return {
+    paths: systemPathsOf(privileged, mask, unmask),
+    writable: privileged,
+    shmSize: resources.shmSize ?? SHM_SIZE,
+    sysctls,
+  };
 }

@@ -87,6 +87,16 @@ export class Container {
     throw new Error(`container ${name} was made by an older lamina and cannot be started again`);
   }
 
+  /** Writes other options down; whoever runs the container reads them when it begins a run. */
+  changeOptions(change: (options: ContainerOptions) => ContainerOptions): void {
+    this.locked(() => {
+      const path = join(this.directory, 'config.json');
+      const current = Container.open(this.directory);
+      const config = { ...current.config, options: change(current.options) };
+      writeDurably(path, JSON.stringify(config), `${path}.new`);
+    });
+  }
+
   get upper(): string {
     return join(this.directory, 'upper');
   }

@@ -1,3 +1,4 @@
+import { isPaused } from './cgroup/pausing.ts';
 import { type Container, type ContainerState, liveStatus } from './container.ts';
 
 /** One line of `lamina ps`. */
@@ -11,18 +12,19 @@ export interface ListedContainer {
 }
 
 /** @param now milliseconds since 1970. */
-export function describeContainer({ config }: Container, state: ContainerState, now: number): ListedContainer {
+export function describeContainer(container: Container, state: ContainerState, now: number): ListedContainer {
+  const { config } = container;
   return {
     id: config.id,
     image: config.image,
     command: JSON.stringify(config.args.join(' ')),
     created: `${describeAge(now - Date.parse(config.created))} ago`,
-    status: describeStatus(state, now),
+    status: describeStatus(container, state, now),
     name: config.name,
   };
 }
 
-function describeStatus(state: ContainerState, now: number): string {
+function describeStatus(container: Container, state: ContainerState, now: number): string {
   const since = (time: string | undefined): string => describeAge(now - Date.parse(time ?? ''));
   switch (liveStatus(state)) {
     case 'created':
@@ -31,7 +33,7 @@ function describeStatus(state: ContainerState, now: number): string {
     case 'restarting':
       return `Restarting (${state.exitCode ?? 0}) ${since(state.finished)} ago`;
     case 'running':
-      return `Up ${since(state.started)}`;
+      return `Up ${since(state.started)}${isPaused(container) ? ' (Paused)' : ''}`;
     case 'orphaned':
       return `Up ${since(state.started)} (orphaned)`;
     case 'exited':

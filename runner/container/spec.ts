@@ -107,6 +107,8 @@ interface GroupSpec {
 /** What the container has of the kernel's own filesystems and parameters. */
 export interface KernelSpec {
   readonly paths: SystemPaths;
+  /** Bytes of /dev/shm. */
+  readonly shmSize: number;
   /** /sys and the control groups can be written to. */
   readonly writable: boolean;
   readonly sysctls: readonly Sysctl[];

@@ -36,6 +36,10 @@ function readIfThere(path: string): string {
   }
 }
 
+function processIds(path: string): number[] {
+  return readIfThere(join(path, 'cgroup.procs')).trim().split('\n').map(Number);
+}
+
 function usageUsec(id: string): string {
   const tables = groupsOf(id).map((path) => readIfThere(join(path, 'cpu.stat')));
   return tables.map((table) => /^usage_usec .*/m.exec(table)?.[0] ?? '').join('');
@@ -170,6 +174,49 @@ describe.skipIf(missing)(titled('control groups of containers of root', missing)
     expect((await lamina.call(['pause', 'nobody'])).stderr).toContain('no container "nobody"');
     await lamina.call(['rmi', 'made-of-busy']);
   });
+
+  test(
+    'update changes limits at once; stop lets go on what is paused; --privileged may use all devices',
+    LONG,
+    async () => {
+      const script = 'trap "exit 4" TERM; while :; do sleep 0.05; done';
+      const flags = ['--privileged', '--shm-size', '1m', '-m', '64m', '--cpu-shares', '512'];
+      const begun = await lamina.call(['run', '-d', '--name', 'changed', ...flags, 'tiny', 'sh', '-c', script]);
+      expect(begun).toMatchObject({ code: 0, stderr: '' });
+      const id = begun.stdout.trim();
+      const read = (file: string): string =>
+        groupsOf(id)
+          .map((path) => readIfThere(join(path, file)).trim())
+          .filter((text) => text !== '')
+          .join();
+      const limits = (): string[] =>
+        ['memory.limit_in_bytes', 'memory.memsw.limit_in_bytes', 'cpu.shares', 'cpu.cfs_quota_us', 'pids.max'].map(
+          read,
+        );
+      const isV1 = read('memory.limit_in_bytes') !== '';
+      if (isV1) expect(limits()).toEqual(['67108864', '134217728', '512', '-1', '2048']);
+      const update = ['update', '--memory', '256m', '--cpus', '0.3', '--pids-limit', '30', 'changed'];
+      expect(await lamina.call(update)).toEqual({ code: 0, stdout: 'changed\n', stderr: '' });
+      if (isV1) expect(limits()).toEqual(['268435456', '536870912', '512', '30000', '30']);
+      expect((await lamina.call(['update', '--memory', '32m', 'changed'])).code).toBe(0);
+      if (isV1) expect(limits()).toEqual(['33554432', '67108864', '512', '30000', '30']);
+      const wrong = await lamina.call(['update', '--memory-swap', '16m', 'changed']);
+      expect(wrong).toMatchObject({ code: 1, stderr: expect.stringContaining('must not be less than') as string });
+      if (isV1 && read('devices.list') !== '') expect(read('devices.list')).toBe('a *:* rwm');
+      const [init = 0] = processIds(groupsOf(id)[0] ?? '');
+      expect(readIfThere(`/proc/${init}/mountinfo`)).toMatch(/ \/dev\/shm .* rw,size=1024k/);
+
+      expect((await lamina.call(['pause', 'changed'])).code).toBe(0);
+      expect((await lamina.call(['ps'])).stdout).toMatch(/Up .* \(Paused\)/);
+      expect((await lamina.call(['stop', 'changed'])).code).toBe(0);
+      expect(stateOf(id)).toMatchObject({ status: 'exited', exitCode: 4 });
+      expect(groupsOf(id)).toEqual([]);
+      expect((await lamina.call(['update', '--memory', '48m', 'changed'])).code).toBe(0);
+      const config = readIfThere(join(lamina.root, 'containers', id, 'config.json'));
+      expect(config).toContain(`"memory":${48 * 2 ** 20}`);
+      await lamina.call(['rm', 'changed']);
+    },
+  );
 
   test('--cgroup-parent, --cgroups=disabled, and limits that cannot be', LONG, async () => {
     const parent = `lamina-test-${process.pid}`;

@@ -52,6 +52,7 @@ export class Cgroup {
    * Puts a container's first process, before there are others, into a group of its own, limited as asked.
    *
    * @param directory the container's.
+   * @param privileged it may use all devices.
    * @returns undefined where there is to be no group, or there can be none and nothing was to be limited.
    * @throws where a limit that was asked for cannot be set: then nothing is left of the group.
    */
@@ -60,6 +61,7 @@ export class Cgroup {
     directory: string,
     pid: number,
     options: ResourceOptions,
+    privileged: boolean,
   ): Promise<Cgroup | undefined> {
     if (options.cgroups === 'disabled') return undefined;
     const { limits, cgroupParent } = options;
@@ -70,7 +72,7 @@ export class Cgroup {
     try {
       if (cgroupParent !== undefined && lock < 0) throw new Error(`no control group can be made in ${cgroupParent}`);
       setLimits(record, limits);
-      restrictDevices(record, options.devices ?? []);
+      if (!privileged) restrictDevices(record, options.devices ?? []);
       cgroup = new Cgroup(joinGroups(record, pid, limits), lock, cgroup.#recordFile);
       cgroup.#note();
     } catch (error) {

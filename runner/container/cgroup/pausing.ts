@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { type Container, liveStatus } from '../container.ts';
 import { findProgram } from '../program.ts';
 import { readGroups } from './cgroup.ts';
-import { freeze, freezerOf, isFrozen, thawed } from './freezer.ts';
+import { freeze, freezerOf, isFrozen, thaw, thawed } from './freezer.ts';
 import { type GroupRecord } from './group.ts';
 
 /** Whether all processes of a container are held still, by whomever. */
@@ -38,6 +38,12 @@ function groupsToFreeze(container: Container): GroupRecord {
   throw new Error(
     `container ${name} cannot be paused: it has no control group with a freezer, since none could be made or it runs with --cgroups=disabled`,
   );
+}
+
+/** Lets the processes of a container go on where they are held still. */
+export function letGoOn(container: Container): void {
+  const groups = readGroups(container.directory);
+  if (groups !== undefined && isFrozen(groups)) thaw(groups);
 }
 
 // Once its input ends, when it is asked to and when we are killed, the processes go on.

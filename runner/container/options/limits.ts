@@ -211,6 +211,12 @@ function numberSet(flag: string, text: string | undefined): string | undefined {
   return text;
 }
 
+/** Bytes of /dev/shm; undefined for docker's default. */
+export function parseShmSize(text: string | undefined): number | undefined {
+  const size = bytes('--shm-size', text, 1);
+  return size === UNLIMITED ? undefined : size;
+}
+
 /** Of the kernel's -1,000, never to be killed for want of memory, to 1,000. */
 export function parseOomScoreAdj(text: string | undefined): number | undefined {
   return integer('--oom-score-adj', text, -1_000, 1_000);

@@ -9,6 +9,8 @@ export interface ResourceOptions {
   readonly cgroupParent?: string | undefined;
   /** Devices that it may use beside those of every container. */
   readonly devices?: readonly DeviceRule[];
+  /** Bytes of /dev/shm. */
+  readonly shmSize?: number | undefined;
   /** -1,000 to 1,000. */
   readonly oomScoreAdj?: number | undefined;
 }

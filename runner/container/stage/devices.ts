@@ -40,8 +40,10 @@ const LINKS: readonly (readonly [name: string, target: string])[] = [
  * /dev of a container. The devices are the host's, bound one by one, and every other mount of the container is nodev:
  * so CAP_MKNOD, which docker's default set has, opens no device, with or without a devices cgroup. Modes, owners and
  * times of the host's nodes cannot be changed from inside.
+ *
+ * @param shmSize bytes of /dev/shm.
  */
-export function mountDev(inside: Inside): void {
+export function mountDev(inside: Inside, shmSize: number): void {
   const point = openMountPoint(inside, 'dev');
   const flags = MS_NOSUID | MS_NODEV | MS_STRICTATIME;
   check(mount('tmpfs', throughFd(point), 'tmpfs', flags, 'mode=755,size=65536k'), 'mount /dev in the container');
@@ -51,7 +53,7 @@ export function mountDev(inside: Inside): void {
   for (const [name, target] of LINKS) check(symlinkat(target, dev, name), `make /dev/${name}`);
   mountTerminals(dev);
   const temporary = MS_NOSUID | MS_NODEV | MS_NOEXEC;
-  check(mountNew(dev, 'shm', 'tmpfs', temporary, 'mode=1777,size=65536k'), 'mount /dev/shm');
+  check(mountNew(dev, 'shm', 'tmpfs', temporary, `mode=1777,size=${shmSize}`), 'mount /dev/shm');
   const queue = mountNew(dev, 'mqueue', 'mqueue', temporary, '');
   if (queue !== -ENODEV) check(queue, 'mount /dev/mqueue');
   close(dev);

@@ -104,7 +104,7 @@ export function mountSys(inside: Inside, { paths, writable }: KernelSpec, cgroup
   const sys = openMountPoint(inside, 'sys');
   for (const path of pathsBelow('/sys/', paths.masked)) mask(sys, path);
   for (const path of pathsBelow('/sys/', paths.readOnly)) makeReadOnly(sys, path);
-  mountCgroups(sys, cgroups);
+  mountCgroups(sys, cgroups, writable);
   close(sys);
 }
 

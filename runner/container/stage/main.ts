@@ -44,7 +44,7 @@ function buildRoot(spec: StageSpec, populate: Populate | undefined): Entered {
   const inside = Inside.open(rootfs);
   mountProc(inside, spec.kernel.paths);
   mountSys(inside, spec.kernel, spec.cgroup.mounts);
-  mountDev(inside);
+  mountDev(inside, spec.kernel.shmSize);
   const terminal = openTerminal(inside, spec.process);
   const { readOnly, temporaries, volumes } = spec.mounts;
   if (readOnly && temporaries) mountTemporaries(inside, volumes);

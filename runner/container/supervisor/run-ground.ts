@@ -1,6 +1,6 @@
 import { type Mount } from '../../../fs/index.ts';
 import { Cgroup } from '../cgroup/cgroup.ts';
-import { type Container } from '../container.ts';
+import { Container } from '../container.ts';
 import { setOomScore } from '../oom-score.ts';
 import { type ContainerOptions } from '../options/container-options.ts';
 import { mountUnion, unmountUnion } from '../union.ts';
@@ -21,9 +21,10 @@ export class RunGround {
 
   /** Where it rejects, `clear` is to be called all the same. */
   async prepare(container: Container, options: ContainerOptions, { stage }: ContainerRun): Promise<void> {
-    const { resources } = options;
+    // As they are now: `lamina update` changes limits of a container that runs.
+    const { resources, security } = Container.open(container.directory).options;
     if (resources.oomScoreAdj !== undefined) setOomScore(stage.pid, resources.oomScoreAdj);
-    this.cgroup = await Cgroup.begin(container.id, container.directory, stage.pid, resources);
+    this.cgroup = await Cgroup.begin(container.id, container.directory, stage.pid, resources, security.privileged);
     this.#union = await mountUnion(container, options);
     this.#volumes = await VolumeUnions.mount(container);
   }

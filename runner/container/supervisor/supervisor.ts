@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { type Socket } from 'node:net';
 import { type Image } from '../../image/image.ts';
 import { type Store } from '../../image/store.ts';
+import { letGoOn } from '../cgroup/pausing.ts';
 import { type Container, type ContainerState, isLive } from '../container.ts';
 import { type ContainerStore } from '../container-store.ts';
 import { JsonLog } from '../logs/json-log.ts';
@@ -244,6 +245,8 @@ export class Supervisor implements ControlHandler {
   }
 
   async answer(request: Exclude<ControlRequest, AttachRequest>): Promise<ControlAnswer> {
+    // As docker has it: one that is paused goes on where it is to take a signal.
+    if (request.do !== 'wait') letGoOn(this.#container);
     switch (request.do) {
       case 'signal':
         return this.#signal(request.signal);
