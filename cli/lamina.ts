@@ -16,6 +16,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   ps: () => import('./ps.ts'),
   rm: () => import('./rm.ts'),
   top: () => import('./top.ts'),
+  exec: () => import('./exec.ts'),
   cp: () => import('./cp.ts'),
   pause: () => import('./pause.ts'),
   unpause: () => import('./unpause.ts'),

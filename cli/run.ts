@@ -7,17 +7,19 @@ import { EXIT, RunError } from '../runner/container/spec.ts';
 import { enterUserNamespace } from '../runner/container/userns.ts';
 import { complain, messageOf } from './complain.ts';
 import { type ContainerFlags, addContainerFlags, containerOptionsOf } from './container-flags/container-flags.ts';
+import { type DetachFlags, addDetachKeys, checkInput, detachKeysOf, sayHowItEnded } from './terminal-flags.ts';
 import { print } from './print.ts';
 
 const LIFETIME = `
-Without --detach the container is to end with this command, which serves its filesystem: should this command be killed,
-the kernel kills the container too. With --detach a process of its own does that, its supervisor, and this command ends
-when the container's command runs, or could not be started. A program inside can escape the end of what serves its
+Without --detach and --tty the container is to end with this command, which serves its filesystem: should this command be killed,
+the kernel kills the container too. With one of them a process of its own does that, its
+supervisor. With --detach this command ends when the container's command runs, or could not be started; with --tty it
+ends with the container, or when the detach keys are typed: "lamina attach" comes back. A program inside can escape the end of what serves its
 filesystem (PR_SET_PDEATHSIG), and one that is executed set-uid, set-gid or with file capabilities as the container's
 first process escapes it by the kernel's own rule. Such a container runs on without its filesystem; "lamina ps" shows it
 as orphaned, and "lamina rm -f" kills it.`;
 
-interface Flags extends ContainerFlags {
+interface Flags extends ContainerFlags, DetachFlags {
   readonly detach?: true;
   readonly cidfile?: string;
   readonly sigProxy: string;
@@ -48,11 +50,29 @@ async function detach(image: string, command: readonly string[], flags: Flags): 
   return 0;
 }
 
+async function runOnTerminal(image: string, command: readonly string[], flags: Flags): Promise<number> {
+  const { runAttached } = await import('../runner/container/run-attached.ts');
+  const options = containerOptionsOf(image, command, flags, true);
+  checkInput(options.container.process);
+  const end = await runAttached(options, {
+    detachKeys: detachKeysOf(flags),
+    forwardsSignals: flags.sigProxy !== 'false',
+    created: noteId(flags),
+    report: complain,
+  });
+  return sayHowItEnded(end);
+}
+
+function runnerOf({ detach: isDetached, tty }: Flags): typeof runInForeground {
+  if (isDetached === true) return detach;
+  return tty === true ? runOnTerminal : runInForeground;
+}
+
 async function act(image: string, command: readonly string[], flags: Flags): Promise<void> {
   let exitCode: number;
   try {
     await enterUserNamespace();
-    exitCode = await (flags.detach === true ? detach : runInForeground)(image, command, flags);
+    exitCode = await runnerOf(flags)(image, command, flags);
   } catch (error) {
     complain(messageOf(error));
     exitCode = error instanceof RunError ? error.exitCode : EXIT.ownError;
@@ -66,7 +86,7 @@ export function createCommand(): Command {
   const command = new Command('run').description(
     "Run a command in a new container. The network is the host's for now.",
   );
-  return addContainerFlags(command)
+  return addDetachKeys(addContainerFlags(command))
     .option('-d, --detach', "print the container's id and let it run on by itself")
     .option('--cidfile <file>', "write the container's id to a file, which must not be there")
     .addOption(new Option('--sig-proxy [boolean]', 'pass signals on to the command').default('true').preset('true'))

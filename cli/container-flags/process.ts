@@ -5,6 +5,7 @@ import { collect } from './collect.ts';
 /** What the options of `addProcessFlags` give. */
 export interface ProcessFlags {
   readonly interactive?: true;
+  readonly tty?: true;
   readonly env?: readonly string[];
   readonly envFile?: readonly string[];
   readonly workdir?: string;
@@ -17,6 +18,7 @@ export interface ProcessFlags {
 export function addProcessFlags(command: Command): Command {
   return command
     .option('-i, --interactive', 'keep standard input open; without it the command reads end of file')
+    .option('-t, --tty', "a terminal of the container's own for the command, whose size is that of this one")
     .option('-e, --env <name[=value]>', "set a variable, or pass on the caller's own; can be repeated", collect)
     .option('--env-file <file>', 'variables from a file, one a line; can be repeated', collect)
     .option('-w, --workdir <directory>', 'working directory, which must exist')
@@ -34,7 +36,7 @@ export function processOptionsOf(command: readonly string[], flags: ProcessFlags
     command,
     env: resolveEnvironment(envFile, env),
     interactive: flags.interactive === true,
-    terminal: false,
+    terminal: flags.tty === true,
     ...{ workdir, user, entrypoint },
     hostname: hostname === undefined ? undefined : checkHostname(hostname),
   };

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { type TerminalSize } from '../../fs/sys/terminal.ts';
 import { type Image } from '../image/image.ts';
 import { type Cgroup } from './cgroup/cgroup.ts';
 import { cgroupMounts } from './cgroup/group.ts';
@@ -8,12 +9,19 @@ import { environmentOf, hostnameOf, workdirOf } from './options/process.ts';
 import { type StageSpec } from './spec.ts';
 import { stageMounts } from './volume/stage-mounts.ts';
 
+/** What is known only when a container is started. */
+export interface StageMeans {
+  readonly cgroup: Cgroup | undefined;
+  /** Of the terminal, where there is to be one. */
+  readonly size: TerminalSize | undefined;
+}
+
 /** What the stage of a container is given. */
 export async function stageSpec(
   container: Container,
   image: Image,
   storeRoot: string,
-  cgroup: Cgroup | undefined,
+  { cgroup, size }: StageMeans,
 ): Promise<StageSpec> {
   const { options } = container;
   const { process, mounts, network } = options;
@@ -28,6 +36,7 @@ export async function stageSpec(
       createWorkdir: process.workdir === undefined,
       user: process.user ?? image.config.user,
       passwdFile: join(container.files, 'passwd'),
+      terminal: process.terminal ? { size } : undefined,
     },
     mounts: stageMounts(container, mounts),
     network: { own: network.mode === 'none' },

@@ -1,11 +1,12 @@
 import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { O_CLOEXEC, O_DIRECTORY, O_PATH } from '../../../fs/sys/constants.ts';
+import { toBytes } from '../../../fs/sys/bytes.ts';
+import { O_CLOEXEC, O_DIRECTORY, O_PATH, O_WRONLY } from '../../../fs/sys/constants.ts';
 import { check } from '../../../fs/sys/errno.ts';
 import { close, openat } from '../../../fs/sys/file.ts';
 import { CLONE_NEWPID, pidfdOpen } from '../../../fs/sys/namespaces.ts';
-import { EXIT, RunError } from '../spec.ts';
+import { EXIT, type ProcessSpec, RunError, type SecuritySpec } from '../spec.ts';
 import { StagePipes } from '../stage-pipes.ts';
 import { type StageFiles } from '../stage-process.ts';
 import { type PseudoTerminal } from '../terminal/pseudo-terminal.ts';
@@ -25,7 +26,15 @@ export interface ExecProcess {
   readonly pid: number;
   /** Docker's exit code of the process. */
   readonly exited: Promise<number>;
-  readonly terminal: PseudoTerminal | undefined;
+}
+
+/** How a process is added to a container. */
+export interface ExecOptions {
+  /** Its standard files; `terminal` where it is to have a pty. */
+  readonly files: StageFiles | 'terminal';
+  /** Called with the pty, before the command runs, or without where there is none. */
+  readonly adopt?: ((terminal: PseudoTerminal | undefined) => void) | undefined;
+  readonly security: SecuritySpec;
 }
 
 interface Waiting {
@@ -38,54 +47,71 @@ interface Waiting {
 export class ExecSpawner {
   readonly #init: number;
   readonly #namespaces: number;
+  readonly #groups: readonly string[];
   readonly #waiting = new Map<number, Waiting>();
   #worker: Worker | undefined;
   #requests = 0;
 
-  /** @param init the container's first process, a child of this process that has become the command. */
-  constructor(init: number) {
+  /**
+   * @param init the container's first process, a child of this process that has become the command.
+   * @param groups directories of its control groups.
+   */
+  constructor(init: number, groups: readonly string[]) {
     this.#init = init;
+    this.#groups = groups;
     this.#namespaces = foreignNamespaces(init);
   }
 
   /**
    * Resolves when the command runs.
    *
-   * @param files its standard files; `terminal` where it is to have a pty.
    * @throws RunError with docker's exit code where it cannot be started.
    */
-  async start(spec: Omit<ExecSpec, 'namespaces'>, files: StageFiles | 'terminal'): Promise<ExecProcess> {
+  async start(process: ProcessSpec, { security, files, adopt }: ExecOptions): Promise<ExecProcess> {
     const pipes = new StagePipes(files === 'terminal');
     const { pid, exited } = await this.#spawn(files === 'terminal' ? NO_FILES : files, pipes);
-    pipes.send({ ...spec, namespaces: this.#namespaces & ~CLONE_NEWPID } satisfies ExecSpec);
-    const terminal = await pipes.terminal();
+    const spec: ExecSpec = {
+      ...{ process, security, chroot: false },
+      namespaces: this.#namespaces & ~CLONE_NEWPID,
+      cgroups: this.#groups.length,
+    };
+    pipes.send(spec);
+    adopt?.(await pipes.terminal());
     const failure = await pipes.failure;
-    if (failure === undefined) return { pid, exited, terminal };
-    terminal?.destroy();
+    if (failure === undefined) return { pid, exited };
     await exited;
     throw new RunError(failure.message, failure.exitCode);
   }
 
   async #spawn(files: StageFiles, pipes: StagePipes): Promise<{ pid: number; exited: Promise<number> }> {
-    const init = check(pidfdOpen(this.#init), "open the container's first process");
-    const root = openat(-1, `/proc/${this.#init}/root`, O_PATH | O_DIRECTORY | O_CLOEXEC);
     const number = ++this.#requests;
+    const opened: number[] = [];
     try {
-      check(root, "open the container's root");
+      const own = this.#openContainer(opened);
       const worker = this.#thread();
       let ended: Waiting['ended'] = () => undefined;
       const exited = new Promise<number>((resolve) => (ended = resolve));
       const pid = await new Promise<number>((started, failed) => {
         this.#waiting.set(number, { started, failed, ended });
-        const request: ExecSpawnerRequest = { number, files: [...files, ...pipes.files, init, root] };
+        const request: ExecSpawnerRequest = { number, files: [...files, ...pipes.files, ...own] };
         worker.postMessage(request);
       });
       return { pid, exited };
     } finally {
       pipes.handOver();
-      close(init);
-      if (root >= 0) close(root);
+      for (const fd of opened) close(fd);
     }
+  }
+
+  /** What become the stage's descriptors from INIT_FD on. */
+  #openContainer(opened: number[]): readonly number[] {
+    const keep = (fd: number, what: string): void => void opened.push(check(fd, `open ${what}`));
+    keep(pidfdOpen(this.#init), "the container's first process");
+    keep(openat(-1, `/proc/${this.#init}/root`, O_PATH | O_DIRECTORY | O_CLOEXEC), "the container's root");
+    for (const group of this.#groups) {
+      keep(openat(-1, toBytes(`${group}/cgroup.procs`), O_WRONLY | O_CLOEXEC), `control group ${group}`);
+    }
+    return opened;
   }
 
   #thread(): Worker {

@@ -7,10 +7,12 @@ export interface ExecSpec {
   readonly namespaces: number;
   /** The container's root is a plain chroot, which its mount namespace does not tell. */
   readonly chroot: boolean;
-  /** The container's, or for a privileged process one of its own: see `securitySpecOf`. */
   readonly security: SecuritySpec;
+  /** How many control groups it is to join: descriptors of their cgroup.procs begin at CGROUP_FD. */
+  readonly cgroups: number;
 }
 
 /** Descriptors of a stage that is added to a container: its first process (pidfd_open(2)), and that one's root. */
 export const INIT_FD = 6;
 export const ROOT_FD = 7;
+export const CGROUP_FD = 8;

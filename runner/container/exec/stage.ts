@@ -1,3 +1,4 @@
+import { writeSync } from 'node:fs';
 import { check } from '../../../fs/sys/errno.ts';
 import { close } from '../../../fs/sys/file.ts';
 import { setns } from '../../../fs/sys/namespaces.ts';
@@ -9,7 +10,7 @@ import { becomeCommand } from '../stage/become-command.ts';
 import { Inside } from '../stage/inside.ts';
 import { runStage } from '../stage/stage.ts';
 import { StageTerminal } from '../stage/terminal.ts';
-import { type ExecSpec, INIT_FD, ROOT_FD } from './exec-spec.ts';
+import { CGROUP_FD, type ExecSpec, INIT_FD, ROOT_FD } from './exec-spec.ts';
 
 // A process that is added to a container, before it is the command: born in the container's pid namespace, it enters
 // the other namespaces of the container's first process, then takes the last steps as that one did. The container runs,
@@ -23,6 +24,7 @@ function becomeAdded(text: string): never {
   enter(spec);
   const inside = Inside.open('/');
   const account = findAccount(inside, command.user, security.groups.names);
+  joinGroups(spec.cgroups);
   const { terminal: wanted } = command;
   const terminal = wanted === undefined ? undefined : StageTerminal.open(inside.fd, wanted.size);
   return becomeCommand(command, security, { account, change: spec.chroot ? 'chroot' : 'pivot_root', terminal });
@@ -38,6 +40,18 @@ function enter({ namespaces, chroot: isChroot }: ExecSpec): void {
   process.chdir('/');
   close(INIT_FD);
   close(ROOT_FD);
+}
+
+// Late, since a limit of processes counts the threads of Node, too: those that it has by now are let in, new ones are not.
+function joinGroups(count: number): void {
+  for (let fd = CGROUP_FD; fd < CGROUP_FD + count; fd += 1) {
+    try {
+      writeSync(fd, '0');
+    } catch (error) {
+      throw new Error(`cannot enter a control group of the container: ${String(error)}`, { cause: error });
+    }
+    close(fd);
+  }
 }
 
 await runStage(becomeAdded);

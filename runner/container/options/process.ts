@@ -61,7 +61,7 @@ export function environmentOf(options: ProcessOptions, image: Image, hostname: s
   return mergeEnvironment([...defaults, ...terminal], [...image.config.env, ...options.env]);
 }
 
-function mergeEnvironment(defaults: readonly string[], entries: readonly string[]): string[] {
+export function mergeEnvironment(defaults: readonly string[], entries: readonly string[]): string[] {
   const env = new Map<string, string>();
   for (const entry of [...defaults, ...entries]) {
     const at = entry.indexOf('=');

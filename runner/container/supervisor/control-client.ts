@@ -1,6 +1,7 @@
 import { createConnection, type Socket } from 'node:net';
 import { type Container, liveStatus } from '../container.ts';
-import { type AttachRequest, CONTROL_SOCKET, type ControlRequest } from './control-protocol.ts';
+import { RunError } from '../spec.ts';
+import { type AttachRequest, CONTROL_SOCKET, type ControlRequest, type ExecRequest } from './control-protocol.ts';
 import { delay } from './deferred.ts';
 import { DirectoryPath } from './directory-path.ts';
 
@@ -32,8 +33,8 @@ export async function ask(container: Container, request: ControlRequest): Promis
   return readAnswer(container, Buffer.concat(chunks).toString('utf8'));
 }
 
-/** Attaches to a container: answers a connection that brings and takes frames. */
-export async function attachTo(container: Container, request: AttachRequest): Promise<Socket> {
+/** Attaches to a container, or to a process that is added to it: answers a connection that brings and takes frames. */
+export async function attachTo(container: Container, request: AttachRequest | ExecRequest): Promise<Socket> {
   const socket = await connect(container);
   socket.write(`${JSON.stringify(request)}\n`);
   const line = await readLine(socket);
@@ -44,9 +45,11 @@ export async function attachTo(container: Container, request: AttachRequest): Pr
 function readAnswer(container: Container, text: string): Readonly<Record<string, unknown>> {
   if (!text.endsWith('\n')) throw new NotLive(container);
   const answer = JSON.parse(text) as Readonly<Record<string, unknown>>;
-  const { error } = answer;
-  if (typeof error === 'string') throw new Error(`container ${container.config.name}: ${error}`);
-  return answer;
+  const { error, exitCode } = answer;
+  if (typeof error !== 'string') return answer;
+  // Why a process could not be started says so by itself.
+  if (typeof exitCode === 'number') throw new RunError(error, exitCode);
+  throw new Error(`container ${container.config.name}: ${error}`);
 }
 
 /** Reads up to the end of a line; what follows it stays in the socket, which is paused then. */

@@ -1,3 +1,5 @@
+import { type TerminalSize } from '../../../fs/sys/terminal.ts';
+
 // What a container's supervisor is asked through its control socket: one request a connection, a line of JSON, which a
 // line of JSON answers. After the answer to `attach` both sides send frames.
 
@@ -8,7 +10,8 @@ export type ControlRequest =
   | StopRequest
   /** Answered with the exit code of the run that is under way, or at the end of the supervisor. */
   | { readonly do: 'wait'; readonly until: 'exit' | 'end' }
-  | AttachRequest;
+  | AttachRequest
+  | ExecRequest;
 
 /**
  * Ends the container for good, as `docker stop` does, answered once its supervisor is about to end; or ends it and starts
@@ -28,6 +31,34 @@ export interface AttachRequest {
   readonly input: boolean;
   readonly output: boolean;
   readonly errors: boolean;
+  /** Of the client's terminal. */
+  readonly size?: TerminalSize | undefined;
+}
+
+/**
+ * Adds a process to the container. It is attached to, and told of a failure to start by a frame, unless it is detached:
+ * then the answer comes once it runs, or cannot.
+ */
+export interface ExecRequest {
+  readonly do: 'exec';
+  readonly args: readonly string[];
+  /** `NAME=VALUE`, beside the container's own. */
+  readonly env: readonly string[];
+  readonly workdir?: string | undefined;
+  readonly user?: string | undefined;
+  readonly privileged: boolean;
+  /** It is given what the client reads. */
+  readonly interactive: boolean;
+  readonly terminal: boolean;
+  /** Of the client's terminal. */
+  readonly size?: TerminalSize | undefined;
+  readonly detached: boolean;
+}
+
+/** Why a process could not be added to a container, with docker's exit code. */
+export interface ExecFailure {
+  readonly error: string;
+  readonly exitCode?: number;
 }
 
 /** The answer to a request: its own members, or why it could not be done. */
@@ -50,6 +81,10 @@ export const FRAME = {
   resize: 4,
   /** To the client, the last one: the exit code, u32. */
   exit: 5,
+  /** To the supervisor: the client goes on purpose. */
+  detach: 6,
+  /** To the client, the last one: an `ExecFailure`. */
+  failure: 7,
 } as const;
 
 const HEADER = 5;
@@ -67,6 +102,13 @@ export function encodeExit(exitCode: number): Buffer {
   const bytes = Buffer.allocUnsafe(4);
   bytes.writeUInt32LE(exitCode);
   return encodeFrame(FRAME.exit, bytes);
+}
+
+export function encodeResize({ rows, columns }: TerminalSize): Buffer {
+  const bytes = Buffer.allocUnsafe(4);
+  bytes.writeUInt16LE(rows, 0);
+  bytes.writeUInt16LE(columns, 2);
+  return encodeFrame(FRAME.resize, bytes);
 }
 
 /** Takes a stream of bytes apart into frames. */

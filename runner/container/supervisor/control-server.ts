@@ -5,6 +5,7 @@ import {
   CONTROL_SOCKET,
   type ControlAnswer,
   type ControlRequest,
+  type ExecRequest,
   LONGEST_REQUEST,
 } from './control-protocol.ts';
 import { within } from './deferred.ts';
@@ -13,9 +14,11 @@ import { DirectoryPath } from './directory-path.ts';
 /** What a supervisor does on requests. */
 export interface ControlHandler {
   /** Does what is asked for; rejects with why it cannot be done. */
-  answer(request: Exclude<ControlRequest, AttachRequest>): Promise<ControlAnswer>;
+  answer(request: Exclude<ControlRequest, AttachRequest | ExecRequest>): Promise<ControlAnswer>;
   /** Takes over a connection, paused, after its request to attach, which it answers. */
   attach(request: AttachRequest, socket: Socket): void;
+  /** The same for a request to add a process. */
+  exec(request: ExecRequest, socket: Socket): void;
 }
 
 // Whoever is stopped, or does not read, is not waited for.
@@ -79,6 +82,10 @@ export class ControlServer {
     }
     if (request.do === 'attach') {
       this.#handler.attach(request, socket);
+      return;
+    }
+    if (request.do === 'exec') {
+      this.#handler.exec(request, socket);
       return;
     }
     this.#handler.answer(request).then(

@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import { Socket } from 'node:net';
+import { type ContainerInput } from './container-io.ts';
 
 /** The writing end of a container's standard input, which whoever is attached shares. */
-export class InputPipe {
+export class InputPipe implements ContainerInput {
   readonly #socket: Socket;
 
   /** @param fd of a pipe, ours from here on. */
@@ -12,14 +13,12 @@ export class InputPipe {
     this.#socket.on('error', () => this.#socket.destroy());
   }
 
-  /** Where the container is behind, answers when more can be taken. */
   write(chunk: Buffer): Promise<unknown> | undefined {
     const socket = this.#socket;
     if (socket.destroyed || socket.writableEnded || socket.write(chunk)) return undefined;
     return Promise.race([once(socket, 'drain'), once(socket, 'close')]).catch(() => undefined);
   }
 
-  /** The container reads end of file. */
   end(): void {
     this.#socket.end();
   }

@@ -10,6 +10,7 @@ import { AlreadyLive } from './already-live.ts';
 import { CHANNEL, type StartEvent, type StartOrder } from './channel.ts';
 import { Deferred } from './deferred.ts';
 import { PipeIo } from './pipe-io.ts';
+import { TerminalIo } from './terminal-io.ts';
 import { SupervisorLog } from './supervisor-log.ts';
 import { type Beginning, beginRun } from './run-of-container.ts';
 import { Supervisor } from './supervisor.ts';
@@ -49,7 +50,9 @@ async function supervise(container: Container, starter: Starter, waitsForClient:
   const store = openStore();
   const log = new SupervisorLog(container.directory);
   const { options } = container;
-  const begin = (): Promise<Beginning> => beginRun(new PipeIo(options.process.interactive), options);
+  const { interactive, terminal } = options.process;
+  const begin = (): Promise<Beginning> =>
+    beginRun(terminal ? new TerminalIo(interactive) : new PipeIo(interactive), options);
   const first = await begin();
   const mayBegin = new Deferred<undefined>();
   let supervisor: Supervisor;

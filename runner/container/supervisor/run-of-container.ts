@@ -1,5 +1,6 @@
 import { type ContainerOptions } from '../options/container-options.ts';
 import { SIGKILL } from '../signals.ts';
+import { type Executions } from '../exec/executions.ts';
 import { StageProcess } from '../stage-process.ts';
 import { type Attachment } from './attachment.ts';
 import { type ContainerIo } from './container-io.ts';
@@ -23,6 +24,8 @@ export class ContainerRun {
   readonly stage: StageProcess;
   readonly io: ContainerIo;
   readonly attachments: Attachment[] = [];
+  /** Those who have been added since the command runs. */
+  executions: Executions | undefined;
   /** Settled once the command runs, or cannot. */
   readonly started = new Deferred<undefined>();
   /** Resolved with the exit code once it is in the container's state. */

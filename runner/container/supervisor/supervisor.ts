@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs';
 import { type Socket } from 'node:net';
+import { Executions } from '../exec/executions.ts';
 import { type Image } from '../../image/image.ts';
 import { type Store } from '../../image/store.ts';
-import { letGoOn } from '../cgroup/pausing.ts';
+import { isPaused, letGoOn } from '../cgroup/pausing.ts';
 import { type Container, type ContainerState, isLive } from '../container.ts';
 import { type ContainerStore } from '../container-store.ts';
 import { JsonLog } from '../logs/json-log.ts';
@@ -16,7 +17,13 @@ import { removeAnonymousVolumes } from '../volume/anonymous-volumes.ts';
 import { AlreadyLive } from './already-live.ts';
 import { Attachment } from './attachment.ts';
 import { type ContainerIo } from './container-io.ts';
-import { type AttachRequest, type ControlAnswer, type ControlRequest, type StopRequest } from './control-protocol.ts';
+import {
+  type AttachRequest,
+  type ControlAnswer,
+  type ControlRequest,
+  type ExecRequest,
+  type StopRequest,
+} from './control-protocol.ts';
 import { type ControlHandler, ControlServer } from './control-server.ts';
 import { Deferred, within } from './deferred.ts';
 import { RestartSchedule } from './restart-schedule.ts';
@@ -155,6 +162,7 @@ export class Supervisor implements ControlHandler {
       stage.kill(SIGKILL);
       await stage.exited;
       for (const attachment of run.attachments) attachment.release();
+      await run.executions?.close();
       await io.drain();
       await ground.clear();
     }
@@ -168,9 +176,15 @@ export class Supervisor implements ControlHandler {
 
   /** Until the command runs. */
   async #execute(run: ContainerRun, { cgroup }: RunGround): Promise<void> {
-    run.stage.send(await stageSpec(this.#container, this.#image, this.#tools.store.root, cgroup));
-    const failure = await run.stage.failure;
+    const { io, stage } = run;
+    const means = { cgroup, size: io.size };
+    const spec = await stageSpec(this.#container, this.#image, this.#tools.store.root, means);
+    stage.send(spec);
+    io.adopt?.(await stage.terminal());
+    const failure = await stage.failure;
     if (failure !== undefined) throw new RunError(failure.message, failure.exitCode);
+    const groups = cgroup?.record.directories.map(({ path }) => path) ?? [];
+    run.executions = new Executions(stage.pid, spec, groups);
     this.#update({ status: 'running', started: now() });
     run.started.resolve(undefined);
   }
@@ -244,7 +258,7 @@ export class Supervisor implements ControlHandler {
     }
   }
 
-  async answer(request: Exclude<ControlRequest, AttachRequest>): Promise<ControlAnswer> {
+  async answer(request: Exclude<ControlRequest, AttachRequest | ExecRequest>): Promise<ControlAnswer> {
     // As docker has it: one that is paused goes on where it is to take a signal.
     if (request.do !== 'wait') letGoOn(this.#container);
     switch (request.do) {
@@ -298,6 +312,16 @@ export class Supervisor implements ControlHandler {
 
   #stopSeconds(): number {
     return this.#options.lifecycle.stopTimeout ?? STOP_SECONDS;
+  }
+
+  exec(request: ExecRequest, socket: Socket): void {
+    const { executions } = this.#run;
+    const isRunning = executions !== undefined && this.#state.status === 'running';
+    const why = isRunning ? undefined : 'it is not running';
+    // What joins a group that is held still stands still itself.
+    const error = why ?? (isPaused(this.#container) ? 'it is paused: unpause it first' : undefined);
+    if (error !== undefined) socket.end(`${JSON.stringify({ error })}\n`);
+    else executions?.add(request, socket);
   }
 
   attach(request: AttachRequest, socket: Socket): void {
