@@ -1,9 +1,13 @@
 import { type Command, Option } from 'commander';
 import { type Backend, BACKENDS } from '../../fs/index.ts';
 import { type RunOptions } from '../../runner/container/create.ts';
+import { deviceRules } from '../../runner/container/options/devices.ts';
+import { type ResourceOptions } from '../../runner/container/options/resources.ts';
+import { type SecurityOptions } from '../../runner/container/options/security.ts';
 import { type ImageFlags, addImageFlags, obtainOptionsOf } from './image.ts';
 import { type LifecycleFlags, addLifecycleFlags, lifecycleOptionsOf } from './lifecycle.ts';
 import { type MountFlags, addMountFlags, mountOptionsOf } from './mounts.ts';
+import { type NamespaceFlags, addNamespaceFlags, namespaceOptionsOf } from './namespaces.ts';
 import { type NetworkFlags, addNetworkFlags, networkOptionsOf } from './network.ts';
 import { type ProcessFlags, addProcessFlags, processOptionsOf } from './process.ts';
 import { type ResourceFlags, addResourceFlags, resourceOptionsOf } from './resources.ts';
@@ -11,7 +15,15 @@ import { type SecurityFlags, addSecurityFlags, securityOptionsOf } from './secur
 
 /** What the options of every command that makes a container give. */
 export interface ContainerFlags
-  extends ImageFlags, ProcessFlags, MountFlags, NetworkFlags, LifecycleFlags, ResourceFlags, SecurityFlags {
+  extends
+    ImageFlags,
+    ProcessFlags,
+    MountFlags,
+    NetworkFlags,
+    LifecycleFlags,
+    ResourceFlags,
+    SecurityFlags,
+    NamespaceFlags {
   readonly name?: string;
   readonly backend?: Backend;
 }
@@ -29,6 +41,7 @@ export function addContainerFlags(command: Command): Command {
     addNetworkFlags,
     addResourceFlags,
     addSecurityFlags,
+    addNamespaceFlags,
   ])
     add(command);
   return command
@@ -50,18 +63,26 @@ export function containerOptionsOf(
   flags: ContainerFlags,
   stdinOnce: boolean,
 ): RunOptions {
+  const security = securityOptionsOf(flags);
+  const namespaces = namespaceOptionsOf(flags);
   return {
     image,
     obtain: obtainOptionsOf(image, flags),
     name: flags.name,
     container: {
-      process: processOptionsOf(command, flags),
+      process: processOptionsOf(command, flags, namespaces.uts === 'host'),
       mounts: mountOptionsOf(flags),
       network: networkOptionsOf(flags),
-      resources: resourceOptionsOf(flags),
-      security: securityOptionsOf(flags),
       lifecycle: lifecycleOptionsOf(flags, stdinOnce),
+      resources: withDevices(resourceOptionsOf(flags), security),
+      security,
+      namespaces,
       backend: flags.backend,
     },
   };
+}
+
+/** The container's control group has to allow the devices that it is given. */
+function withDevices(resources: ResourceOptions, { devices }: SecurityOptions): ResourceOptions {
+  return { ...resources, givenDevices: deviceRules(devices) };
 }

@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import { type Command } from 'commander';
 import { type ProcessOptions, checkHostname, resolveEnvironment } from '../../runner/container/options/process.ts';
 import { collect } from './collect.ts';
@@ -27,8 +28,13 @@ export function addProcessFlags(command: Command): Command {
     .option('--entrypoint <command>', "in place of the image's entrypoint");
 }
 
-export function processOptionsOf(command: readonly string[], flags: ProcessFlags): ProcessOptions {
-  const { workdir, user, hostname, entrypoint, env = [], envFile = [] } = flags;
+/** @param hasHostsName its host name is the host's, and no other can be given. */
+export function processOptionsOf(
+  command: readonly string[],
+  flags: ProcessFlags,
+  hasHostsName: boolean,
+): ProcessOptions {
+  const { workdir, user, hostname: name, entrypoint, env = [], envFile = [] } = flags;
   if (workdir !== undefined && !workdir.startsWith('/')) {
     throw new Error(`working directory ${JSON.stringify(workdir)} is not an absolute path`);
   }
@@ -38,6 +44,11 @@ export function processOptionsOf(command: readonly string[], flags: ProcessFlags
     interactive: flags.interactive === true,
     terminal: flags.tty === true,
     ...{ workdir, user, entrypoint },
-    hostname: hostname === undefined ? undefined : checkHostname(hostname),
+    hostname: hasHostsName ? ownHostname(name) : name === undefined ? undefined : checkHostname(name),
   };
+}
+
+function ownHostname(given: string | undefined): string {
+  if (given === undefined) return hostname();
+  throw new Error(`--hostname ${given} is not possible with --uts host: it would be set for the whole host`);
 }

@@ -70,14 +70,15 @@ export function resourceOptionsOf(flags: ResourceFlags): ResourceOptions {
   const { cgroups, cgroupParent, kernelMemory } = flags;
   const given = parseLimits(flags);
   if (kernelMemory !== undefined) complain('--kernel-memory is ignored: kernels count that memory in --memory');
-  if (cgroups === 'disabled' && (isLimited(given) || cgroupParent !== undefined)) {
+  const devices = (flags.deviceCgroupRule ?? []).map(parseDeviceRule);
+  if (cgroups === 'disabled' && (isLimited(given) || cgroupParent !== undefined || devices.length > 0)) {
     throw new Error('--cgroups=disabled is a container without limits: leave it out, or the limits');
   }
   return {
     limits: { ...given, pidsLimit: given.pidsLimit ?? { value: DEFAULT_PIDS, isDefault: true } },
     cgroups,
     cgroupParent,
-    devices: (flags.deviceCgroupRule ?? []).map(parseDeviceRule),
+    devices,
     shmSize: parseShmSize(flags.shmSize),
     oomScoreAdj: parseOomScoreAdj(flags.oomScoreAdj),
   };

@@ -1,6 +1,7 @@
 import { type Command } from 'commander';
 import { parseCapability } from '../../runner/container/capabilities.ts';
 import { ORDINARY_SECURITY, type SecurityOptions } from '../../runner/container/options/security.ts';
+import { parseDevice } from '../../runner/container/options/devices.ts';
 import { readSecurityOptions } from '../../runner/container/options/security-opt.ts';
 import { parseSysctl } from '../../runner/container/options/sysctls.ts';
 import { parseUlimit } from '../../runner/container/options/ulimits.ts';
@@ -16,6 +17,7 @@ export interface SecurityFlags {
   readonly sysctl?: readonly string[];
   readonly groupAdd?: readonly string[];
   readonly umask?: string;
+  readonly device?: readonly string[];
 }
 
 const SECURITY_OPT =
@@ -31,6 +33,7 @@ export function addSecurityFlags(command: Command): Command {
     .option('--cap-add <capability>', "one more than docker's default set, or ALL; can be repeated", collectList)
     .option('--cap-drop <capability>', "one less than docker's default set, or ALL; can be repeated", collectList)
     .option('--security-opt <name[=value]>', SECURITY_OPT, collect)
+    .option('--device <host[:inside[:rwm]]>', 'device of the host, or all in a directory; can be repeated', collect)
     .option('--ulimit <name=soft[:hard]>', 'resource limit, such as nofile=1024:2048; can be repeated', collect)
     .option('--sysctl <name=value>', 'kernel parameter of a namespace of its own; can be repeated', collect)
     .option('--group-add <group>', "a group of the user's besides, or keep-groups; can be repeated", collect)
@@ -58,6 +61,7 @@ export function securityOptionsOf(flags: SecurityFlags): SecurityOptions {
     sysctls: sysctl.map(parseSysctl),
     groups: keepGroups ? [] : groupAdd,
     keepGroups,
+    devices: (flags.device ?? []).flatMap(parseDevice),
     ...(umask === undefined ? {} : { umask: parseUmask(umask) }),
   };
 }

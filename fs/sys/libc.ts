@@ -63,6 +63,7 @@ interface SyscallNumbers {
   readonly openat2: number;
   readonly fchmodat2: number;
   readonly open_tree: number;
+  readonly move_mount: number;
   readonly mount_setattr: number;
   readonly setresuid: number;
   readonly setresgid: number;
@@ -83,6 +84,7 @@ const NUMBERS: Readonly<Record<string, SyscallNumbers>> = {
     openat2: 437,
     fchmodat2: 452,
     open_tree: 428,
+    move_mount: 429,
     mount_setattr: 442,
     setresuid: 117,
     setresgid: 119,
@@ -101,6 +103,7 @@ const NUMBERS: Readonly<Record<string, SyscallNumbers>> = {
     openat2: 437,
     fchmodat2: 452,
     open_tree: 428,
+    move_mount: 429,
     mount_setattr: 442,
     setresuid: 147,
     setresgid: 149,

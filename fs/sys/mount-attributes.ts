@@ -1,10 +1,13 @@
-import { type ByteString, firstPath } from './bytes.ts';
+import { type ByteString, firstPath, secondPath } from './bytes.ts';
 import { AT_EMPTY_PATH, AT_FDCWD, MS_PRIVATE, O_CLOEXEC } from './constants.ts';
 import { bind, result, syscallNumber } from './libc.ts';
 import { Memory } from './memory.ts';
 
 const nativeMountSetattr = bind(
   'long syscall(long number, int dirfd, uintptr_t path, uint32_t flags, uintptr_t attr, size_t size)',
+);
+const nativeMoveMount = bind(
+  'long syscall(long number, int from, uintptr_t fromPath, int to, uintptr_t toPath, uint32_t flags)',
 );
 const nativeOpenTree = bind('long syscall(long number, int dirfd, uintptr_t path, uint32_t flags)');
 
@@ -15,6 +18,8 @@ const MOUNT_ATTR_NOATIME = 0x10;
 const MOUNT_ATTR__ATIME = 0x70;
 const AT_RECURSIVE = 0x8000;
 const OPEN_TREE_CLONE = 1;
+const MOVE_MOUNT_F_EMPTY_PATH = 0x04;
+const MOVE_MOUNT_T_EMPTY_PATH = 0x40;
 
 // `struct mount_attr`: attr_set, attr_clr, propagation, userns_fd, each 64 bits wide.
 const CLEARED = 8;
@@ -51,4 +56,16 @@ export function makeQuiet(fd: number): number {
 /** open_tree(2), Linux 5.2: a detached bind mount of `path`, which lives as long as it is used. */
 export function cloneTree(path: ByteString): number {
   return result(nativeOpenTree(syscallNumber('open_tree'), AT_FDCWD, firstPath(path), OPEN_TREE_CLONE | O_CLOEXEC));
+}
+
+/** The same of what `fd` is open on. */
+export function cloneTreeOf(fd: number): number {
+  const flags = OPEN_TREE_CLONE | AT_EMPTY_PATH | O_CLOEXEC;
+  return result(nativeOpenTree(syscallNumber('open_tree'), fd, firstPath(''), flags));
+}
+
+/** move_mount(2), Linux 5.2: attaches a detached mount on what `target` is open on. */
+export function attachTree(tree: number, target: number): number {
+  const flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
+  return result(nativeMoveMount(syscallNumber('move_mount'), tree, firstPath(''), target, secondPath(''), flags));
 }

@@ -107,11 +107,51 @@ interface GroupSpec {
 /** What the container has of the kernel's own filesystems and parameters. */
 export interface KernelSpec {
   readonly paths: SystemPaths;
-  /** Bytes of /dev/shm. */
-  readonly shmSize: number;
   /** /sys and the control groups can be written to. */
   readonly writable: boolean;
   readonly sysctls: readonly Sysctl[];
+  /** Besides those that every container has. */
+  readonly devices: readonly DeviceSpec[];
+  /** Devices that are made in its /dev can be opened: its control group tells which. */
+  readonly makesDevices: boolean;
+}
+
+/** The container's namespaces but those of the network and of processes, which its stage is born in. */
+export interface NamespaceSpec {
+  /** CLONE_NEW*: those that are new. */
+  readonly own: number;
+  readonly joined: readonly JoinedNamespace[];
+  readonly sharedMemory: SharedMemorySpec;
+  /** Its processes are the host's, or another container's. */
+  readonly foreignProcesses: boolean;
+}
+
+/** A namespace of another container. */
+export interface JoinedNamespace {
+  /** CLONE_NEW*. */
+  readonly flag: number;
+  /** In the host's /proc. */
+  readonly path: string;
+  /** What the symbolic link `path` says, which no other namespace has. */
+  readonly link: string;
+}
+
+/** /dev/shm. */
+export type SharedMemorySpec =
+  | { readonly kind: 'own'; readonly size: number }
+  | { readonly kind: 'none' }
+  /** Another container's, in its mount namespace, or the host's. */
+  | { readonly kind: 'shared'; readonly namespace?: JoinedNamespace | undefined };
+
+/** A device of the host that the container has. */
+export interface DeviceSpec {
+  /** Absolute path outside. */
+  readonly source: string;
+  /** Absolute path inside. */
+  readonly destination: string;
+  readonly type: 'b' | 'c';
+  readonly major: number;
+  readonly minor: number;
 }
 
 /** What the stage needs to turn itself into a container's first process; JSON over a pipe. */
@@ -125,6 +165,7 @@ export interface StageSpec {
   readonly cgroup: CgroupSpec;
   readonly security: SecuritySpec;
   readonly kernel: KernelSpec;
+  readonly namespaces: NamespaceSpec;
 }
 
 /** Why the stage did not get as far as the command. */

@@ -6,7 +6,7 @@ import { close } from '../../fs/sys/file.ts';
 import { EXIT, type StageFailure, type StageSpec } from './spec.ts';
 import { StagePipes } from './stage-pipes.ts';
 import { type PseudoTerminal } from './terminal/pseudo-terminal.ts';
-import type { SpawnerInput, SpawnerMessage, StageNetwork } from './stage-spawner.ts';
+import type { SpawnerInput, SpawnerMessage, StageNetwork, StageProcesses } from './stage-spawner.ts';
 
 /** The compiled stage: neither a process nor a thread can be started from TypeScript on every Node that we support. */
 const STAGE = fileURLToPath(new URL('./stage/main.js', import.meta.url));
@@ -46,14 +46,18 @@ export class StageProcess {
   }
 
   /**
-   * Starts a stage in a new pid namespace. It waits for its spec, so that it comes up while the client prepares.
+   * Starts a stage. It waits for its spec, so that it comes up while the client prepares.
    *
    * @param files its standard files; `terminal` where it is to make a pty for them.
    */
-  static async spawn(files: StageFiles | 'terminal', network: StageNetwork): Promise<StageProcess> {
+  static async spawn(
+    files: StageFiles | 'terminal',
+    network: StageNetwork,
+    processes: StageProcesses,
+  ): Promise<StageProcess> {
     const pipes = new StagePipes(files === 'terminal');
     const standard = files === 'terminal' ? NO_FILES : files;
-    const input: SpawnerInput = { stage: STAGE, files: [...standard, ...pipes.files], network };
+    const input: SpawnerInput = { stage: STAGE, files: [...standard, ...pipes.files], network, processes };
     const worker = new Worker(SPAWNER, { workerData: input });
     try {
       const [first] = (await once(worker, 'message')) as [SpawnerMessage];

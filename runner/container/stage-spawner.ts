@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { openSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { check } from '../../fs/sys/errno.ts';
+import { close } from '../../fs/sys/file.ts';
 import { CLONE_NEWNET, CLONE_NEWPID, setns, unshare } from '../../fs/sys/namespaces.ts';
 import { withProtectedNode } from './protected-node.ts';
 import { stageEnvironment } from './stage-environment.ts';
@@ -13,6 +14,9 @@ import { stageEnvironment } from './stage-environment.ts';
 /** The network namespace of a stage: its caller's, one of its own, or that of a descriptor. */
 export type StageNetwork = 'inherited' | 'own' | number;
 
+/** The pid namespace of a stage: a new one, its caller's, or that of a process, by its pidfd, which the thread closes. */
+export type StageProcesses = 'own' | 'inherited' | number;
+
 /** What the thread is given. */
 export interface SpawnerInput {
   /** The compiled stage. */
@@ -20,6 +24,7 @@ export interface SpawnerInput {
   /** What become the stage's descriptors 0 and up. */
   readonly files: readonly (number | 'ignore')[];
   readonly network: StageNetwork;
+  readonly processes: StageProcesses;
 }
 
 /** What it tells: first the pid, in the end how the process ended. */
@@ -31,8 +36,8 @@ export type SpawnerMessage =
     }
   | { readonly exitCode: number | null; readonly signal: NodeJS.Signals | null };
 
-function start({ stage, files, network }: SpawnerInput): void {
-  check(unshare(CLONE_NEWPID), 'make a pid namespace');
+function start({ stage, files, network, processes }: SpawnerInput): void {
+  enterProcesses(processes);
   const networkNamespace = enterNetwork(network);
   const child = withProtectedNode((node) =>
     spawn(node, [stage], {
@@ -49,6 +54,15 @@ function start({ stage, files, network }: SpawnerInput): void {
     throw new Error(`cannot start the first process of the container: ${error.message}`);
   });
   child.once('exit', (exitCode, signal) => tell({ exitCode, signal }));
+}
+
+function enterProcesses(processes: StageProcesses): void {
+  if (processes === 'inherited') return;
+  if (processes === 'own') check(unshare(CLONE_NEWPID), 'make a pid namespace');
+  if (processes === 'own') return;
+  const entered = setns(processes, CLONE_NEWPID);
+  close(processes);
+  check(entered, "enter the other container's pid namespace");
 }
 
 /**

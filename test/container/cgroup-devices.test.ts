@@ -35,7 +35,7 @@ describe.each([1, 2] as const)('restrictDevices of cgroup version %d', (version)
     mkdirSync(path);
     try {
       const record = { directories: [{ version, controllers, path, hierarchy: '' }] };
-      restrictDevices(record, rules.map(parseDeviceRule));
+      restrictDevices(record, rules.map(parseDeviceRule), []);
       const tries = ['read null', 'write null', 'read urandom', 'read ptmx', 'read fuse', 'write fuse'];
       const script = tries.map((one) => {
         const [what, name] = one.split(' ');
@@ -52,6 +52,8 @@ describe.each([1, 2] as const)('restrictDevices of cgroup version %d', (version)
 
   test('a rule that is none is refused', () => {
     expect(() => parseDeviceRule('c 10 rwm')).toThrow('is not TYPE MAJOR:MINOR ACCESS');
-    expect(() => restrictDevices({ directories: [] }, [parseDeviceRule('c 10:* rwm')])).toThrow('cannot be allowed');
+    expect(() => restrictDevices({ directories: [] }, [parseDeviceRule('c 10:* rwm')], [])).toThrow(
+      'cannot be allowed',
+    );
   });
 });

@@ -72,7 +72,7 @@ export class Cgroup {
     try {
       if (cgroupParent !== undefined && lock < 0) throw new Error(`no control group can be made in ${cgroupParent}`);
       setLimits(record, limits);
-      if (!privileged) restrictDevices(record, options.devices ?? []);
+      if (!privileged) restrictDevices(record, options.devices ?? [], options.givenDevices ?? []);
       cgroup = new Cgroup(joinGroups(record, pid, limits), lock, cgroup.#recordFile);
       cgroup.#note();
     } catch (error) {

@@ -26,12 +26,15 @@ const DEFAULT_RULES: readonly DeviceRule[] = [
  * Forbids a group all devices but those of every container and what the rules allow. It is a second wall: the mounts
  * of a container open no device either, but those of its /dev.
  *
+ * @param given devices that the mounts open: where none can be forbidden, they need no rule, if they may be used in full.
  * @throws where that cannot be, and there are rules.
  */
-export function restrictDevices(record: GroupRecord, rules: readonly DeviceRule[]): void {
+export function restrictDevices(record: GroupRecord, rules: readonly DeviceRule[], given: readonly DeviceRule[]): void {
   const v1 = directoryOf(record, 'devices');
-  const done = v1?.version === 1 ? writeRules(v1.path, rules) : attachRules(record, rules);
-  if (done === 0 || rules.length === 0) return;
+  const all = [...rules, ...given];
+  const done = v1?.version === 1 ? writeRules(v1.path, all) : attachRules(record, all);
+  const isPartial = given.some(({ access }) => !access.includes('r') || !access.includes('w'));
+  if (done === 0 || (rules.length === 0 && !isPartial)) return;
   throw new Error(`devices of the container cannot be allowed: ${done === undefined ? MISSING : describeErrno(done)}`);
 }
 

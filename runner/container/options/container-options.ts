@@ -1,6 +1,7 @@
 import { type Backend } from '../../../fs/index.ts';
 import { type LifecycleOptions, PLAIN_LIFECYCLE } from './lifecycle.ts';
 import { type MountOptions } from './mounts.ts';
+import { OWN_NAMESPACES, type NamespaceOptions } from './namespaces.ts';
 import { type NetworkOptions, plainNetwork } from './network.ts';
 import { type ProcessOptions } from './process.ts';
 import { type ResourceOptions } from './resources.ts';
@@ -16,6 +17,7 @@ export interface ContainerOptions {
   readonly network: NetworkOptions;
   readonly resources: ResourceOptions;
   readonly security: SecurityOptions;
+  readonly namespaces: NamespaceOptions;
   readonly lifecycle: LifecycleOptions;
   /** Who serves the container's filesystem; without it, LAMINA_BACKEND says so. */
   readonly backend?: Backend | undefined;
@@ -30,5 +32,6 @@ export function plainContainer(command: readonly string[]): ContainerOptions {
     resources: { limits: {}, cgroups: 'enabled' },
     security: ORDINARY_SECURITY,
     lifecycle: PLAIN_LIFECYCLE,
+    namespaces: OWN_NAMESPACES,
   };
 }

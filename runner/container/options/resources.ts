@@ -11,6 +11,8 @@ export interface ResourceOptions {
   readonly devices?: readonly DeviceRule[];
   /** Bytes of /dev/shm. */
   readonly shmSize?: number | undefined;
+  /** Devices that are in its /dev; they need to be allowed only where others are forbidden. */
+  readonly givenDevices?: readonly DeviceRule[];
   /** -1,000 to 1,000. */
   readonly oomScoreAdj?: number | undefined;
 }

@@ -1,4 +1,5 @@
 import { type CapabilityChoice } from '../capabilities.ts';
+import { type DeviceSpec } from '../spec.ts';
 import { type Sysctl } from './sysctls.ts';
 import { type ResourceLimit } from './ulimits.ts';
 
@@ -19,6 +20,7 @@ export interface SecurityOptions extends CapabilityChoice {
   /** The caller's own groups are kept, whatever they are inside. */
   readonly keepGroups: boolean;
   readonly umask: number;
+  readonly devices: readonly DeviceOption[];
 }
 
 /** The container's seccomp filter: docker's, none, or that of a profile. */
@@ -29,6 +31,12 @@ interface SeccompProfileText {
   readonly origin: string;
   /** JSON in docker's format, kept whole: the file may be gone when the container is started again. */
   readonly text: string;
+}
+
+/** A device of the host. */
+export interface DeviceOption extends DeviceSpec {
+  /** `r`, `w` and `m` for mknod(2). */
+  readonly access: string;
 }
 
 /** Docker's defaults. */
@@ -45,4 +53,5 @@ export const ORDINARY_SECURITY: SecurityOptions = {
   groups: [],
   keepGroups: false,
   umask: 0o022,
+  devices: [],
 };

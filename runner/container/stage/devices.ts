@@ -11,11 +11,13 @@ import {
   O_PATH,
   O_WRONLY,
 } from '../../../fs/sys/constants.ts';
-import { EINVAL, ENODEV, check } from '../../../fs/sys/errno.ts';
+import { EINVAL, ENODEV, EPERM, check } from '../../../fs/sys/errno.ts';
 import { close, mkdirat, openat, symlinkat } from '../../../fs/sys/file.ts';
+import { MOUNT_ATTR, attachTree } from '../../../fs/sys/mount-attributes.ts';
 import { mount } from '../../../fs/sys/mount.ts';
 import { type Inside, throughFd } from './inside.ts';
 import { openMountPoint } from './kernel-filesystems.ts';
+import { type SharedMemory } from './shared-memory.ts';
 import { DEVICE_ATTRIBUTES, bind, openDevice, restrictMount } from './mounting.ts';
 
 // Linux's Documentation/admin-guide/devices.txt.
@@ -41,22 +43,38 @@ const LINKS: readonly (readonly [name: string, target: string])[] = [
  * so CAP_MKNOD, which docker's default set has, opens no device, with or without a devices cgroup. Modes, owners and
  * times of the host's nodes cannot be changed from inside.
  *
- * @param shmSize bytes of /dev/shm.
+ * @param makesDevices those that are made in /dev can be opened, too.
  */
-export function mountDev(inside: Inside, shmSize: number): void {
+export function mountDev(inside: Inside, sharedMemory: SharedMemory, makesDevices: boolean): void {
   const point = openMountPoint(inside, 'dev');
-  const flags = MS_NOSUID | MS_NODEV | MS_STRICTATIME;
+  const flags = MS_NOSUID | (makesDevices ? 0 : MS_NODEV) | MS_STRICTATIME;
   check(mount('tmpfs', throughFd(point), 'tmpfs', flags, 'mode=755,size=65536k'), 'mount /dev in the container');
   close(point);
   const dev = openMountPoint(inside, 'dev');
   for (const [name, major, minor] of DEVICES) bindDevice(dev, name, major, minor);
   for (const [name, target] of LINKS) check(symlinkat(target, dev, name), `make /dev/${name}`);
   mountTerminals(dev);
-  const temporary = MS_NOSUID | MS_NODEV | MS_NOEXEC;
-  check(mountNew(dev, 'shm', 'tmpfs', temporary, `mode=1777,size=${shmSize}`), 'mount /dev/shm');
-  const queue = mountNew(dev, 'mqueue', 'mqueue', temporary, '');
-  if (queue !== -ENODEV) check(queue, 'mount /dev/mqueue');
+  mountSharedMemory(dev, sharedMemory);
+  const queue = mountNew(dev, 'mqueue', 'mqueue', TEMPORARY, '');
+  // Of the host's ipc namespace, which an ordinary user may not have mounted.
+  if (queue !== -ENODEV && !(queue === -EPERM && sharedMemory.spec.kind === 'shared'))
+    check(queue, 'mount /dev/mqueue');
   close(dev);
+}
+
+const TEMPORARY = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+
+function mountSharedMemory(dev: number, { spec, shared }: SharedMemory): void {
+  if (spec.kind === 'own') {
+    check(mountNew(dev, 'shm', 'tmpfs', TEMPORARY, `mode=1777,size=${spec.size}`), 'mount /dev/shm');
+  }
+  if (shared === undefined) return;
+  check(mkdirat(dev, 'shm', 0o755), 'make /dev/shm');
+  const target = check(openat(dev, 'shm', O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), 'open /dev/shm');
+  restrictMount(shared, MOUNT_ATTR.noSuid | MOUNT_ATTR.noDev | MOUNT_ATTR.noExec, '/dev/shm');
+  check(attachTree(shared, target), 'mount the /dev/shm that is shared');
+  close(target);
+  close(shared);
 }
 
 function bindDevice(dev: number, name: string, major: number, minor: number): void {

@@ -39,13 +39,19 @@ export function openMountPoint(inside: Inside, name: ByteString): number {
   return check(fd, `open /${name} of the container, which must be a directory, to mount on it`);
 }
 
-/** A fresh procfs of the container's pid namespace, its dangerous files out of reach. */
-export function mountProc(inside: Inside, { masked, readOnly }: SystemPaths): void {
+/**
+ * A fresh procfs of the container's pid namespace, its dangerous files out of reach.
+ *
+ * @param isForeign that namespace is the host's, or another container's.
+ */
+export function mountProc(inside: Inside, { masked, readOnly }: SystemPaths, isForeign: boolean): void {
   const point = openMountPoint(inside, 'proc');
   const mounted = mount('proc', throughFd(point), 'proc', LOCKED_DOWN);
+  // Processes of another user namespace: an ordinary user has their procfs as it is mounted, as in podman.
+  if (mounted === -EPERM && isForeign) bindHost('/proc', point);
+  else if (mounted === -EPERM) throw new Error(explainProc());
+  else check(mounted, 'mount /proc in the container');
   close(point);
-  if (mounted === -EPERM) throw new Error(explainProc());
-  check(mounted, 'mount /proc in the container');
   const proc = openMountPoint(inside, 'proc');
   // Were it another filesystem, the writes and masks below would miss what they are for (CVE-2025-52881).
   if (filesystemMagic(proc) !== PROC_SUPER_MAGIC) throw new Error('what is mounted on /proc is not procfs');
@@ -121,10 +127,14 @@ export function maskOthers(inside: Inside, paths: readonly string[]): void {
   }
 }
 
-function bindHostSys(inside: Inside, point: number, writable: boolean): void {
-  const host = check(openat(-1, '/sys', O_PATH | O_DIRECTORY | O_CLOEXEC), "open the host's /sys");
-  bind(host, point, true, "the host's /sys");
+function bindHost(path: string, point: number): void {
+  const host = check(openat(-1, toBytes(path), O_PATH | O_DIRECTORY | O_CLOEXEC), `open the host's ${path}`);
+  bind(host, point, true, `the host's ${path}`);
   close(host);
+}
+
+function bindHostSys(inside: Inside, point: number, writable: boolean): void {
+  bindHost('/sys', point);
   const bound = openMountPoint(inside, 'sys');
   const readOnly = writable ? 0 : MOUNT_ATTR.readOnly;
   restrictTree(bound, readOnly | MOUNT_ATTR.noSuid | MOUNT_ATTR.noDev | MOUNT_ATTR.noExec);

@@ -1,28 +1,19 @@
 import { writeFileSync } from 'node:fs';
 import { toBytes } from '../../../fs/sys/bytes.ts';
-import { check } from '../../../fs/sys/errno.ts';
 import { close } from '../../../fs/sys/file.ts';
-import {
-  CLONE_NEWCGROUP,
-  CLONE_NEWIPC,
-  CLONE_NEWNS,
-  CLONE_NEWUTS,
-  sethostname,
-  unshare,
-} from '../../../fs/sys/namespaces.ts';
 import { type ProcessSpec, type StageSpec } from '../spec.ts';
 import { findAccount, listAccount } from './account.ts';
 import { changeProfileOnExec } from './apparmor.ts';
 import { type Entered, becomeCommand } from './become-command.ts';
 import { mountDev } from './devices.ts';
+import { mountDevices } from './host-devices.ts';
 import { Inside } from './inside.ts';
 import { maskOthers, mountProc, mountSys, openMountPoint } from './kernel-filesystems.ts';
-import { prepareNetwork } from './network.ts';
+import { enterNamespaces } from './namespaces.ts';
 import type { Populate } from './populate.ts';
 import { changeRoot } from './root.ts';
-import { separateMounts } from './separate-mounts.ts';
+import { type SharedMemory, takeSharedMemory } from './shared-memory.ts';
 import { runStage } from './stage.ts';
-import { setSysctls } from './sysctls.ts';
 import { StageTerminal } from './terminal.ts';
 import { chownVolumes, mountTemporaries, mountVolumes, needsPopulation, restrictRoot } from './volumes.ts';
 
@@ -30,21 +21,13 @@ import { chownVolumes, mountTemporaries, mountVolumes, needsPopulation, restrict
 // the client mounts the union, enters the other namespaces, builds the root and becomes the command by execve. Its
 // main thread alone is in those namespaces, so nothing here may hand work to Node's other threads once it has begun.
 
-function enterNamespaces(spec: StageSpec): void {
-  const flags = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP;
-  check(unshare(flags), 'make the namespaces of the container');
-  separateMounts(toBytes(spec.rootfs), spec.mounts);
-  check(sethostname(toBytes(spec.hostname)), `set the hostname to ${spec.hostname}`);
-  if (spec.network.own) prepareNetwork();
-  setSysctls(spec.kernel.sysctls);
-}
-
-function buildRoot(spec: StageSpec, populate: Populate | undefined): Entered {
+function buildRoot(spec: StageSpec, sharedMemory: SharedMemory, populate: Populate | undefined): Entered {
   const rootfs = toBytes(spec.rootfs);
   const inside = Inside.open(rootfs);
-  mountProc(inside, spec.kernel.paths);
+  mountProc(inside, spec.kernel.paths, spec.namespaces.foreignProcesses);
   mountSys(inside, spec.kernel, spec.cgroup.mounts);
-  mountDev(inside, spec.kernel.shmSize);
+  mountDev(inside, sharedMemory, spec.kernel.makesDevices);
+  mountDevices(inside, spec.kernel.devices);
   const terminal = openTerminal(inside, spec.process);
   const { readOnly, temporaries, volumes } = spec.mounts;
   if (readOnly && temporaries) mountTemporaries(inside, volumes);
@@ -82,8 +65,9 @@ async function becomeContainer(text: string): Promise<never> {
   // While all threads are in one mount namespace: a module is read by another one.
   const populate = needsPopulation(mounts.volumes) ? (await import('./populate.ts')).populate : undefined;
   if (security.apparmor !== undefined) changeProfileOnExec(security.apparmor);
+  const sharedMemory = takeSharedMemory(spec.namespaces.sharedMemory);
   enterNamespaces(spec);
-  return becomeCommand(process, security, buildRoot(spec, populate));
+  return becomeCommand(process, security, buildRoot(spec, sharedMemory, populate));
 }
 
 await runStage(becomeContainer);

@@ -28,6 +28,7 @@ import { mount } from '../../../fs/sys/mount.ts';
 import { throughFd } from './inside.ts';
 
 export const PROC_SUPER_MAGIC = 0x9fa0;
+export const TMPFS_MAGIC = 0x01021994;
 export const CGROUP2_SUPER_MAGIC = 0x63677270;
 export const DEVPTS_SUPER_MAGIC = 0x1cd1;
 

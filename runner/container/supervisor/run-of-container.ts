@@ -1,3 +1,5 @@
+import { storeRoot } from '../../image/store-root.ts';
+import { stageProcessesOf } from '../namespace-spec.ts';
 import { type ContainerOptions } from '../options/container-options.ts';
 import { SIGKILL } from '../signals.ts';
 import { type Executions } from '../exec/executions.ts';
@@ -13,8 +15,9 @@ export interface Beginning {
 }
 
 /** Starts the stage of a run. */
-export async function beginRun(io: ContainerIo, { network }: ContainerOptions): Promise<Beginning> {
-  const stage = await StageProcess.spawn(io.files, network.mode === 'none' ? 'own' : 'inherited');
+export async function beginRun(io: ContainerIo, { network, namespaces }: ContainerOptions): Promise<Beginning> {
+  const processes = stageProcessesOf(namespaces, storeRoot());
+  const stage = await StageProcess.spawn(io.files, network.mode === 'none' ? 'own' : 'inherited', processes);
   io.handOver();
   return { stage, io };
 }

@@ -1,0 +1,43 @@
+import { type Command } from 'commander';
+import { OWN_NAMESPACES, type NamespaceOptions, parseNamespace } from '../../runner/container/options/namespaces.ts';
+import { checkHostname } from '../../runner/container/options/process.ts';
+
+/** What the options of `addNamespaceFlags` give. */
+export interface NamespaceFlags {
+  readonly pid?: string;
+  readonly ipc?: string;
+  readonly uts?: string;
+  readonly cgroupns?: string;
+  readonly userns?: string;
+  readonly domainname?: string;
+}
+
+/** Options of the container's namespaces. */
+export function addNamespaceFlags(command: Command): Command {
+  return command
+    .optionsGroup('Namespaces:')
+    .option('--pid <namespace>', "processes: private (default), host, or container:NAME for another container's")
+    .option('--ipc <namespace>', 'shared memory and queues: private (default), shareable, host, none, container:NAME')
+    .option('--uts <namespace>', 'host name: private (default) or host')
+    .option('--cgroupns <namespace>', 'what it sees of control groups: private (default) or host')
+    .option('--userns <namespace>', "users: host (default), the caller's own, which are an ordinary user's mapped ids")
+    .option('--domainname <name>', 'NIS domain name')
+    .optionsGroup('Options:');
+}
+
+export function namespaceOptionsOf(flags: NamespaceFlags): NamespaceOptions {
+  const { pid, ipc, uts, cgroupns, userns, domainname } = flags;
+  const parse = (option: string, text: string | undefined, ...words: string[]): string =>
+    text === undefined ? 'private' : parseNamespace(option, text, ...words);
+  if (userns !== undefined && !['', 'host'].includes(userns)) {
+    throw new Error(`--userns ${JSON.stringify(userns)} is not supported: host is`);
+  }
+  return {
+    ...OWN_NAMESPACES,
+    pid: parse('pid', pid, 'container'),
+    ipc: parse('ipc', ipc, 'none', 'container'),
+    uts: parse('uts', uts),
+    cgroup: parse('cgroupns', cgroupns),
+    domainname: domainname === undefined ? undefined : checkHostname(domainname),
+  };
+}

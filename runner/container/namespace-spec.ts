@@ -1,0 +1,64 @@
+import { readlinkSync } from 'node:fs';
+import { check } from '../../fs/sys/errno.ts';
+import { CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNS, CLONE_NEWUTS, pidfdOpen } from '../../fs/sys/namespaces.ts';
+import { ContainerStore } from './container-store.ts';
+import { type NamespaceOptions, sharedContainer } from './options/namespaces.ts';
+import { isAlive } from './process-identity.ts';
+import { type JoinedNamespace, type NamespaceSpec, type SharedMemorySpec } from './spec.ts';
+import type { StageProcesses } from './stage-spawner.ts';
+
+// Docker's.
+const SHM_SIZE = 64 * 2 ** 20;
+
+/**
+ * @param shmSize bytes of /dev/shm.
+ * @throws where a namespace is to be that of a container which does not run.
+ */
+export function namespaceSpecOf(options: NamespaceOptions, storeRoot: string, shmSize = SHM_SIZE): NamespaceSpec {
+  const other = sharedContainer(options.ipc);
+  const pid = other === undefined ? undefined : processOf(other, storeRoot, 'ipc');
+  const isOwn = { uts: options.uts === 'private', ipc: ['private', 'none'].includes(options.ipc) };
+  const own =
+    CLONE_NEWNS |
+    (isOwn.uts ? CLONE_NEWUTS : 0) |
+    (isOwn.ipc ? CLONE_NEWIPC : 0) |
+    (options.cgroup === 'private' ? CLONE_NEWCGROUP : 0);
+  return {
+    own,
+    joined: pid === undefined ? [] : [joinedOf(pid, 'ipc', CLONE_NEWIPC)],
+    sharedMemory: sharedMemoryOf(options, pid, shmSize),
+    foreignProcesses: options.pid !== 'private',
+  };
+}
+
+/** The pid namespace that a container's stage is to be born in. */
+export function stageProcessesOf({ pid }: NamespaceOptions, storeRoot: string): StageProcesses {
+  const other = sharedContainer(pid);
+  if (other === undefined) return pid === 'host' ? 'inherited' : 'own';
+  return check(pidfdOpen(processOf(other, storeRoot, 'pid')), `open the first process of container ${other}`);
+}
+
+function processOf(reference: string, storeRoot: string, kind: string): number {
+  const container = new ContainerStore(storeRoot).find(reference);
+  const { status, init } = container.readState();
+  if (status !== 'running' || init === undefined || !isAlive(init)) {
+    throw new Error(`--${kind} container:${reference}: container ${container.config.name} does not run`);
+  }
+  // A namespace belongs to a user namespace, and only who has all capabilities in that one may enter it.
+  if (readlinkSync(`/proc/${init.pid}/ns/user`) === readlinkSync('/proc/self/ns/user')) return init.pid;
+  throw new Error(
+    `--${kind} container:${reference}: an ordinary user's containers have a user namespace each, which keeps them apart`,
+  );
+}
+
+function joinedOf(pid: number, name: string, flag: number): JoinedNamespace {
+  const path = `/proc/${pid}/ns/${name}`;
+  return { flag, path, link: readlinkSync(path) };
+}
+
+function sharedMemoryOf({ ipc }: NamespaceOptions, pid: number | undefined, size: number): SharedMemorySpec {
+  if (ipc === 'none') return { kind: 'none' };
+  if (ipc === 'host') return { kind: 'shared' };
+  if (pid === undefined) return { kind: 'own', size };
+  return { kind: 'shared', namespace: joinedOf(pid, 'mnt', CLONE_NEWNS) };
+}

@@ -1,0 +1,34 @@
+/** What the command line asks for of the container's namespaces: `private`, `host`, or `container:NAME`. */
+export interface NamespaceOptions {
+  readonly pid: string;
+  /** Or `none`: private, and without /dev/shm. */
+  readonly ipc: string;
+  readonly uts: string;
+  readonly cgroup: string;
+  readonly domainname?: string | undefined;
+}
+
+/** One of its own of each. */
+export const OWN_NAMESPACES: NamespaceOptions = { pid: 'private', ipc: 'private', uts: 'private', cgroup: 'private' };
+
+const CONTAINER = 'container:';
+
+/** The reference of the container whose namespace is shared, where it is one's. */
+export function sharedContainer(choice: string): string | undefined {
+  return choice.startsWith(CONTAINER) ? choice.slice(CONTAINER.length) : undefined;
+}
+
+/**
+ * Checks what an option says of a namespace.
+ *
+ * @param words those that it may be, besides `private` and `host`; `container` for one of another container.
+ */
+export function parseNamespace(option: string, text: string, ...words: readonly string[]): string {
+  // Podman's and docker's other names of the same.
+  const choice = text === '' || text === 'shareable' ? 'private' : text;
+  if (['private', 'host', ...words].includes(choice) && choice !== 'container') return choice;
+  const other = sharedContainer(choice);
+  if (words.includes('container') && other !== undefined && other !== '') return choice;
+  const known = ['private', 'host', ...words.map((word) => (word === 'container' ? 'container:NAME' : word))];
+  throw new Error(`--${option} ${JSON.stringify(text)} is not one of ${known.join(', ')}`);
+}

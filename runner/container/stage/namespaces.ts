@@ -1,0 +1,27 @@
+import { toBytes } from '../../../fs/sys/bytes.ts';
+import { check } from '../../../fs/sys/errno.ts';
+import { close } from '../../../fs/sys/file.ts';
+import { CLONE_NEWUTS, sethostname, setns, unshare } from '../../../fs/sys/namespaces.ts';
+import { type JoinedNamespace, type StageSpec } from '../spec.ts';
+import { openNamespace } from './open-namespace.ts';
+import { prepareNetwork } from './network.ts';
+import { separateMounts } from './separate-mounts.ts';
+import { setSysctls } from './sysctls.ts';
+
+/** Enters the namespaces of the container, and sets in them what it is to find. */
+export function enterNamespaces(spec: StageSpec): void {
+  const { namespaces, hostname, network, kernel } = spec;
+  check(unshare(namespaces.own), 'make the namespaces of the container');
+  for (const joined of namespaces.joined) join(joined);
+  separateMounts(toBytes(spec.rootfs), spec.mounts);
+  const hasName = (namespaces.own & CLONE_NEWUTS) !== 0;
+  if (hasName) check(sethostname(toBytes(hostname)), `set the hostname to ${hostname}`);
+  if (network.own) prepareNetwork();
+  setSysctls(kernel.sysctls);
+}
+
+function join(joined: JoinedNamespace): void {
+  const fd = openNamespace(joined);
+  check(setns(fd, joined.flag), `enter ${joined.link} of the other container`);
+  close(fd);
+}
