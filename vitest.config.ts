@@ -9,5 +9,7 @@ export default defineConfig({
     hookTimeout: 120_000,
     pool: 'forks',
     maxWorkers: 2,
+    // A network of its own makes a container's start dearer; test/container/network.test.ts asks for it.
+    env: { LAMINA_NETWORK: 'host' },
   },
 });

@@ -18,6 +18,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   top: () => import('./top.ts'),
   exec: () => import('./exec.ts'),
   cp: () => import('./cp.ts'),
+  port: () => import('./port.ts'),
   pause: () => import('./pause.ts'),
   unpause: () => import('./unpause.ts'),
   update: () => import('./update.ts'),

@@ -4,9 +4,9 @@ import { exitNow } from '../fs/index.ts';
 import { type Container } from '../runner/container/container.ts';
 import { run } from '../runner/container/run.ts';
 import { EXIT, RunError } from '../runner/container/spec.ts';
-import { enterUserNamespace } from '../runner/container/userns.ts';
 import { complain, messageOf } from './complain.ts';
 import { type ContainerFlags, addContainerFlags, containerOptionsOf } from './container-flags/container-flags.ts';
+import { enterNamespacesFor } from './container-flags/network.ts';
 import { type DetachFlags, addDetachKeys, checkInput, detachKeysOf, sayHowItEnded } from './terminal-flags.ts';
 import { print } from './print.ts';
 
@@ -71,7 +71,7 @@ function runnerOf({ detach: isDetached, tty }: Flags): typeof runInForeground {
 async function act(image: string, command: readonly string[], flags: Flags): Promise<void> {
   let exitCode: number;
   try {
-    await enterUserNamespace();
+    await enterNamespacesFor(flags);
     exitCode = await runnerOf(flags)(image, command, flags);
   } catch (error) {
     complain(messageOf(error));
@@ -83,9 +83,7 @@ async function act(image: string, command: readonly string[], flags: Flags): Pro
 
 /** `lamina run`. */
 export function createCommand(): Command {
-  const command = new Command('run').description(
-    "Run a command in a new container. The network is the host's for now.",
-  );
+  const command = new Command('run').description('Run a command in a new container.');
   return addDetachKeys(addContainerFlags(command))
     .option('-d, --detach', "print the container's id and let it run on by itself")
     .option('--cidfile <file>', "write the container's id to a file, which must not be there")

@@ -2,6 +2,7 @@ import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ByteString, toBytes } from '../../fs/sys/bytes.ts';
 import { withLock } from '../image/lock.ts';
+import { type NetworkState } from './network/network-state.ts';
 import { type ContainerOptions } from './options/container-options.ts';
 import { writeDurably } from '../image/durable-file.ts';
 import { type ProcessIdentity, isAlive } from './process-identity.ts';
@@ -48,6 +49,8 @@ export interface ContainerState {
   readonly exitCode?: number;
   /** The kernel killed something in it for want of memory. */
   readonly oomKilled?: true;
+  /** Of the run that is under way, or was the last. */
+  readonly network?: NetworkState;
   /** Why it could not be started. */
   readonly error?: string;
   /** How often its policy has started it anew. */

@@ -5,9 +5,8 @@ import { type Store } from '../image/store.ts';
 import { type Container, type ContainerState } from './container.ts';
 import { type ContainerStore } from './container-store.ts';
 import { createInitLayer } from './init-layer.ts';
-import { writeLiveFiles } from './live-files.ts';
 import { type ContainerOptions } from './options/container-options.ts';
-import { commandOf, hostnameOf, processOf } from './options/process.ts';
+import { commandOf, processOf } from './options/process.ts';
 import { holdMountedImage } from './volume/mounted-image.ts';
 import { resolveMounts } from './volume/resolve-mounts.ts';
 import { mountPointsOf } from './volume/stage-mounts.ts';
@@ -30,15 +29,13 @@ export function createContainer(
   { image: reference, name, container: options }: RunOptions,
   state: ContainerState,
 ): Container {
-  const { mounts, network, process } = options;
+  const { mounts, process } = options;
   const args = commandOf(process, image);
   if (args.length === 0) throw new Error(`image ${reference} has no command: say which one to run after its name`);
   const { id: imageId, layers } = image;
   const wanted = { name, image: reference, imageId, layers, args, process: processOf(process, image), options };
   return containers.create(wanted, state, (container) => {
     store.hold(image, container.id);
-    const hostname = hostnameOf(process, container.id);
-    writeLiveFiles(container.files, { hostname, hostNetwork: network.mode === 'host' });
     const resolved = resolveMounts(mounts.mounts, mounts.volumesFrom, {
       ...{ image, container: container.id, volumes: new VolumeStore(store.root) },
       useImage: (mounted) => holdMountedImage(store, mounted, container.id),

@@ -5,6 +5,7 @@ import { type Cgroup } from './cgroup/cgroup.ts';
 import { cgroupMounts } from './cgroup/group.ts';
 import { confinementOf } from './confinement.ts';
 import { type Container } from './container.ts';
+import { hasOwnNetwork } from './network/mode.ts';
 import { environmentOf, hostnameOf, workdirOf } from './options/process.ts';
 import { type StageSpec } from './spec.ts';
 import { stageMounts } from './volume/stage-mounts.ts';
@@ -39,7 +40,7 @@ export async function stageSpec(
       terminal: process.terminal ? { size } : undefined,
     },
     mounts: stageMounts(container, mounts),
-    network: { own: network.mode === 'none' },
+    network: { own: hasOwnNetwork(network) },
     cgroup: { mounts: cgroup === undefined ? [] : cgroupMounts(cgroup.record) },
     ...(await confinementOf(options, storeRoot)),
   };

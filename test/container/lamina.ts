@@ -49,10 +49,15 @@ export class Lamina {
   readonly root: string;
   readonly #user: User | undefined;
   readonly #directory: string;
+  readonly #within: readonly string[];
 
-  /** @param parent where the directory of its store is made. */
-  constructor(user?: User, parent = tmpdir()) {
+  /**
+   * @param parent where the directory of its store is made.
+   * @param within a command that executes another one in other surroundings.
+   */
+  constructor(user?: User, parent = tmpdir(), within: readonly string[] = []) {
     this.#user = user;
+    this.#within = within;
     this.#directory = mkdtempSync(join(parent, 'lamina-container-'));
     chmodSync(this.#directory, 0o755);
     this.root = join(this.#directory, 'store');
@@ -67,7 +72,7 @@ export class Lamina {
       user === undefined
         ? []
         : [...OPEN_FUSE, 'setpriv', `--reuid=${user.name}`, `--regid=${user.uid}`, '--init-groups'];
-    const [program = '', ...rest] = [...become, ...command];
+    const [program = '', ...rest] = [...this.#within, ...become, ...command];
     const home = user === undefined ? {} : { HOME: `/home/${user.name}`, USER: user.name, XDG_RUNTIME_DIR: '' };
     return spawn(program, rest, { cwd: '/', env: { ...process.env, ...home, LAMINA_ROOT: this.root, ...env } });
   }

@@ -132,7 +132,7 @@ describe('resolvConf', () => {
 });
 
 describe('hostsFile', () => {
-  const PARTS = { inherited: '', names: ['box', 'web'], address: '10.0.2.100', hostAddress: '192.0.2.2', added: [] };
+  const PARTS = { inherited: '', hostname: 'box', address: '10.0.2.100', hostAddress: '192.0.2.2', added: [] };
 
   test('names the container, the host and what was added', () => {
     const added = [
@@ -144,7 +144,7 @@ describe('hostsFile', () => {
     expect(lines.slice(0, 4)).toEqual(['192.0.2.9\tdb', '2001:db8::1\tsix', '192.0.2.2\tme', '127.0.0.1\tlocalhost']);
     expect(lines.slice(-3)).toEqual([
       '192.0.2.2\thost.containers.internal host.docker.internal',
-      '10.0.2.100\tbox web',
+      '10.0.2.100\tbox',
       '',
     ]);
   });

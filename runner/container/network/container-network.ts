@@ -99,16 +99,21 @@ async function startSlirp(
     const more = ['pipe', 'pipe', socketDirectory] as const;
     const helper = new HelperProcess({ program: 'slirp4netns', debianPackage: 'slirp4netns', args, namespace, more });
     await helper.untilReady(SLIRP_READY_FD);
-    if (ports.length > 0) await forwardOrStop(helper, socketDirectory, ports);
+    if (ports.length > 0) await forwardOrStop(helper, socketDirectory, ports, plan.address ?? '');
     return helper;
   } finally {
     closeSync(socketDirectory);
   }
 }
 
-async function forwardOrStop(helper: HelperProcess, directory: number, ports: readonly PublishedPort[]): Promise<void> {
+async function forwardOrStop(
+  helper: HelperProcess,
+  directory: number,
+  ports: readonly PublishedPort[],
+  guest: string,
+): Promise<void> {
   try {
-    await forwardBySlirp(directory, ports);
+    await forwardBySlirp(directory, ports, guest);
   } catch (error) {
     await helper.stop();
     throw error;

@@ -37,8 +37,7 @@ const HOST_NAMES = 'host.containers.internal host.docker.internal';
 export interface HostsFileParts {
   /** The host's own, where the container has its network. */
   readonly inherited: string;
-  /** The container's names; its own hostname is the first. */
-  readonly names: readonly string[];
+  readonly hostname: string;
   /** Of the container; a loopback one where it has none of its own. */
   readonly address: string;
   readonly hostAddress?: string | undefined;
@@ -46,12 +45,12 @@ export interface HostsFileParts {
 }
 
 /** @throws where an entry is to lead to a host that cannot be reached. */
-export function hostsFile({ inherited, names, address, hostAddress, added }: HostsFileParts): string {
+export function hostsFile({ inherited, hostname, address, hostAddress, added }: HostsFileParts): string {
   // What is added stands first: the first line that has a name holds.
   const own = added.map(({ name, address }) => `${resolveHost(address, name, hostAddress)}\t${name}`);
   const base = inherited === '' ? HEAD : inherited.replace(/\n+$/, '').split('\n');
   const host = hostAddress === undefined ? [] : [`${hostAddress}\t${HOST_NAMES}`];
-  return [...own, ...base, ...host, `${address}\t${names.join(' ')}`, ''].join('\n');
+  return [...own, ...base, ...host, `${address}\t${hostname}`, ''].join('\n');
 }
 
 function resolveHost(address: string, name: string, hostAddress: string | undefined): string {

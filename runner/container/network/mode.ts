@@ -14,6 +14,11 @@ export interface NetworkChoice {
   readonly container?: string;
 }
 
+/** Whether the container is in a network namespace that is made for it. */
+export function hasOwnNetwork({ mode }: NetworkChoice): boolean {
+  return mode !== 'host' && mode !== 'container';
+}
+
 const TUN = '/dev/net/tun';
 const INSTALL = 'apt-get install passt';
 

@@ -50,6 +50,11 @@ export function portLines(published: readonly PublishedPort[]): string[] {
     .map((port) => `${formatExposed(port)} -> ${formatHost(port.hostIp, port.hostPort)}`);
 }
 
+/** Where a port of the container is reached. */
+export function publishedAt(published: readonly PublishedPort[], port: ExposedPort): PublishedPort[] {
+  return published.filter((other) => comparePorts(other, port) === 0).sort(compare);
+}
+
 function compare(left: PublishedPort, right: PublishedPort): number {
   const order = comparePorts(left, right);
   if (order !== 0) return order;

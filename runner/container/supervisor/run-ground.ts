@@ -1,8 +1,13 @@
 import { type Mount } from '../../../fs/index.ts';
+import { type Image } from '../../image/image.ts';
 import { Cgroup } from '../cgroup/cgroup.ts';
 import { Container } from '../container.ts';
+import { type ContainerStore } from '../container-store.ts';
 import { setOomScore } from '../oom-score.ts';
-import { type ContainerOptions } from '../options/container-options.ts';
+import { NetworkRun } from '../network/network-run.ts';
+import { type NetworkState } from '../network/network-state.ts';
+import { sharedContainer } from '../network/shared-network.ts';
+import { hostnameOf } from '../options/process.ts';
 import { mountUnion, unmountUnion } from '../union.ts';
 import { VolumeUnions } from '../volume/volume-unions.ts';
 import { type ContainerRun } from './run-of-container.ts';
@@ -13,6 +18,9 @@ export class RunGround {
   #union: Mount | undefined;
   #volumes: VolumeUnions | undefined;
   cgroup: Cgroup | undefined;
+  #network: NetworkRun | undefined;
+  /** As it is once all is prepared. */
+  network: NetworkState | undefined;
 
   /** @param report told of what cannot be cleared away. */
   constructor(report: (message: string) => void) {
@@ -20,17 +28,35 @@ export class RunGround {
   }
 
   /** Where it rejects, `clear` is to be called all the same. */
-  async prepare(container: Container, options: ContainerOptions, { stage }: ContainerRun): Promise<void> {
+  async prepare(
+    container: Container,
+    image: Image,
+    containers: ContainerStore,
+    { stage }: ContainerRun,
+  ): Promise<void> {
     // As they are now: `lamina update` changes limits of a container that runs.
-    const { resources, security } = Container.open(container.directory).options;
+    const { options } = Container.open(container.directory);
+    const { resources, security, network, process } = options;
+    // Its helper comes up while the rest is made.
+    this.#network = new NetworkRun({
+      container,
+      options: network,
+      hostname: hostnameOf(process, container.id),
+      imagePorts: image.config.exposedPorts,
+      namespace: stage.networkNamespace,
+      sharedFiles: sharedContainer(network, containers)?.files,
+      report: this.#report,
+    });
     if (resources.oomScoreAdj !== undefined) setOomScore(stage.pid, resources.oomScoreAdj);
     this.cgroup = await Cgroup.begin(container.id, container.directory, stage.pid, resources, security.privileged);
     this.#union = await mountUnion(container, options);
     this.#volumes = await VolumeUnions.mount(container);
+    this.network = await this.#network.ready;
   }
 
   /** To be called when the stage has ended. */
   async clear(): Promise<void> {
+    await this.#network?.stop();
     await this.#volumes?.unmount(this.#report);
     if (this.#union !== undefined) await unmountUnion(this.#union, this.#report);
     try {

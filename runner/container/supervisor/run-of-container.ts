@@ -1,4 +1,6 @@
 import { storeRoot } from '../../image/store-root.ts';
+import { ContainerStore } from '../container-store.ts';
+import { withStageNetwork } from '../network/shared-network.ts';
 import { stageProcessesOf } from '../namespace-spec.ts';
 import { type ContainerOptions } from '../options/container-options.ts';
 import { SIGKILL } from '../signals.ts';
@@ -16,8 +18,11 @@ export interface Beginning {
 
 /** Starts the stage of a run. */
 export async function beginRun(io: ContainerIo, { network, namespaces }: ContainerOptions): Promise<Beginning> {
-  const processes = stageProcessesOf(namespaces, storeRoot());
-  const stage = await StageProcess.spawn(io.files, network.mode === 'none' ? 'own' : 'inherited', processes);
+  const containers = (): ContainerStore => new ContainerStore(storeRoot());
+  const stage = await withStageNetwork(network, containers, (namespace) => {
+    const processes = stageProcessesOf(namespaces, storeRoot());
+    return StageProcess.spawn(io.files, namespace, processes);
+  });
   io.handOver();
   return { stage, io };
 }

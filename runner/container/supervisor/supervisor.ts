@@ -144,7 +144,7 @@ export class Supervisor implements ControlHandler {
     const ground = new RunGround(this.#tools.report);
     try {
       this.#openLog(io);
-      await ground.prepare(this.#container, this.#options, run);
+      await ground.prepare(this.#container, this.#image, this.#tools.containers, run);
       await this.#tools.mayBegin;
       await this.#execute(run, ground);
       const status = await stage.exited;
@@ -175,7 +175,7 @@ export class Supervisor implements ControlHandler {
   }
 
   /** Until the command runs. */
-  async #execute(run: ContainerRun, { cgroup }: RunGround): Promise<void> {
+  async #execute(run: ContainerRun, { cgroup, network }: RunGround): Promise<void> {
     const { io, stage } = run;
     const means = { cgroup, size: io.size };
     const spec = await stageSpec(this.#container, this.#image, this.#tools.store.root, means);
@@ -185,7 +185,7 @@ export class Supervisor implements ControlHandler {
     if (failure !== undefined) throw new RunError(failure.message, failure.exitCode);
     const groups = cgroup?.record.directories.map(({ path }) => path) ?? [];
     run.executions = new Executions(stage.pid, spec, groups);
-    this.#update({ status: 'running', started: now() });
+    this.#update({ status: 'running', started: now(), ...(network === undefined ? {} : { network }) });
     run.started.resolve(undefined);
   }
 

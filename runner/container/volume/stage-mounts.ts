@@ -40,7 +40,9 @@ export function stageMounts(
   { readOnly, temporaries }: Pick<MountOptions, 'readOnly' | 'temporaries'>,
 ): MountSpec {
   const { mounts } = container;
-  const live = liveFileVolumes(container.files).filter((file) => !isCovered(file.destination, mounts));
+  const live = liveFileVolumes(container.files, container.options.network).filter(
+    (file) => !isCovered(file.destination, mounts),
+  );
   const volumes = mounts.map((mount, at): MountSpec['volumes'][number] => {
     if (mount.type === 'tmpfs') return mount;
     const { source, union, destination, populate, ...rest } = mount;
