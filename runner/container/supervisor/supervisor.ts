@@ -105,6 +105,7 @@ export class Supervisor implements ControlHandler {
 
   /** Sends a signal to the first process of the run that is under way. */
   kill(signal: number): void {
+    letGoOn(this.#container);
     this.#run.stage.kill(signal);
   }
 
