@@ -4,6 +4,8 @@ import { type RunOptions } from '../../runner/container/create.ts';
 import { deviceRules } from '../../runner/container/options/devices.ts';
 import { type ResourceOptions } from '../../runner/container/options/resources.ts';
 import { type SecurityOptions } from '../../runner/container/options/security.ts';
+import { layerDirectory } from '../../runner/container/directories.ts';
+import { collect } from './collect.ts';
 import { type ImageFlags, addImageFlags, obtainOptionsOf } from './image.ts';
 import { type LifecycleFlags, addLifecycleFlags, lifecycleOptionsOf } from './lifecycle.ts';
 import { type MountFlags, addMountFlags, mountOptionsOf } from './mounts.ts';
@@ -25,13 +27,15 @@ export interface ContainerFlags
     SecurityFlags,
     NamespaceFlags {
   readonly name?: string;
+  readonly layer?: readonly string[];
+  readonly rootfs?: string;
   readonly backend?: Backend;
 }
 
 /** Arguments and options of every command that makes a container. */
 export function addContainerFlags(command: Command): Command {
   command
-    .argument('<image>', 'name, id, or the first digits of the id')
+    .argument('<image>', 'name, id, or the first digits of the id; none with --layer or --rootfs')
     .argument('[command...]', "what to run instead of the image's own command, with its arguments");
   for (const add of [
     addImageFlags,
@@ -46,6 +50,15 @@ export function addContainerFlags(command: Command): Command {
     add(command);
   return command
     .option('--name <name>', 'name of the container')
+    .option(
+      '--layer <directory>',
+      'a directory of the host in place of an image; can be repeated, the first is the topmost. None of them is changed',
+      collect,
+    )
+    .option(
+      '--rootfs <directory>',
+      'as one --layer: changes are kept with the container, not in the directory (as with podman --rootfs DIR:O)',
+    )
     .addOption(
       new Option(
         '--backend <name>',
@@ -56,18 +69,24 @@ export function addContainerFlags(command: Command): Command {
     .passThroughOptions();
 }
 
-/** @param stdinOnce standard input ends with that of the first client. */
+/**
+ * @param first the image, or with --layer or --rootfs the command.
+ * @param stdinOnce standard input ends with that of the first client.
+ */
 export function containerOptionsOf(
-  image: string,
-  command: readonly string[],
+  first: string,
+  rest: readonly string[],
   flags: ContainerFlags,
   stdinOnce: boolean,
 ): RunOptions {
   const security = securityOptionsOf(flags);
   const namespaces = namespaceOptionsOf(flags);
+  const directories = directoriesOf(flags);
+  const [image, command] = directories === undefined ? [first, rest] : [directories.join(':'), [first, ...rest]];
   return {
     image,
-    obtain: obtainOptionsOf(image, flags),
+    directories,
+    obtain: directories === undefined ? obtainOptionsOf(image, flags) : undefined,
     name: flags.name,
     container: {
       process: processOptionsOf(command, flags, namespaces.uts === 'host'),
@@ -85,4 +104,14 @@ export function containerOptionsOf(
 /** The container's control group has to allow the devices that it is given. */
 function withDevices(resources: ResourceOptions, { devices }: SecurityOptions): ResourceOptions {
   return { ...resources, givenDevices: deviceRules(devices) };
+}
+
+function directoriesOf({ layer = [], rootfs }: ContainerFlags): readonly string[] | undefined {
+  if (rootfs === undefined) return layer.length === 0 ? undefined : layer.map(layerDirectory);
+  if (layer.length > 0) throw new Error('--rootfs is one --layer: give either the one or the others');
+  const [path = '', mode = 'O'] = rootfs.split(/:([A-Za-z]+)$/);
+  if (mode === 'O') return [layerDirectory(path)];
+  throw new Error(
+    `--rootfs ${JSON.stringify(rootfs)}: the directory itself is never changed; what the container changes can be had by "lamina cp" and "lamina export"`,
+  );
 }

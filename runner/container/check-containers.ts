@@ -4,6 +4,7 @@ import { toText } from '../../fs/sys/bytes.ts';
 import { type Digest, hexOf } from '../image/digest.ts';
 import { type Store } from '../image/store.ts';
 import { Container, isLive } from './container.ts';
+import { isOfDirectories } from './directories.ts';
 import { isContainerId } from './container-store.ts';
 
 /** What is wrong with a container. */
@@ -39,7 +40,7 @@ function checkContainer(store: Store, directory: string, holders: ReadonlySet<st
     ...missing.map((path) => problemOf(subject, `${path} is missing`, remove)),
     ...lost.map((path) => problemOf(subject, `its image's layer ${path} is missing`, remove)),
   ];
-  if (!holders.has(container.id)) {
+  if (!isOfDirectories(container) && !holders.has(container.id)) {
     const hold = (): void => store.hold(store.resolve(container.config.imageId), container.id);
     problems.push({
       ...problemOf(subject, 'does not hold its image, whose layers could be removed', '--repair makes it hold it'),

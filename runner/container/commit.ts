@@ -12,6 +12,7 @@ import { type Scratch } from '../image/scratch.ts';
 import { type Store } from '../image/store.ts';
 import { type Warnings } from '../image/warnings.ts';
 import { type Container, liveStatus } from './container.ts';
+import { isOfDirectories } from './directories.ts';
 import { readGroups } from './cgroup/cgroup.ts';
 import { FrozenGroup, isPaused } from './cgroup/pausing.ts';
 import { flushMappedFiles, Pause } from './pause.ts';
@@ -40,6 +41,11 @@ export interface CommitOptions {
  * @returns the image's id.
  */
 export async function commitContainer(store: Store, container: Container, options: CommitOptions): Promise<Digest> {
+  if (isOfDirectories(container)) {
+    throw new Error(
+      `container ${container.config.name} is made of directories, and of no image whose layers could be kept: "lamina export" and "lamina import" make an image of it`,
+    );
+  }
   // What the container holds must stay until the new image holds it, too.
   const content = store.lockContent();
   const scratch = store.scratch();

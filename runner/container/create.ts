@@ -4,6 +4,7 @@ import { type ObtainOptions } from '../image/obtain.ts';
 import { type Store } from '../image/store.ts';
 import { type Container, type ContainerState } from './container.ts';
 import { type ContainerStore } from './container-store.ts';
+import { isOfDirectories } from './directories.ts';
 import { createInitLayer } from './init-layer.ts';
 import { type ContainerOptions } from './options/container-options.ts';
 import { commandOf, processOf } from './options/process.ts';
@@ -15,8 +16,10 @@ import { VolumeStore } from './volume/volume-store.ts';
 /** A new container that is wanted: of which image, and what the command line asks for. */
 export interface RunOptions {
   readonly image: string;
+  /** In place of an image: directories of the host, absolute paths, the topmost first. */
+  readonly directories?: readonly string[] | undefined;
   /** How it comes into the store; without it, it must be there. */
-  readonly obtain?: ObtainOptions;
+  readonly obtain?: ObtainOptions | undefined;
   readonly name?: string | undefined;
   readonly container: ContainerOptions;
 }
@@ -35,7 +38,7 @@ export function createContainer(
   const { id: imageId, layers } = image;
   const wanted = { name, image: reference, imageId, layers, args, process: processOf(process, image), options };
   return containers.create(wanted, state, (container) => {
-    store.hold(image, container.id);
+    if (!isOfDirectories(container)) store.hold(image, container.id);
     const resolved = resolveMounts(mounts.mounts, mounts.volumesFrom, {
       ...{ image, container: container.id, volumes: new VolumeStore(store.root) },
       useImage: (mounted) => holdMountedImage(store, mounted, container.id),

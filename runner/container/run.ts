@@ -1,3 +1,4 @@
+import { toBytes } from '../../fs/index.ts';
 import { type Image } from '../image/image.ts';
 import { obtainImage } from '../image/obtain.ts';
 import { type Store, openStore } from '../image/store.ts';
@@ -5,6 +6,7 @@ import { Warnings } from '../image/warnings.ts';
 import { type Container, type ContainerState } from './container.ts';
 import { ContainerStore } from './container-store.ts';
 import { type RunOptions, createContainer } from './create.ts';
+import { imageOfDirectories } from './directories.ts';
 import { identify } from './process-identity.ts';
 import { SignalForwarder } from './signal-forwarder.ts';
 import { SIGKILL } from './signals.ts';
@@ -116,6 +118,7 @@ class ForegroundRun {
 
 /** The image of a new container; what is odd about it is reported. */
 export async function imageOf(store: Store, options: RunOptions, report: (message: string) => void): Promise<Image> {
+  if (options.directories !== undefined) return imageOfDirectories(options.directories.map(toBytes));
   const warnings = new Warnings();
   const image = await obtainImage(store, options.image, warnings, options.obtain);
   for (const line of warnings.lines()) report(line);

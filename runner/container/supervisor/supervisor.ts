@@ -8,6 +8,7 @@ import { type Container, type ContainerState, isLive } from '../container.ts';
 import { type ContainerStore } from '../container-store.ts';
 import { JsonLog } from '../logs/json-log.ts';
 import { type ContainerOptions } from '../options/container-options.ts';
+import { imageOfContainer } from '../directories.ts';
 import { identify } from '../process-identity.ts';
 import { SIGKILL, signalNumber } from '../signals.ts';
 import { EXIT, RunError } from '../spec.ts';
@@ -75,7 +76,7 @@ export class Supervisor implements ControlHandler {
     this.#container = container;
     this.#options = container.options;
     this.#tools = tools;
-    this.#image = tools.store.resolve(container.config.imageId);
+    this.#image = imageOfContainer(tools.store, container);
     this.#schedule = new RestartSchedule(this.#options.lifecycle.restart);
     this.#run = new ContainerRun(first);
     this.#state = this.#claim();
