@@ -5,15 +5,23 @@ import { version } from './version.ts';
 
 /** A command's own file, loaded only when it is asked for: a start of the program loads nothing that it does not use. */
 interface CommandModule {
-  readonly createCommand: () => Command;
+  readonly createCommand: () => Command | Promise<Command>;
 }
 
 const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   run: () => import('./run.ts'),
+  create: () => import('./create.ts'),
+  start: () => import('./start.ts'),
   stop: () => import('./stop.ts'),
+  restart: () => import('./restart.ts'),
+  rename: () => import('./rename.ts'),
+  wait: () => import('./wait.ts'),
+  attach: () => import('./attach.ts'),
   kill: () => import('./kill.ts'),
   logs: () => import('./logs.ts'),
   ps: () => import('./ps.ts'),
+  inspect: () => import('./inspect.ts'),
+  container: () => import('./container.ts'),
   rm: () => import('./rm.ts'),
   top: () => import('./top.ts'),
   exec: () => import('./exec.ts'),
@@ -58,7 +66,7 @@ async function createProgram(name: string | undefined): Promise<Command> {
     .enablePositionalOptions();
   const named = name === undefined || !Object.hasOwn(COMMANDS, name) ? undefined : COMMANDS[name];
   const loaders = named === undefined ? Object.values(COMMANDS) : [named];
-  for (const load of loaders) program.addCommand((await load()).createCommand());
+  for (const load of loaders) program.addCommand(await (await load()).createCommand());
   speakAsOurselves(program);
   return program;
 }

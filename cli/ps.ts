@@ -1,63 +1,109 @@
 import { Command } from 'commander';
-import { type ContainerState, liveStatus } from '../runner/container/container.ts';
 import { ContainerStore } from '../runner/container/container-store.ts';
-import { type ListedContainer, describeContainer } from '../runner/container/listing.ts';
+import { FILTER_KEYS, containerFilter } from '../runner/container/filters.ts';
+import { type Container } from '../runner/container/container.ts';
+import { describeContainer, isUp } from '../runner/container/listing.ts';
+import { treeSize } from '../runner/container/tree-size.ts';
+import { openStore } from '../runner/image/store.ts';
 import { storeRoot } from '../runner/image/store-root.ts';
+import { collect } from './container-flags/collect.ts';
+import { humanSize } from './human-size.ts';
 import { print } from './print.ts';
-import { printable } from './printable.ts';
+import { type Listing, listLines } from './table.ts';
+import { type Row } from './template.ts';
 
 interface Flags {
   readonly all?: true;
   readonly quiet?: true;
+  readonly last?: string;
+  readonly latest?: true;
+  readonly size?: true;
+  readonly filter?: readonly string[];
+  readonly format?: string;
+  readonly noheading?: true;
   /** False with --no-trunc. */
   readonly trunc: boolean;
 }
 
-const SHORT_ID = 12;
-const SHORT_COMMAND = 20;
-const GAP = '   ';
+const TITLES = {
+  ID: 'CONTAINER ID',
+  Image: 'IMAGE',
+  Command: 'COMMAND',
+  CreatedAt: 'CREATED AT',
+  RunningFor: 'CREATED',
+  Ports: 'PORTS',
+  State: 'STATE',
+  Status: 'STATUS',
+  Size: 'SIZE',
+  Names: 'NAMES',
+  Labels: 'LABELS',
+  Mounts: 'MOUNTS',
+  Networks: 'NETWORKS',
+} as const;
 
-function rowOf(container: ListedContainer, trunc: boolean): string[] {
-  const { id, image, command, created, status, name } = container;
-  const shown = trunc && command.length > SHORT_COMMAND ? `${command.slice(0, SHORT_COMMAND - 2)}…"` : command;
-  return [trunc ? id.slice(0, SHORT_ID) : id, printable(image), printable(shown), created, status, name];
+const COLUMNS = ['ID', 'Image', 'Command', 'RunningFor', 'Status', 'Ports', 'Names'];
+
+const HELP = `
+A container is Created, Up, Restarting or Exited; Dead where its supervisor was killed; Up (orphaned) where that was killed
+and the container's first process has escaped its end.
+
+--format takes "json", a Go template such as '{{.ID}} {{.Status}}', or the same after "table"; fields:
+${Object.keys(TITLES).join(', ')}.`;
+
+function countOf({ last, latest }: Flags): number | undefined {
+  if (latest === true) return 1;
+  if (last === undefined || last === '-1') return undefined;
+  if (/^\d{1,9}$/.test(last)) return Number(last);
+  throw new Error(`--last ${JSON.stringify(last)} is no number of containers`);
 }
 
-function printTable(rows: readonly (readonly string[])[]): void {
-  const widths = rows.reduce<number[]>(
-    (widest, row) => row.map((cell, at) => Math.max(cell.length, widest[at] ?? 0)),
-    [],
-  );
-  for (const row of rows) {
-    const line = row.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join(GAP);
-    print(`${line.trimEnd()}\n`);
-  }
+/** Those that are asked for, the newest first. */
+function chosen(flags: Flags): Container[] {
+  const all = new ContainerStore(storeRoot()).list();
+  const { filter = [] } = flags;
+  const count = countOf(flags);
+  // A filter that asks for a state asks for those that have ended, too.
+  const isWhole = flags.all === true || count !== undefined || filter.some((text) => /^(?:status|exited)=/.test(text));
+  const passes = containerFilter(filter, all, () => openStore());
+  return all.filter((container) => (isWhole || isUp(container.readState())) && passes(container)).slice(0, count);
 }
 
-function isUp(state: ContainerState): boolean {
-  return ['running', 'orphaned'].includes(liveStatus(state));
+function rowOf(container: Container, { trunc, size }: Flags): Row {
+  const listed = describeContainer(container, Date.now(), !trunc);
+  return { ...listed, Size: size === true ? sizeOf(container) : '0 B' };
 }
 
-function act({ all, quiet, trunc }: Flags): void {
-  const containers = new ContainerStore(storeRoot())
-    .list()
-    .map((container) => ({ container, state: container.readState() }));
-  const shown = containers.filter(({ state }) => all === true || isUp(state));
-  const listed = shown.map(({ container, state }) => describeContainer(container, state, Date.now()));
-  if (quiet === true) {
-    for (const { id } of listed) print(`${trunc ? id.slice(0, SHORT_ID) : id}\n`);
+/** What it has changed, and that together with its image. */
+function sizeOf(container: Container): string {
+  const own = treeSize(container.upper);
+  const layers = container.config.layers.map((layer) => treeSize(Buffer.from(layer, 'latin1').toString('utf8')));
+  return `${humanSize(own)} (virtual ${humanSize(layers.reduce((sum, bytes) => sum + bytes, own))})`;
+}
+
+function act(flags: Flags): void {
+  const containers = chosen(flags);
+  if (flags.quiet === true) {
+    for (const container of containers) print(`${describeContainer(container, Date.now(), !flags.trunc).ID}\n`);
     return;
   }
-  const header = ['CONTAINER ID', 'IMAGE', 'COMMAND', 'CREATED', 'STATUS', 'NAMES'];
-  printTable([header, ...listed.map((container) => rowOf(container, trunc))]);
+  const rows = containers.map((container) => rowOf(container, flags));
+  const listing: Listing = { titles: TITLES, columns: flags.size === true ? [...COLUMNS, 'Size'] : COLUMNS };
+  for (const line of listLines(rows, listing, flags.format, flags.noheading === true)) print(`${line}\n`);
 }
 
-/** `lamina ps`. */
-export function createCommand(): Command {
-  return new Command('ps')
-    .description('List containers that run, with their client or, orphaned, without.')
-    .option('-a, --all', 'those that have ended, too')
+/** @param name `ps`, or `ls` below `container`. */
+export function createCommand(name = 'ps'): Command {
+  return new Command(name)
+    .description('List containers that run.')
+    .option('-a, --all', 'all containers')
     .option('-q, --quiet', 'ids alone')
+    .option('-n, --last <number>', 'the newest so many, running or not')
+    .option('-l, --latest', 'the newest one, running or not')
+    .option('-s, --size', 'with the bytes of the files that it has changed, and of all that it has')
+    .option('-f, --filter <key=value>', `only some (${FILTER_KEYS}); can be repeated`, collect)
+    .option('--format <format>', 'table, json, or a Go template')
+    .option('--noheading', 'no line of titles')
     .option('--no-trunc', 'ids and commands in full')
+    .addHelpText('after', HELP)
     .action(act);
 }

@@ -124,14 +124,8 @@ function verboseLines({ images, users, sizes, containers, store }: Usage): strin
     return names.map(({ repository, tag }) => [printable(repository), printable(tag), ...rest, ...shown, count]);
   });
   const containerRows = containers.map((container) => {
-    const { id, image, command, created, status, name } = describeContainer(
-      container,
-      container.readState(),
-      Date.now(),
-    );
-    return [id.slice(0, 12), image, command, humanSize(treeSize(container.upper)), created, status, name].map(
-      printable,
-    );
+    const { ID, Image, Command, RunningFor, Status, Names } = describeContainer(container, Date.now(), false);
+    return [ID, Image, Command, humanSize(treeSize(container.upper)), RunningFor, Status, Names].map(printable);
   });
   const spare = store.spare();
   return [

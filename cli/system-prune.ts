@@ -1,13 +1,11 @@
 import { Command } from 'commander';
-import { type Container, liveStatus } from '../runner/container/container.ts';
 import { ContainerStore } from '../runner/container/container-store.ts';
-import { removeContainer } from '../runner/container/remove.ts';
-import { treeSize } from '../runner/container/tree-size.ts';
+import { containerFilter } from '../runner/container/filters.ts';
 import { enterUserNamespace } from '../runner/container/userns.ts';
-import { parseFilters, parseMoment } from '../runner/image/filters.ts';
+import { parseFilters } from '../runner/image/filters.ts';
 import { openStore } from '../runner/image/store.ts';
-import { complain, messageOf } from './complain.ts';
 import { confirm } from './confirm.ts';
+import { removeEnded } from './container-prune.ts';
 import { humanSize } from './human-size.ts';
 import { print } from './print.ts';
 import { removalLines, warnOfDamage } from './rmi.ts';
@@ -24,12 +22,7 @@ export function createCommand(): Command {
     .description('Remove ended containers, images that none uses, and what killed processes left.')
     .option('-a, --all', 'all images that no container uses, not only those without a name')
     .option('-f, --force', 'do not ask')
-    .option(
-      '--filter <key=value>',
-      'only some: until=24h, label=NAME[=VALUE] (of images); can be repeated',
-      collect,
-      [],
-    )
+    .option('--filter <key=value>', 'only some: until=24h, label=NAME[=VALUE]; can be repeated', collect, [])
     .option('--volumes', 'accepted for the sake of docker: there are no volumes')
     .action(prune);
 }
@@ -50,7 +43,10 @@ async function prune({ all, force, filter }: Options): Promise<void> {
   const store = openStore();
   const isWanted = parseFilters(filter, store);
   const containers = new ContainerStore(store.root, (id) => store.release(id));
-  const { ids, bytes } = await removeEnded(containers, filter);
+  const { ids, bytes } = await removeEnded(
+    containers,
+    containerFilter(filter, containers.list(), () => store),
+  );
   containers.sweep();
   if (ids.length > 0) print(`Deleted Containers:\n${ids.join('\n')}\n\n`);
   const { removed, collected } = store.prune((image) => (all === true || image.names.length === 0) && isWanted(image));
@@ -58,36 +54,4 @@ async function prune({ all, force, filter }: Options): Promise<void> {
   if (lines.length > 0) print(`Deleted Images:\n${lines.join('\n')}\n\n`);
   print(`Total reclaimed space: ${humanSize(bytes + collected.bytes)}\n`);
   warnOfDamage(collected.damaged);
-}
-
-async function removeEnded(
-  containers: ContainerStore,
-  filters: readonly string[],
-): Promise<{ readonly ids: string[]; readonly bytes: number }> {
-  const ids: string[] = [];
-  let bytes = 0;
-  for (const container of containers.list().filter((one) => hasEnded(one) && isLike(one, filters))) {
-    const size = treeSize(container.upper);
-    try {
-      await removeContainer(containers, container, false);
-      ids.push(container.id);
-      bytes += size;
-    } catch (error) {
-      complain(messageOf(error));
-      process.exitCode = 1;
-    }
-  }
-  return { ids, bytes };
-}
-
-/** Containers have no labels. */
-function isLike({ config }: Container, filters: readonly string[]): boolean {
-  return filters.every((filter) => {
-    const [key, value] = [filter.replace(/=.*$/s, ''), filter.replace(/^[^=]*=/, '')];
-    return key === 'until' ? Date.parse(config.created) < parseMoment(value) : key === 'label!';
-  });
-}
-
-function hasEnded(container: Container): boolean {
-  return ['exited', 'dead'].includes(liveStatus(container.readState()));
 }

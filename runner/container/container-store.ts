@@ -48,6 +48,12 @@ function isAbandoned(entry: string): boolean {
   return worker?.boot !== boot || worker?.startTime !== Number(startTime);
 }
 
+const SHORT_ID = 12;
+
+function nameIsTaken(name: string, holder: string): Error {
+  return new Error(`container name ${name} is taken by ${holder.slice(0, SHORT_ID)}: "lamina rm ${name}" frees it`);
+}
+
 /** The containers of a store: a directory each, and for each name a symlink to the id. */
 export class ContainerStore {
   readonly storeRoot: string;
@@ -112,7 +118,7 @@ export class ContainerStore {
           return name;
         }
         if (wanted !== undefined) {
-          throw new Error(`container name ${name} is taken by ${holder.slice(0, 12)}: "lamina rm ${name}" frees it`);
+          throw nameIsTaken(name, holder);
         }
       }
     });
@@ -123,9 +129,16 @@ export class ContainerStore {
     const holder = this.#readName(name);
     if (holder === undefined) return undefined;
     const entries = readdirSync(this.#directory);
-    if (entries.some((entry) => entry === holder || entry.startsWith(MAKING + holder))) return holder;
+    if (entries.some((entry) => entry.startsWith(MAKING + holder))) return holder;
+    if (entries.includes(holder) && this.#hasName(holder, name)) return holder;
     unlinkSync(join(this.#names, name));
     return undefined;
+  }
+
+  /** Whether it is a container's own name, and not one that a killed process was about to give or to take. */
+  #hasName(id: string, name: string): boolean {
+    const container = this.#tryOpen(id);
+    return container === undefined || container.config.name === name;
   }
 
   #readName(name: string): string | undefined {
@@ -139,6 +152,25 @@ export class ContainerStore {
   #release(name: string, id: string): void {
     this.#locked(() => {
       if (this.#readName(name) === id) unlinkSync(join(this.#names, name));
+    });
+  }
+
+  /** Gives a container another name. */
+  rename(container: Container, name: string): void {
+    checkName(name);
+    const { id, directory } = container;
+    container.locked(() => {
+      const { config } = Container.open(directory);
+      if (config.name === name) throw new Error(`container ${id.slice(0, SHORT_ID)} has the name ${name} already`);
+      this.#locked(() => {
+        const holder = this.#holderOf(name);
+        if (holder !== undefined) throw nameIsTaken(name, holder);
+        symlinkSync(id, join(this.#names, name));
+        // From here on it has the new name: a link of another one is nobody's.
+        const path = join(directory, 'config.json');
+        writeDurably(path, JSON.stringify({ ...config, name }), `${path}.new`);
+        unlinkSync(join(this.#names, config.name));
+      });
     });
   }
 
@@ -170,7 +202,7 @@ export class ContainerStore {
   has(reference: string): boolean {
     const ids = this.#ids();
     const named = this.#readName(reference);
-    if (named !== undefined && ids.includes(named)) return true;
+    if (named !== undefined && ids.includes(named) && this.#hasName(named, reference)) return true;
     return /^[0-9a-f]+$/.test(reference) && ids.some((id) => id.startsWith(reference));
   }
 
@@ -178,7 +210,9 @@ export class ContainerStore {
   find(reference: string): Container {
     const ids = this.#ids();
     const named = this.#readName(reference);
-    if (named !== undefined && ids.includes(named)) return Container.open(join(this.#directory, named));
+    if (named !== undefined && ids.includes(named) && this.#hasName(named, reference)) {
+      return Container.open(join(this.#directory, named));
+    }
     const found = /^[0-9a-f]+$/.test(reference) ? ids.filter((id) => id.startsWith(reference)) : [];
     const [id] = found;
     if (id === undefined) throw new Error(`no container ${JSON.stringify(reference)}; "lamina ps -a" lists all`);

@@ -33,6 +33,10 @@ export interface ContainerConfig {
   readonly process?: ContainerProcess;
   /** What it was made with, to be started again; older ones do not tell. */
   readonly options?: ContainerOptions;
+  /** The image's and its own. */
+  readonly labels?: Readonly<Record<string, string>>;
+  /** What asks it to end: a name or a number. */
+  readonly stopSignal?: string;
   /** RFC 3339. */
   readonly created: string;
 }
@@ -51,6 +55,8 @@ export interface ContainerState {
   readonly oomKilled?: true;
   /** Of the run that is under way, or was the last. */
   readonly network?: NetworkState;
+  /** How its root was changed. */
+  readonly rootChange?: string;
   /** Why it could not be started. */
   readonly error?: string;
   /** How often its policy has started it anew. */

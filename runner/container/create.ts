@@ -32,11 +32,15 @@ export function createContainer(
   { image: reference, name, container: options }: RunOptions,
   state: ContainerState,
 ): Container {
-  const { mounts, process } = options;
+  const { lifecycle, mounts, process } = options;
   const args = commandOf(process, image);
   if (args.length === 0) throw new Error(`image ${reference} has no command: say which one to run after its name`);
   const { id: imageId, layers } = image;
-  const wanted = { name, image: reference, imageId, layers, args, process: processOf(process, image), options };
+  const wanted = {
+    ...{ name, image: reference, imageId, layers, args, process: processOf(process, image), options },
+    labels: { ...image.config.labels, ...lifecycle.labels },
+    stopSignal: lifecycle.stopSignal ?? image.config.stopSignal ?? 'SIGTERM',
+  };
   return containers.create(wanted, state, (container) => {
     if (!isOfDirectories(container)) store.hold(image, container.id);
     const resolved = resolveMounts(mounts.mounts, mounts.volumesFrom, {

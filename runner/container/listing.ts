@@ -1,30 +1,63 @@
-import { isPaused } from './cgroup/pausing.ts';
 import { type Container, type ContainerState, liveStatus } from './container.ts';
+import { labelsOf, statusOf } from './filters.ts';
 
-/** One line of `lamina ps`. */
+/** A container as docker lists it, in its words. */
 export interface ListedContainer {
-  readonly id: string;
-  readonly image: string;
-  readonly command: string;
-  readonly created: string;
-  readonly status: string;
-  readonly name: string;
+  readonly ID: string;
+  readonly Image: string;
+  readonly Command: string;
+  readonly CreatedAt: string;
+  readonly RunningFor: string;
+  readonly Ports: string;
+  readonly State: string;
+  readonly Status: string;
+  readonly Names: string;
+  readonly Labels: string;
+  readonly Mounts: string;
+  readonly Networks: string;
 }
 
-/** @param now milliseconds since 1970. */
-export function describeContainer(container: Container, state: ContainerState, now: number): ListedContainer {
+const SHORT_ID = 12;
+const SHORT_TEXT = 20;
+
+/**
+ * @param now milliseconds since 1970.
+ * @param isWhole nothing is cut short.
+ */
+export function describeContainer(container: Container, now: number, isWhole: boolean): ListedContainer {
   const { config } = container;
+  const cut = (text: string): string =>
+    isWhole || text.length <= SHORT_TEXT ? text : `${text.slice(0, SHORT_TEXT - 1)}…`;
+  const command = config.args.join(' ');
   return {
-    id: config.id,
-    image: config.image,
-    command: JSON.stringify(config.args.join(' ')),
-    created: `${describeAge(now - Date.parse(config.created))} ago`,
-    status: describeStatus(container, state, now),
-    name: config.name,
+    ID: isWhole ? config.id : config.id.slice(0, SHORT_ID),
+    Image: config.image,
+    // The quotes count, as docker has it.
+    Command: isWhole || command.length + 2 <= SHORT_TEXT ? `"${command}"` : `"${command.slice(0, SHORT_TEXT - 3)}…"`,
+    CreatedAt: formatTime(config.created),
+    RunningFor: `${describeAge(now - Date.parse(config.created))} ago`,
+    Ports: '',
+    State: statusOf(container),
+    Status: describeStatus(container, now),
+    Names: config.name,
+    Labels: Object.entries(labelsOf(container))
+      .map(([name, value]) => `${name}=${value}`)
+      .join(','),
+    Mounts: container.mounts
+      .map((mount) => cut(mount.type === 'tmpfs' ? '' : (mount.name ?? mount.source)))
+      .filter(Boolean)
+      .join(','),
+    Networks: config.options?.network.mode ?? '',
   };
 }
 
-function describeStatus(container: Container, state: ContainerState, now: number): string {
+/** `2026-11-24 11:58:45 +0000 UTC`. */
+function formatTime(time: string): string {
+  return `${new Date(time).toISOString().slice(0, 19).replace('T', ' ')} +0000 UTC`;
+}
+
+function describeStatus(container: Container, now: number): string {
+  const state = container.readState();
   const since = (time: string | undefined): string => describeAge(now - Date.parse(time ?? ''));
   switch (liveStatus(state)) {
     case 'created':
@@ -33,7 +66,7 @@ function describeStatus(container: Container, state: ContainerState, now: number
     case 'restarting':
       return `Restarting (${state.exitCode ?? 0}) ${since(state.finished)} ago`;
     case 'running':
-      return `Up ${since(state.started)}${isPaused(container) ? ' (Paused)' : ''}`;
+      return `Up ${since(state.started)}${statusOf(container) === 'paused' ? ' (Paused)' : ''}`;
     case 'orphaned':
       return `Up ${since(state.started)} (orphaned)`;
     case 'exited':
@@ -42,6 +75,11 @@ function describeStatus(container: Container, state: ContainerState, now: number
       // Its supervisor was killed, and nobody was there to see how the container ended.
       return 'Dead';
   }
+}
+
+/** Whether `ps` lists it without being asked for all. */
+export function isUp(state: ContainerState): boolean {
+  return ['running', 'restarting', 'orphaned'].includes(liveStatus(state));
 }
 
 // Docker's units: each serves until two of the next one are full.

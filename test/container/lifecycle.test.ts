@@ -87,7 +87,7 @@ describe.skipIf(missing)(titled('containers of root, one after another and toget
     await wrote(child, 'ready');
     const row = (text: string): string | undefined => text.split('\n').find((line) => line.endsWith('up'));
     expect((await lamina.call(['ps'])).stdout.split('\n')[0]).toMatch(
-      /^CONTAINER ID +IMAGE +COMMAND +CREATED +STATUS +NAMES$/,
+      /^CONTAINER ID +IMAGE +COMMAND +CREATED +STATUS +PORTS +NAMES$/,
     );
     // State is written once the stage has become the command, which may be a moment after its first output.
     await expect

@@ -114,6 +114,7 @@ export class Supervisor implements ControlHandler {
   end(): void {
     this.#isStopping = true;
     this.#hurry.resolve(undefined);
+    letGoOn(this.#container);
     void this.#run.stop(this.#stopSignal(), this.#stopSeconds());
   }
 
@@ -309,7 +310,7 @@ export class Supervisor implements ControlHandler {
   }
 
   #stopSignal(): number {
-    return signalNumber(this.#options.lifecycle.stopSignal ?? this.#image.config.stopSignal ?? 'TERM');
+    return signalNumber(this.#container.config.stopSignal ?? 'TERM');
   }
 
   #stopSeconds(): number {

@@ -1,0 +1,135 @@
+import { parseMoment } from '../image/filters.ts';
+import { type Store } from '../image/store.ts';
+import { isPaused } from './cgroup/pausing.ts';
+import { type Container, liveStatus } from './container.ts';
+
+/** What a container must be like. */
+export type ContainerFilter = (container: Container) => boolean;
+
+/** Docker's word for what a container is at. */
+export type Status = 'created' | 'restarting' | 'running' | 'paused' | 'exited' | 'dead';
+
+export function statusOf(container: Container): Status {
+  const status = liveStatus(container.readState());
+  switch (status) {
+    case 'starting':
+      return 'created';
+    case 'orphaned':
+      return 'running';
+    case 'running':
+      return isPaused(container) ? 'paused' : 'running';
+    default:
+      return status;
+  }
+}
+
+const STATUSES: readonly string[] = [
+  'created',
+  'restarting',
+  'running',
+  'removing',
+  'paused',
+  'exited',
+  'dead',
+] satisfies (Status | 'removing')[];
+
+/** What the values of filters refer to. */
+interface Context {
+  readonly all: readonly Container[];
+  readonly store: () => Store;
+}
+
+type FilterMaker = (value: string, context: Context) => ContainerFilter;
+
+const FILTERS: Readonly<Record<string, FilterMaker>> = {
+  ancestor: (value, { store }) => {
+    const image = store().resolve(value);
+    return ({ config }) => config.imageId === image.id;
+  },
+  before: (value, context) => {
+    const { created } = referred(value, context).config;
+    return ({ config }) => config.created < created;
+  },
+  exited: (value) => {
+    if (!/^\d{1,3}$/.test(value)) throw new Error(`filter exited=${value} is no exit code`);
+    return (container) => statusOf(container) === 'exited' && container.readState().exitCode === Number(value);
+  },
+  id: (value) => (container) => container.id.startsWith(value),
+  label: labelFilter,
+  'label!': (value) => {
+    const filter = labelFilter(value);
+    return (container) => !filter(container);
+  },
+  name: (value) => {
+    const pattern = patternOf(value);
+    return ({ config }) => pattern.test(config.name);
+  },
+  'restart-policy': (value) => (container) => container.config.options?.lifecycle.restart.name === value,
+  since: (value, context) => {
+    const { created } = referred(value, context).config;
+    return ({ config }) => config.created > created;
+  },
+  status: (value) => {
+    if (!STATUSES.includes(value)) throw new Error(`filter status=${value} is none of ${STATUSES.join(', ')}`);
+    return (container) => statusOf(container) === value;
+  },
+  until: (value) => {
+    const moment = parseMoment(value);
+    return ({ config }) => Date.parse(config.created) < moment;
+  },
+};
+
+/** For help. */
+export const FILTER_KEYS = Object.keys(FILTERS).join(', ');
+
+/**
+ * Reads docker's filters, `KEY=VALUE` each: a container must pass one of each key, and all of labels.
+ *
+ * @param all the containers that `before` and `since` may mean.
+ * @param store opened for `ancestor` alone.
+ */
+export function containerFilter(
+  texts: readonly string[],
+  all: readonly Container[],
+  store: () => Store,
+): ContainerFilter {
+  const groups = new Map<string, ContainerFilter[]>();
+  for (const [at, text] of texts.entries()) {
+    const [, key = '', value = ''] = /^([a-z-]+!?)=(.*)$/s.exec(text) ?? [];
+    const make = Object.hasOwn(FILTERS, key) ? FILTERS[key] : undefined;
+    if (make === undefined) {
+      throw new Error(`filter ${JSON.stringify(text)} is not KEY=VALUE with one of ${FILTER_KEYS}`);
+    }
+    const group = key.startsWith('label') ? `${key} ${at}` : key;
+    groups.set(group, [...(groups.get(group) ?? []), make(value, { all, store })]);
+  }
+  return (container) => [...groups.values()].every((group) => group.some((filter) => filter(container)));
+}
+
+function labelFilter(text: string): ContainerFilter {
+  const at = text.indexOf('=');
+  const [name, value] = at < 0 ? [text, undefined] : [text.slice(0, at), text.slice(at + 1)];
+  return (container) => {
+    const labels = labelsOf(container);
+    return Object.hasOwn(labels, name) && (value === undefined || labels[name] === value);
+  };
+}
+
+/** The image's labels, and its own, which win. */
+export function labelsOf({ config }: Container): Readonly<Record<string, string>> {
+  return config.labels ?? {};
+}
+
+function patternOf(text: string): RegExp {
+  try {
+    return new RegExp(text.replace(/^\//, ''));
+  } catch {
+    throw new Error(`filter name=${text} is no regular expression`);
+  }
+}
+
+function referred(reference: string, { all }: Context): Container {
+  const found = all.find(({ id, config }) => config.name === reference || id.startsWith(reference));
+  if (found === undefined) throw new Error(`no container ${JSON.stringify(reference)}; "lamina ps -a" lists all`);
+  return found;
+}
