@@ -1,6 +1,6 @@
 import { signalNumber } from '../signals.ts';
 
-export const RESTART_POLICIES = ['no', 'on-failure', 'always', 'unless-stopped'] as const;
+const RESTART_POLICIES = ['no', 'on-failure', 'always', 'unless-stopped'] as const;
 
 /** When a container that has ended is started anew. */
 export interface RestartPolicy {
