@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process';
+import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
 import { findProgram } from './program.ts';
 
 /** Lines of ps(1), taken apart. */
@@ -19,14 +19,22 @@ const LONGEST_OUTPUT = 256 * 1024 * 1024;
  */
 export function listProcesses(pids: readonly number[], options: readonly string[]): ProcessTable {
   const args = options.length === 0 ? DEFAULT_OPTIONS : options;
+  // Without it ps chooses by itself, by its own terminal; some options do not go along with it.
+  const chosen = tryPs([...args, `-q${pids.join(',')}`]);
+  return selectProcesses(chosen.status === 0 ? chosen.stdout : outputOf(args), new Set(pids));
+}
+
+function outputOf(args: readonly string[]): string {
+  const { status, stdout, stderr, error } = tryPs(args);
+  if (status === 0) return stdout;
+  throw new Error(`cannot run ps ${args.join(' ')}: ${stderr.split('\n', 1)[0] || (error?.message ?? 'it failed')}`);
+}
+
+function tryPs(args: readonly string[]): SpawnSyncReturns<string> {
   // Its lines are not for the terminal's width.
   const env = { ...process.env, COLUMNS: undefined, LINES: undefined };
   const ps = findProgram('ps', 'procps');
-  const { status, stdout, stderr, error } = spawnSync(ps, args, { env, encoding: 'utf8', maxBuffer: LONGEST_OUTPUT });
-  if (status !== 0) {
-    throw new Error(`cannot run ps ${args.join(' ')}: ${stderr.split('\n', 1)[0] || (error?.message ?? 'it failed')}`);
-  }
-  return selectProcesses(stdout, new Set(pids));
+  return spawnSync(ps, args, { env, encoding: 'utf8', maxBuffer: LONGEST_OUTPUT });
 }
 
 /** @param text what ps has printed: a line of titles, then one for each process. */

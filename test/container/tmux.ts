@@ -12,7 +12,7 @@ export class Tmux {
   /** @param env what the shell has besides this process's environment. */
   constructor(env: Readonly<Record<string, string>>) {
     const variables = Object.entries(env).flatMap(([name, value]) => ['-e', `${name}=${value}`]);
-    this.#run('-f', '/dev/null', 'new-session', '-d', '-x', '80', '-y', '24', ...variables, 'sh');
+    this.#run('-f', '/dev/null', 'new-session', '-d', '-x', '80', '-y', '24', ...variables, 'env', 'sh');
   }
 
   #run(...args: readonly string[]): string {
@@ -36,18 +36,13 @@ export class Tmux {
 
   /** What the terminal shows, lines that it has scrolled by included. */
   get screen(): string {
-    return this.#run('capture-pane', '-p', '-J', '-S', '-2000');
+    return this.#run('capture-pane', '-p', '-S', '-2000');
   }
 
   /** Resolves when the terminal shows it. */
   async shows(what: string | RegExp): Promise<void> {
-    const matches = (): boolean => (typeof what === 'string' ? this.screen.includes(what) : what.test(this.screen));
-    await expect.poll(matches, { ...PATIENCE, message: `the terminal shows ${String(what)}` }).toBe(true);
-  }
-
-  clear(): void {
-    this.press('-R', 'C-l');
-    this.#run('clear-history');
+    const shown = expect.poll(() => this.screen.replace(/\n+$/, '\n'), PATIENCE);
+    await (typeof what === 'string' ? shown.toContain(what) : shown.toMatch(what));
   }
 
   close(): void {

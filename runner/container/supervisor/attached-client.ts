@@ -71,7 +71,8 @@ export class AttachedClient {
     this.#source = source;
     source.on('data', (chunk: Buffer) => this.#send(filter, chunk));
     // A terminal ends when it is hung up: then nobody is there any more.
-    const end = (): void => (isTerminal ? this.#detach() : this.#endInput(filter));
+    const end = (): void =>
+      isTerminal ? this.#fail(new Error('the terminal has been hung up')) : this.#endInput(filter);
     source.once('end', end);
     source.once('error', end);
     this.#socket.on('drain', () => source.resume());
