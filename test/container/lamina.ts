@@ -35,7 +35,7 @@ export interface Invocation {
 const SIGNAL = 128;
 
 // A /dev/fuse that everybody may open, in a mount namespace of its own: the machine's stays as it is.
-const OPEN_FUSE = [
+export const OPEN_FUSE = [
   'unshare',
   '--mount',
   'sh',
