@@ -3,8 +3,8 @@ import { create } from '../runner/container/run-detached.ts';
 import { complain } from './complain.ts';
 import { type ContainerFlags, addContainerFlags, containerOptionsOf } from './container-flags/container-flags.ts';
 import { type IdFlags, addIdFlags, noteId, replaceIfAsked } from './container-flags/identity.ts';
-import { enterNamespacesFor } from './container-flags/network.ts';
 import { print } from './print.ts';
+import { enterNamespacesFor } from './shared-namespaces.ts';
 
 type Flags = ContainerFlags & IdFlags;
 

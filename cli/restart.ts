@@ -3,10 +3,10 @@ import { isLive } from '../runner/container/container.ts';
 import { ContainerStore } from '../runner/container/container-store.ts';
 import { signalNumber } from '../runner/container/signals.ts';
 import { restartContainer } from '../runner/container/start.ts';
-import { enterUserNamespace } from '../runner/container/userns.ts';
 import { storeRoot } from '../runner/image/store-root.ts';
 import { secondsOf } from './container-flags/lifecycle.ts';
 import { eachContainer } from './each-container.ts';
+import { enterNamespacesToStart } from './shared-namespaces.ts';
 
 interface Flags {
   readonly all?: true;
@@ -23,7 +23,7 @@ async function act(references: readonly string[], flags: Flags): Promise<void> {
   }
   const seconds = timeout === undefined ? undefined : secondsOf('--time', timeout);
   const number = signal === undefined ? undefined : signalNumber(signal);
-  await enterUserNamespace(true);
+  await enterNamespacesToStart(references);
   const chosen =
     references.length > 0
       ? references

@@ -6,10 +6,10 @@ import { EXIT, RunError } from '../runner/container/spec.ts';
 import { complain, messageOf } from './complain.ts';
 import { collect } from './container-flags/collect.ts';
 import { type ContainerFlags, addContainerFlags, containerOptionsOf } from './container-flags/container-flags.ts';
-import { enterNamespacesFor } from './container-flags/network.ts';
 import { type IdFlags, addIdFlags, noteId, replaceIfAsked } from './container-flags/identity.ts';
 import { type DetachFlags, addDetachKeys, checkInput, detachKeysOf, sayHowItEnded } from './terminal-flags.ts';
 import { print } from './print.ts';
+import { enterNamespacesFor } from './shared-namespaces.ts';
 
 const LIFETIME = `
 Without --detach, --tty and --restart the container is to end with this command, which serves its filesystem: should this

@@ -4,12 +4,12 @@ import { ContainerStore } from '../runner/container/container-store.ts';
 import { FILTER_KEYS, containerFilter } from '../runner/container/filters.ts';
 import { EXIT, RunError } from '../runner/container/spec.ts';
 import { startContainer, startInForeground } from '../runner/container/start.ts';
-import { enterUserNamespace } from '../runner/container/userns.ts';
 import { openStore } from '../runner/image/store.ts';
 import { storeRoot } from '../runner/image/store-root.ts';
 import { complain, messageOf } from './complain.ts';
 import { collect } from './container-flags/collect.ts';
 import { eachContainer, findContainer } from './each-container.ts';
+import { enterNamespacesToStart } from './shared-namespaces.ts';
 import { type DetachFlags, addDetachKeys, checkInput, detachKeysOf, sayHowItEnded } from './terminal-flags.ts';
 
 interface Flags extends DetachFlags {
@@ -48,7 +48,7 @@ async function act(references: readonly string[], flags: Flags): Promise<void> {
   const { all, filter = [], attach, interactive } = flags;
   const isSelection = all === true || filter.length > 0;
   if (references.length === 0 && !isSelection) throw new Error('which containers? Name some, or give --all');
-  await enterUserNamespace(true);
+  await enterNamespacesToStart(references);
   const [reference] = references;
   if (attach === true || interactive === true) {
     if (isSelection || reference === undefined || references.length > 1) {

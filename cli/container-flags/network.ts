@@ -1,12 +1,8 @@
 import { type Command } from 'commander';
-import { isLive } from '../../runner/container/container.ts';
-import { ContainerStore } from '../../runner/container/container-store.ts';
 import { parseHostEntry } from '../../runner/container/network/hosts-file.ts';
 import { defaultNetwork, parseNetwork } from '../../runner/container/network/mode.ts';
 import { isAddress, parseExpose, parsePublish } from '../../runner/container/network/ports.ts';
 import { type NetworkOptions, checkNetworkOptions, parseMacAddress } from '../../runner/container/options/network.ts';
-import { enterNamespacesOf, enterUserNamespace } from '../../runner/container/userns.ts';
-import { storeRoot } from '../../runner/image/store-root.ts';
 import { complain } from '../complain.ts';
 import { collect } from './collect.ts';
 
@@ -53,19 +49,6 @@ export function addNetworkFlags(command: Command): Command {
     .option('--ip <address>', 'refused: see --network pasta:-a,ADDRESS')
     .option('--ip6 <address>', 'refused: see --network pasta:-a,ADDRESS')
     .option('--network-alias <name>', 'refused: there are no networks of several containers', collect);
-}
-
-/**
- * As `enterUserNamespace`; for an ordinary user into that of a container whose network is to be shared, which nobody outside
- * of it may enter.
- */
-export async function enterNamespacesFor({ network = '' }: NetworkFlags): Promise<void> {
-  const [, name] = /^container:(.+)$/.exec(network) ?? [];
-  const containers = new ContainerStore(storeRoot());
-  const state = name !== undefined && containers.has(name) ? containers.find(name).readState() : undefined;
-  const supervisor = state !== undefined && isLive(state) ? state.supervisor : undefined;
-  if (supervisor === undefined) await enterUserNamespace();
-  else enterNamespacesOf(supervisor.pid);
 }
 
 export function networkOptionsOf(flags: NetworkFlags): NetworkOptions {

@@ -2,6 +2,8 @@ import { parseMoment } from '../image/filters.ts';
 import { type Store } from '../image/store.ts';
 import { isPaused } from './cgroup/pausing.ts';
 import { type Container, liveStatus } from './container.ts';
+import { type ExposedPort, parseExpose } from './network/ports.ts';
+import { formatExposed } from './network/published.ts';
 
 /** What a container must be like. */
 export type ContainerFilter = (container: Container) => boolean;
@@ -54,6 +56,13 @@ const FILTERS: Readonly<Record<string, FilterMaker>> = {
     if (!/^\d{1,3}$/.test(value)) throw new Error(`filter exited=${value} is no exit code`);
     return (container) => statusOf(container) === 'exited' && container.readState().exitCode === Number(value);
   },
+  expose: (value) => {
+    const isWanted = portFilter(value);
+    return (container) => {
+      const { exposed = [], ports = [] } = container.readState().network ?? {};
+      return [...exposed, ...ports].some(isWanted);
+    };
+  },
   id: (value) => (container) => container.id.startsWith(value),
   label: labelFilter,
   'label!': (value) => {
@@ -63,6 +72,14 @@ const FILTERS: Readonly<Record<string, FilterMaker>> = {
   name: (value) => {
     const pattern = patternOf(value);
     return ({ config }) => pattern.test(config.name);
+  },
+  network: (value) => (container) => container.config.options?.network.mode === value,
+  publish: (value) => {
+    const isWanted = portFilter(value);
+    return (container) => {
+      const ports = container.readState().network?.ports ?? [];
+      return ports.some(({ hostPort, protocol }) => isWanted({ containerPort: hostPort, protocol }));
+    };
   },
   'restart-policy': (value) => (container) => container.config.options?.lifecycle.restart.name === value,
   since: (value, context) => {
@@ -78,6 +95,12 @@ const FILTERS: Readonly<Record<string, FilterMaker>> = {
     return ({ config }) => Date.parse(config.created) < moment;
   },
 };
+
+/** Whether a port is one of `80`, `80-89/udp`. */
+function portFilter(value: string): (port: ExposedPort) => boolean {
+  const wanted = new Set(parseExpose(value).map(formatExposed));
+  return (port) => wanted.has(formatExposed(port));
+}
 
 /** For help. */
 export const FILTER_KEYS = Object.keys(FILTERS).join(', ');

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { toText } from '../../fs/sys/bytes.ts';
 import { type Container, type ContainerState, liveStatus } from './container.ts';
 import { labelsOf, statusOf } from './filters.ts';
+import { inspectExposed, inspectNetwork, inspectNetworkOptions } from './network/inspect-network.ts';
 import { type ContainerOptions } from './options/container-options.ts';
 import { isAlive } from './process-identity.ts';
 import { type ContainerMount, inspectMount } from './volume/container-mount.ts';
@@ -34,7 +35,7 @@ export function inspectContainer(container: Container): Readonly<Record<string, 
     GraphDriver: { Name: 'union', Data: unionDirectories(container) },
     Mounts: container.mounts.map(inspectMount),
     Config: describeConfig(container),
-    NetworkSettings: { Ports: {}, Networks: {} },
+    NetworkSettings: inspectNetwork(state),
   };
 }
 
@@ -78,6 +79,7 @@ function describeConfig(container: Container): Readonly<Record<string, unknown>>
     Tty: options?.process.terminal === true,
     OpenStdin: options?.process.interactive === true,
     StdinOnce: options?.process.interactive === true && options.lifecycle.stdinOnce,
+    ExposedPorts: inspectExposed(container.readState(), options?.network),
     Env: first?.env ?? [],
     Cmd: first?.cmd ?? config.args,
     Image: config.image,
@@ -107,7 +109,7 @@ function hostConfig(
         ...(log.maxSize === undefined ? {} : { 'max-file': String(log.maxFile) }),
       },
     },
-    NetworkMode: network.mode,
+    ...inspectNetworkOptions(network),
     RestartPolicy: { Name: restart.name, MaximumRetryCount: restart.maximumRetries },
     AutoRemove: lifecycle.remove,
     CapAdd: security.add,

@@ -1,5 +1,6 @@
 import { type Container, type ContainerState, liveStatus } from './container.ts';
 import { labelsOf, statusOf } from './filters.ts';
+import { formatPorts } from './network/published.ts';
 
 /** A container as docker lists it, in its words. */
 export interface ListedContainer {
@@ -26,6 +27,7 @@ const SHORT_TEXT = 20;
  */
 export function describeContainer(container: Container, now: number, isWhole: boolean): ListedContainer {
   const { config } = container;
+  const state = container.readState();
   const cut = (text: string): string =>
     isWhole || text.length <= SHORT_TEXT ? text : `${text.slice(0, SHORT_TEXT - 1)}…`;
   const command = config.args.join(' ');
@@ -36,7 +38,7 @@ export function describeContainer(container: Container, now: number, isWhole: bo
     Command: isWhole || command.length + 2 <= SHORT_TEXT ? `"${command}"` : `"${command.slice(0, SHORT_TEXT - 3)}…"`,
     CreatedAt: formatTime(config.created),
     RunningFor: `${describeAge(now - Date.parse(config.created))} ago`,
-    Ports: '',
+    Ports: isUp(state) ? formatPorts(state.network?.ports ?? [], state.network?.exposed) : '',
     State: statusOf(container),
     Status: describeStatus(container, now),
     Names: config.name,

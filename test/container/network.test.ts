@@ -102,6 +102,22 @@ describe.skipIf(missing)(titled('the network of a container of root', missing), 
         code: 0,
         stdout: `7000/tcp -> 127.0.0.1:7100\n7000/tcp -> ${HOST_ADDRESS}:7200\n7001/tcp -> 0.0.0.0:${chosen}\n7000/udp -> 0.0.0.0:7000\n`,
       });
+      const listed = await lamina.call(['ps', '--filter', 'publish=7100', '--format', '{{.Ports}}']);
+      expect(listed.stdout).toBe(
+        `127.0.0.1:7100->7000/tcp, ${HOST_ADDRESS}:7200->7000/tcp, 0.0.0.0:${chosen}->7001/tcp, 0.0.0.0:7000->7000/udp\n`,
+      );
+      const inspected = await lamina.call(['inspect', 'web']);
+      expect(JSON.parse(inspected.stdout)).toMatchObject([
+        {
+          NetworkSettings: {
+            IPAddress: '10.0.2.100',
+            Gateway: '10.0.2.2',
+            Ports: { '7001/tcp': [{ HostIp: '0.0.0.0', HostPort: String(chosen) }] },
+          },
+          HostConfig: { NetworkMode: helper, PublishAllPorts: true },
+          Config: { ExposedPorts: { '7000/tcp': {}, '7000/udp': {}, '7001/tcp': {} } },
+        },
+      ]);
       expect((await lamina.call(['port', 'web', '7001'])).stdout).toBe(`0.0.0.0:${chosen}\n`);
       expect(await lamina.call(['port', 'web', '7002/udp'])).toMatchObject({ code: 1, stdout: '' });
 

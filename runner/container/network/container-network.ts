@@ -59,9 +59,7 @@ export class ContainerNetwork {
     // One of our own: the caller's goes with the container.
     const own = openSync(`/proc/self/fd/${namespace}`, 'r');
     try {
-      const ports = await chooseHostPorts(mappings);
-      const start = plan.mode === 'pasta' ? startPasta : startSlirp;
-      const helper = await start(plan, ports, own, directory);
+      const { helper, ports } = await startHelper(plan, mappings, own, directory);
       helper.watch(lost);
       return new ContainerNetwork(helper, ports);
     } finally {
@@ -72,6 +70,36 @@ export class ContainerNetwork {
   stop(): Promise<void> {
     return this.#helper.stop();
   }
+}
+
+// Between the choice of a port and its use another container may have taken it.
+const ATTEMPTS = 5;
+
+async function startHelper(
+  plan: NetworkPlan,
+  mappings: readonly PortMapping[],
+  namespace: number,
+  directory: string,
+): Promise<{ readonly helper: HelperProcess; readonly ports: readonly PublishedPort[] }> {
+  const start = plan.mode === 'pasta' ? startPasta : startSlirp;
+  const hasChoice = mappings.some(({ hostPorts: { first, last } }) => first === 0 || first !== last);
+  for (let attempt = 1; ; attempt += 1) {
+    const ports = await chooseHostPorts(mappings);
+    try {
+      return { helper: await start(plan, ports, namespace, directory), ports };
+    } catch (error) {
+      if (!hasChoice || attempt === ATTEMPTS || (await areFree(ports))) throw error;
+    }
+  }
+}
+
+/** Whether it was not for its ports that a helper did not come up. */
+function areFree(ports: readonly PublishedPort[]): Promise<boolean> {
+  const again = ports.map(({ hostPort, ...port }) => ({ ...port, hostPorts: { first: hostPort, last: hostPort } }));
+  return chooseHostPorts(again).then(
+    () => true,
+    () => false,
+  );
 }
 
 const STDOUT = 1;

@@ -123,7 +123,7 @@ export function isIpv4(text: string): boolean {
   return /^\d{1,3}(\.\d{1,3}){3}$/.test(text) && text.split('.').every((part) => Number(part) <= 255);
 }
 
-export function isIpv6(text: string): boolean {
+function isIpv6(text: string): boolean {
   return /^[0-9a-fA-F:.]*$/.test(text) && text.includes(':') && URL.canParse(`http://[${text}]/`);
 }
 

@@ -34,7 +34,7 @@ export function chooseSubnet(taken: readonly string[] = hostAddresses()): Subnet
 }
 
 /** The host's own IPv4 addresses, but for loopback. */
-export function hostAddresses(): string[] {
+function hostAddresses(): string[] {
   const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
   return addresses.filter(({ family, internal }) => family === 'IPv4' && !internal).map(({ address }) => address);
 }
