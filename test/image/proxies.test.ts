@@ -1,12 +1,15 @@
+import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, request as forward, type Server } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import { type AddressInfo, connect } from 'node:net';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 
 import { proxyFor } from '../../runner/image/registry/proxies.ts';
 import { Transport } from '../../runner/image/registry/transport.ts';
-import { isRoot, titled } from '../support/requirements.ts';
+import { has, isRoot, titled } from '../support/requirements.ts';
 import { Lamina } from '../container/lamina.ts';
 import { tar } from './archives.ts';
+import { Authority } from './authority.ts';
 import { FakeRegistry } from './fake-registry.ts';
 
 describe('proxyFor', () => {
@@ -148,6 +151,45 @@ describe.skipIf(isRoot())(titled('lamina push and pull by a proxy', isRoot()), (
     expect(excepted.stderr).toMatch(/excepted\.invalid.*there is no such host/);
     expect(proxy.asked).toHaveLength(asked);
   });
+
+  test.skipIf(has('openssl'))(
+    'goes through its tunnel to a registry that is held to its certificates, and is shown ours',
+    async () => {
+      const authority = new Authority();
+      const [server, me] = [authority.issue('registry.invalid'), authority.issue('me')];
+      const options = { cert: readFileSync(server.cert), key: readFileSync(server.key), requestCert: true };
+      let peer = '';
+      const secure = createSecureServer({ ...options, rejectUnauthorized: false }, (_, response) => response.end(peer));
+      secure.on('secureConnection', (socket) => {
+        const { subject } = socket.getPeerCertificate() as { subject?: { CN?: unknown } };
+        peer = String(subject?.CN);
+      });
+      await new Promise<void>((resolve) => secure.listen(0, '127.0.0.1', resolve));
+      const proxy = await TestProxy.open(() => `127.0.0.1:${(secure.address() as AddressInfo).port}`);
+      const clients = [{ cert: readFileSync(me.cert), key: readFileSync(me.key) }];
+      const ask = async (authorities: readonly Buffer[], host: string): Promise<string> => {
+        const certificates = { authorities, clients };
+        const transport = new Transport({ tlsVerify: true, backOff: 1, certificates, host });
+        try {
+          const { body } = await transport.send({ method: 'GET', url: new URL('https://registry.invalid/') });
+          return await body.text();
+        } finally {
+          await transport.close();
+        }
+      };
+      vi.stubEnv('HTTPS_PROXY', `http://${proxy.host}`);
+      onTestFinished(() => {
+        vi.unstubAllEnvs();
+        secure.closeAllConnections();
+        secure.close();
+      });
+      const known = [readFileSync(authority.cert)];
+      expect(await ask(known, 'registry.invalid')).toBe('me');
+      expect(await ask(known, 'other.invalid')).toBe('undefined');
+      await expect(ask([], 'registry.invalid')).rejects.toThrow(/by the proxy .*no known authority vouches/);
+      expect(proxy.asked).toEqual(Array(3).fill('CONNECT registry.invalid:443'));
+    },
+  );
 
   test('says which proxy it was that could not be reached', async () => {
     const transport = new Transport({ tlsVerify: true, backOff: 1 });
