@@ -73,14 +73,14 @@ describe.skipIf(missing)(titled('control groups of an ordinary user', missing), 
   const life = (): string => `
     lamina load -i ${join(directory, 'image.tar')} >/dev/null
     mkfifo $XDG_RUNTIME_DIR/ready
-    lamina run --rm --name x tiny sh -c 'cat /proc/self/cgroup | while read -r line; do case $line in 0::*) echo inside $line;; esac; done; echo ready >&2; while :; do sleep 0.1; done' 2>$XDG_RUNTIME_DIR/ready &
+    lamina run --rm --network host --name x tiny sh -c 'cat /proc/self/cgroup | while read -r line; do case $line in 0::*) echo inside $line;; esac; done; echo ready >&2; while :; do sleep 0.1; done' 2>$XDG_RUNTIME_DIR/ready &
     client=$!
     read -r line <$XDG_RUNTIME_DIR/ready; echo $line
     find /sys/fs/cgroup/lamina-rootless* -type d -name '????????????????????????????????????????????????????????????????'
     lamina pause x && lamina unpause x
     lamina rm -f x
     wait $client
-    lamina run --rm --memory 100m tiny true; echo code $?
+    lamina run --rm --network host --memory 100m tiny true; echo code $?
   `;
 
   test('in a group that is delegated to the user: below it, paused and removed', { timeout: 30_000 }, async () => {

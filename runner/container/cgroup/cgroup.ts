@@ -39,12 +39,12 @@ export async function removeLeftGroups(directory: string): Promise<void> {
 /** The control group of a container that we run. */
 export class Cgroup {
   readonly record: GroupRecord;
-  readonly #lock: number;
+  readonly #locks: readonly number[];
   readonly #recordFile: string;
 
-  private constructor(record: GroupRecord, lock: number, recordFile: string) {
+  private constructor(record: GroupRecord, locks: readonly number[], recordFile: string) {
     this.record = record;
-    this.#lock = lock;
+    this.#locks = locks;
     this.#recordFile = recordFile;
   }
 
@@ -67,13 +67,14 @@ export class Cgroup {
     const { limits, cgroupParent } = options;
     const delegated = cgroupParent === undefined ? await delegatedSite(id, pid, isLimited(limits)) : undefined;
     const sites = delegated === undefined ? sitesOf(findHierarchies(ownView()), cgroupParent) : [delegated];
-    const { record, lock } = makeGroups(sites, { id, isControlled: delegated !== undefined || isLimited(limits) });
-    let cgroup = new Cgroup(record, lock, join(directory, RECORD));
+    const { record, locks } = makeGroups(sites, { id, isControlled: delegated !== undefined || isLimited(limits) });
+    let cgroup = new Cgroup(record, locks, join(directory, RECORD));
     try {
-      if (cgroupParent !== undefined && lock < 0) throw new Error(`no control group can be made in ${cgroupParent}`);
+      if (cgroupParent !== undefined && locks.length === 0)
+        throw new Error(`no control group can be made in ${cgroupParent}`);
       setLimits(record, limits);
       if (!privileged) restrictDevices(record, options.devices ?? [], options.givenDevices ?? []);
-      cgroup = new Cgroup(joinGroups(record, pid, limits), lock, cgroup.#recordFile);
+      cgroup = new Cgroup(joinGroups(record, pid, limits), locks, cgroup.#recordFile);
       cgroup.#note();
     } catch (error) {
       await cgroup.end();
@@ -99,7 +100,7 @@ export class Cgroup {
       await removeGroups(this.record);
       rmSync(this.#recordFile, { force: true });
     } finally {
-      if (this.#lock >= 0) close(this.#lock);
+      for (const lock of this.#locks) close(lock);
     }
   }
 }

@@ -17,7 +17,7 @@ export interface GroupDirectory {
   readonly hierarchy: string;
 }
 
-/** Directories of a container's groups, the first the one whose lock tells that they are in use. JSON-serialisable. */
+/** Directories of a container's groups. JSON-serialisable. */
 export interface GroupRecord {
   readonly directories: readonly GroupDirectory[];
 }

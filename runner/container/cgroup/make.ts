@@ -9,14 +9,15 @@ import { type GroupDirectory, type GroupRecord } from './group.ts';
 import { type Hierarchy, LEAF } from './hierarchies.ts';
 import { type Site, pathFrom } from './sites.ts';
 
-// Who holds a container's group has a lock on its directory, which the kernel gives back when the holder ends, however
-// it ends. A group that nobody holds and nothing runs in is what a killed one left, and the next to come removes it.
+// Who holds a container's group has a lock on each of its directories, which the kernel gives back when the holder ends,
+// however it ends. A directory that nobody holds and nothing runs in is what a killed one left, and the next to come
+// removes it. Each is taken for itself: not everybody sees the same hierarchies.
 
-/** A group that has been made, and the lock that says so. */
+/** A group that has been made, and the locks that say so. */
 export interface MadeGroup {
   readonly record: GroupRecord;
-  /** Descriptor; -1 where there is no group. */
-  readonly lock: number;
+  /** Descriptors. */
+  readonly locks: readonly number[];
 }
 
 /** What of the group is needed. */
@@ -30,24 +31,32 @@ export interface Wanted {
 /** Makes a container's group in each hierarchy where that can be done. */
 export function makeGroups(sites: readonly Site[], wanted: Wanted): MadeGroup {
   const directories: GroupDirectory[] = [];
-  let lock = -1;
-  for (const site of sites) {
-    for (const parent of site.parents) {
-      if (!makeParents(site.hierarchy, parent)) continue;
-      if (site.hierarchy.version === 2) enableControllers(site.hierarchy, parent, wanted.isControlled);
-      else inheritCpus(site.hierarchy, parent);
-      const path = join(parent, wanted.id);
-      if (lock >= 0) {
-        if (!isMade(path)) continue;
-      } else {
-        lock = makeFirst(sites, parent, wanted.id);
+  const locks: number[] = [];
+  try {
+    for (const { hierarchy, parents } of sites) {
+      for (const parent of parents) {
+        const lock = makeGroupIn(hierarchy, parent, wanted);
         if (lock < 0) continue;
+        locks.push(lock);
+        directories.push(describe(hierarchy, join(parent, wanted.id)));
+        break;
       }
-      directories.push(describe(site.hierarchy, path));
-      break;
     }
+  } catch (error) {
+    for (const { path } of directories) removeGroup(path);
+    for (const lock of locks) close(lock);
+    throw error;
   }
-  return { record: { directories }, lock };
+  return { record: { directories }, locks };
+}
+
+/** Answers the lock on the group, or a negative errno. */
+function makeGroupIn(hierarchy: Hierarchy, parent: string, { id, isControlled }: Wanted): number {
+  const made = makeParents(hierarchy, parent);
+  if (made < 0) return made;
+  if (hierarchy.version === 2) enableControllers(hierarchy, parent, isControlled);
+  else inheritCpus(hierarchy, parent);
+  return makeLocked(parent, id);
 }
 
 function describe({ version, controllers, mountpoint }: Hierarchy, path: string): GroupDirectory {
@@ -57,13 +66,18 @@ function describe({ version, controllers, mountpoint }: Hierarchy, path: string)
   return { version, controllers, path, hierarchy };
 }
 
-function isMade(path: string): boolean {
+/** Makes a group that may be there; 0, or a negative errno. */
+function ensureGroup(path: string): number {
   const made = makeGroup(path);
-  return made === 0 || made === -EEXIST;
+  return made === -EEXIST ? 0 : made;
 }
 
-function makeParents(hierarchy: Hierarchy, parent: string): boolean {
-  return pathFrom(topOf(hierarchy, parent), parent).slice(1).every(isMade);
+function makeParents(hierarchy: Hierarchy, parent: string): number {
+  for (const path of pathFrom(topOf(hierarchy, parent), parent).slice(1)) {
+    const made = ensureGroup(path);
+    if (made < 0) return made;
+  }
+  return 0;
 }
 
 /** Above our own group nothing is ours to change, unless the parent is not below it. */
@@ -71,16 +85,16 @@ function topOf({ mountpoint, own }: Hierarchy, parent: string): string {
   return parent === own || parent.startsWith(`${own}/`) ? own : mountpoint;
 }
 
-/** Makes the group whose lock stands for all of a container's; answers the lock, or a negative errno. */
-function makeFirst(sites: readonly Site[], parent: string, id: string): number {
+/** Makes a group and takes its lock; answers that, or a negative errno. */
+function makeLocked(parent: string, id: string): number {
   const guard = openDirectory(parent);
   if (guard < 0) return guard;
   try {
     check(flock(guard, LOCK_EX), `lock ${parent}`);
-    sweep(sites, parent);
+    sweep(parent);
     const path = join(parent, id);
-    const made = makeGroup(path);
-    if (made < 0 && made !== -EEXIST) return made;
+    const made = ensureGroup(path);
+    if (made < 0) return made;
     const lock = check(openDirectory(path), `open ${path}`);
     const locked = flock(lock, LOCK_EX | LOCK_NB);
     if (locked === 0) return lock;
@@ -97,13 +111,12 @@ function openDirectory(path: string): number {
 }
 
 /** Removes groups of containers whose lamina is gone. One in which something still runs stays for `lamina rm`. */
-function sweep(sites: readonly Site[], parent: string): void {
+function sweep(parent: string): void {
   for (const id of readdirSync(parent).filter((name) => /^[0-9a-f]{64}$/.test(name))) {
-    const fd = openDirectory(join(parent, id));
+    const path = join(parent, id);
+    const fd = openDirectory(path);
     if (fd < 0) continue;
-    if (flock(fd, LOCK_EX | LOCK_NB) === 0) {
-      for (const { parents } of sites) for (const other of parents) removeGroup(join(other, id));
-    }
+    if (flock(fd, LOCK_EX | LOCK_NB) === 0) removeGroup(path);
     close(fd);
   }
 }
@@ -146,7 +159,7 @@ const ROUNDS = 10;
 /** A group whose processes are all in groups below it is alone in being allowed to control those. */
 function vacate(own: string): void {
   const leaf = join(own, LEAF);
-  if (!isMade(leaf)) return;
+  if (ensureGroup(leaf) < 0) return;
   for (let round = 0; round < ROUNDS; round += 1) {
     const processes = processesIn(own);
     if (processes.length === 0) return;
