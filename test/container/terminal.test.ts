@@ -51,7 +51,7 @@ describe.skipIf(missing)(titled('terminals of containers', missing), () => {
     await tmux.shows(`${token}:${code} restored`);
   }
 
-  test('run -it: tty, size, resizes, ^C, ^Z and fg, detach; the terminal is as it was', async () => {
+  test('run -it: tty, size, resizes, ^C, ^Z and fg, detach and attach, ^D; the terminal is as it was', async () => {
     tmux.type("$lamina run -it --name it -e PS1='inside> ' tiny");
     await tmux.shows(/^inside>$/m);
     tmux.type('echo "$(tty) $(stty size) $TERM"; stat -c "%n %t:%T %u:%g %a" /dev/pts/0 /dev/console');
@@ -79,8 +79,14 @@ describe.skipIf(missing)(titled('terminals of containers', missing), () => {
     tmux.press('C-p', 'C-q');
     await tmux.shows('read escape sequence');
     await isRestored(0);
+    tmux.type('$lamina attach it');
+    tmux.type('echo "ba""ck"');
+    await tmux.shows(/^back$/m);
+    tmux.type('(exit 7)');
+    tmux.press('C-d');
+    await isRestored(7);
     expect((await lamina.call(['logs', 'it'])).stdout).toMatch(/status=130\r\n/);
-    expect((await lamina.call(['rm', '-f', 'it'])).code).toBe(0);
+    expect((await lamina.call(['rm', 'it'])).code).toBe(0);
   });
 
   test('exec -it has a terminal of its own, with the size of the client; other detach keys', async () => {
