@@ -1,10 +1,9 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Mount, type MountOptions, mount, toBytes } from '../../fs/index.ts';
-import { MNT_DETACH, UMOUNT_NOFOLLOW } from '../../fs/sys/constants.ts';
 import { hasSingleId } from '../../fs/sys/id-maps.ts';
-import { umount } from '../../fs/sys/mount.ts';
 import { type Container } from './container.ts';
+import { clearMountpoint } from './mountpoint.ts';
 import { type ContainerOptions } from './options/container-options.ts';
 import { within } from './supervisor/deferred.ts';
 
@@ -23,11 +22,10 @@ export function unionOf(container: Container): MountOptions['overlay'] {
 }
 
 /** Mounts and serves a container's union; what a killed supervisor left mounted goes. */
-export function mountUnion(container: Container, { backend, lifecycle }: ContainerOptions): Promise<Mount> {
-  const mountpoint = toBytes(container.merged);
-  umount(mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW);
+export async function mountUnion(container: Container, { backend, lifecycle }: ContainerOptions): Promise<Mount> {
+  await clearMountpoint(container);
   return mount({
-    mountpoint,
+    mountpoint: toBytes(container.merged),
     // Nothing of one that is removed with its end is to survive a power cut (as podman has it).
     overlay: { ...unionOf(container), volatile: lifecycle.remove },
     fuse: { fsname: 'lamina', dev: false, ...(backend === undefined ? {} : { backend }) },

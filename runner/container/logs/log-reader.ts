@@ -62,6 +62,7 @@ export class LogReader {
 
   /** Where the last lines of a file begin, and how many they are. */
   #lastLines(fd: number, size: number, wanted: number): { readonly from: number; readonly lines: number } {
+    if (wanted === 0) return { from: size, lines: 0 };
     let lines = 0;
     for (let end = size; end > 0;) {
       const begin = Math.max(0, end - CHUNK);

@@ -23,11 +23,10 @@ export class DetachedSupervisor {
     // Node makes such a pipe a socket pair.
     this.#channel = process.stdio[CHANNEL] as Duplex;
     this.#channel.on('error', () => undefined);
+    // Nobody waits for the process: its end of the channel tells of its end.
+    this.#channel.once('close', () => this.#fail(new Error("the container's supervisor has ended early")));
     createInterface({ input: this.#channel }).on('line', (line) => this.#receive(JSON.parse(line) as StartEvent));
     process.once('error', (error) => this.#fail(new Error(`cannot start the supervisor: ${error.message}`)));
-    process.once('close', (code, signal) => {
-      this.#fail(new Error(`the container's supervisor ended early (${signal ?? `exit code ${code ?? 'unknown'}`})`));
-    });
     process.unref();
   }
 
