@@ -4,6 +4,7 @@ import { type Container, type ContainerState, liveStatus } from './container.ts'
 import { labelsOf, statusOf } from './filters.ts';
 import { inspectExposed, inspectNetwork, inspectNetworkOptions } from './network/inspect-network.ts';
 import { type ContainerOptions } from './options/container-options.ts';
+import { securityConfig } from './inspect-security.ts';
 import { isAlive } from './process-identity.ts';
 import { type ContainerMount, inspectMount } from './volume/container-mount.ts';
 
@@ -91,10 +92,8 @@ function describeConfig(container: Container): Readonly<Record<string, unknown>>
   };
 }
 
-function hostConfig(
-  { lifecycle, mounts, network, resources, security }: ContainerOptions,
-  mounted: readonly ContainerMount[],
-): Readonly<Record<string, unknown>> {
+function hostConfig(options: ContainerOptions, mounted: readonly ContainerMount[]): Readonly<Record<string, unknown>> {
+  const { lifecycle, mounts, network, resources } = options;
   const { log, restart } = lifecycle;
   const { limits } = resources;
   return {
@@ -112,11 +111,8 @@ function hostConfig(
     ...inspectNetworkOptions(network),
     RestartPolicy: { Name: restart.name, MaximumRetryCount: restart.maximumRetries },
     AutoRemove: lifecycle.remove,
-    CapAdd: security.add,
-    CapDrop: security.drop,
-    Privileged: security.privileged,
+    ...securityConfig(options),
     ReadonlyRootfs: mounts.readOnly,
-    GroupAdd: security.groups,
     OomScoreAdj: resources.oomScoreAdj ?? 0,
     Memory: limits.memory ?? 0,
     MemorySwap: limits.memorySwap ?? 0,

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { deviceRules, parseDevice } from '../../runner/container/options/devices.ts';
 import { parseNamespace } from '../../runner/container/options/namespaces.ts';
-import { firstMissing, hasFuseDevice, isRoot, titled } from '../support/requirements.ts';
-import { Lamina, ended, recipe, wrote } from './lamina.ts';
+import { firstMissing, has, hasFuseDevice, hasUserNamespaces, isRoot, titled } from '../support/requirements.ts';
+import { Lamina, ended, makeUser, recipe, removeUser, wrote } from './lamina.ts';
 
 const missing = firstMissing(isRoot(), hasFuseDevice());
 
@@ -48,11 +48,13 @@ describe.skipIf(missing)(titled('namespaces and devices of a container', missing
   });
 
   test('container:NAME shares processes, queues and memory with another container', async () => {
+    const options = ['--cap-drop', 'MKNOD', '--security-opt', 'no-new-privileges', '--ulimit', 'core=0'];
     const first = lamina.start([
       'run',
       '--rm',
       '--name',
       'first',
+      ...options,
       '--shm-size',
       '1m',
       'tiny',
@@ -63,6 +65,14 @@ describe.skipIf(missing)(titled('namespaces and devices of a container', missing
     const over = ended(first);
     first.stdin?.end('\n');
     await wrote(first, 'ready');
+    const [inspected] = JSON.parse((await lamina.call(['inspect', 'first'])).stdout) as [{ HostConfig: object }];
+    expect(inspected.HostConfig).toMatchObject({
+      CapDrop: ['CAP_MKNOD'],
+      SecurityOpt: ['no-new-privileges'],
+      Ulimits: [{ Name: 'core', Soft: 0, Hard: 0 }],
+      PidMode: 'private',
+      Devices: [],
+    });
     const script =
       'readlink /proc/self/ns/ipc /proc/self/ns/pid; cat /dev/shm/x; head -c 2000000 /dev/zero 2>/dev/null >/dev/shm/y; stat -c %s /dev/shm/y; cat /proc/1/cmdline | tr "\\0" " "';
     const second = await run('--pid', 'container:first', '--ipc', 'container:first', 'tiny', 'sh', '-c', script);
@@ -126,6 +136,50 @@ describe.skipIf(missing)(titled('namespaces and devices of a container', missing
       refused('--cgroups=disabled'),
     );
     expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(lamina.root);
+  });
+});
+
+const rootless = firstMissing(missing, hasUserNamespaces(), has('newuidmap'), has('setpriv'));
+
+describe.skipIf(rootless)(titled('namespaces and devices of an ordinary user’s container', rootless), () => {
+  test('are shared with the host where that is possible, and privileged is what the user namespace has', async () => {
+    const user = makeUser(`lamns${process.pid % 10_000}`, { start: 710_000, count: 65_536 });
+    const lamina = new Lamina(user);
+    try {
+      await lamina.load(recipe('tiny'));
+      const script = `[ -d /proc/${process.pid} ] && echo seen; stat -c %F /dev/other; cat /proc/self/status`;
+      const options = ['--pid', 'host', '--ipc', 'host', '--uts', 'host', '--cgroupns', 'host', '--network', 'host'];
+      const shared = await lamina.call([
+        'run',
+        '--rm',
+        ...options,
+        '--device',
+        '/dev/null:/dev/other',
+        'tiny',
+        'sh',
+        '-c',
+        script,
+      ]);
+      expect(shared).toMatchObject({ code: 0, stderr: '' });
+      expect(shared.stdout).toMatch(/^seen\ncharacter special file\n/);
+      expect(shared.stdout).toMatch(/^Seccomp:\t2$/m);
+      const all = await lamina.call([
+        'run',
+        '--rm',
+        '--privileged',
+        '--network',
+        'host',
+        'tiny',
+        'sh',
+        '-c',
+        'cat /proc/self/status',
+      ]);
+      expect(all.stdout).toMatch(/^CapEff:\t0*1ff+$/m);
+      expect(all.stdout).toMatch(/^Seccomp:\t0$/m);
+    } finally {
+      await lamina.close();
+      removeUser(user.name);
+    }
   });
 });
 
