@@ -307,4 +307,27 @@ describe.skipIf(withUsers)(titled('the network of a container of an ordinary use
       /^lamina: cannot publish on 0\.0\.0\.0:80\/tcp: only root may listen on it[^\n]*\n$/,
     );
   });
+
+  test('one that is the host’s can be shared, also by a container that is started later', async () => {
+    const serve = ['talk', 'talk', 'serve', 'tcp', '127.0.0.1', '7300'];
+    const server = await lamina.call(['run', '-d', '--name', 'of-host', '--network', 'host', ...serve]);
+    expect(server.stderr).toBe('');
+    const ask = ['talk', 'talk', 'ask', 'tcp', '127.0.0.1', '6000'];
+    await lamina.call([
+      'create',
+      '--name',
+      'later',
+      '--network',
+      'container:of-host',
+      '--pid',
+      'container:of-host',
+      ...ask,
+    ]);
+    expect(await lamina.call(['start', '-a', 'later'])).toMatchObject({
+      code: 0,
+      stdout: 'from 127.0.0.1\n',
+      stderr: '',
+    });
+    await lamina.call(['rm', '-f', 'of-host', 'later']);
+  });
 });

@@ -46,7 +46,9 @@ function listenTcp(host: string, port: number): Promise<Listener> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once('error', reject);
-    server.listen({ host, port, exclusive: true }, () => resolve({ port: portOf(server), close: closing(server) }));
+    server.listen({ host, port, exclusive: true, ipv6Only: true }, () =>
+      resolve({ port: portOf(server), close: closing(server) }),
+    );
   });
 }
 

@@ -1,4 +1,4 @@
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, readlinkSync } from 'node:fs';
 import { type Container, liveStatus } from '../container.ts';
 import { type ContainerStore } from '../container-store.ts';
 import type { StageNetwork } from '../stage-spawner.ts';
@@ -20,7 +20,10 @@ export async function withStageNetwork<T>(
 ): Promise<T> {
   if (choice.mode !== 'container') return use(hasOwnNetwork(choice) ? 'own' : 'inherited');
   const init = sharedContainer(choice, containers())?.readState().init;
-  const namespace = openSync(`/proc/${init?.pid ?? 0}/ns/net`, 'r');
+  const path = `/proc/${init?.pid ?? 0}/ns/net`;
+  // That one has the host's, which an ordinary user may not enter, but is in.
+  if (readlinkSync(path) === readlinkSync('/proc/self/ns/net')) return use('inherited');
+  const namespace = openSync(path, 'r');
   try {
     return await use(namespace);
   } finally {
