@@ -211,10 +211,42 @@ describe.skipIf(missing)(titled('control groups of containers of root', missing)
       expect((await lamina.call(['stop', 'changed'])).code).toBe(0);
       expect(stateOf(id)).toMatchObject({ status: 'exited', exitCode: 4 });
       expect(groupsOf(id)).toEqual([]);
-      expect((await lamina.call(['update', '--memory', '48m', 'changed'])).code).toBe(0);
+      const stopped = ['update', '--memory', '48m', '--restart', 'on-failure:3', 'changed'];
+      expect((await lamina.call(stopped)).code).toBe(0);
       const config = readIfThere(join(lamina.root, 'containers', id, 'config.json'));
       expect(config).toContain(`"memory":${48 * 2 ** 20}`);
+      expect(config).toContain('"restart":{"name":"on-failure","maximumRetries":3}');
       await lamina.call(['rm', 'changed']);
+    },
+  );
+
+  test(
+    'update --restart holds for the end of the run that is under way, and start has the changed limits',
+    LONG,
+    async () => {
+      const script =
+        'trap "exit 4" TERM; cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max 2>/dev/null; while :; do sleep 0.05; done';
+      const begun = await lamina.call([
+        'run',
+        '-d',
+        '--name',
+        'again',
+        '--restart',
+        'always',
+        'tiny',
+        'sh',
+        '-c',
+        script,
+      ]);
+      const id = begun.stdout.trim();
+      expect((await lamina.call(['update', '--restart', 'no', '--pids-limit', '77', 'again'])).code).toBe(0);
+      await lamina.call(['exec', 'again', 'sh', '-c', 'kill -TERM 1']);
+      expect((await lamina.call(['wait', 'again'])).stdout).toBe('4\n');
+      expect(stateOf(id)).toMatchObject({ status: 'exited', exitCode: 4 });
+      expect((await lamina.call(['start', 'again'])).code).toBe(0);
+      const logged = async (): Promise<string> => (await lamina.call(['logs', 'again'])).stdout;
+      await expect.poll(logged, LONG).toBe('2048\n77\n');
+      await lamina.call(['rm', '-f', 'again']);
     },
   );
 

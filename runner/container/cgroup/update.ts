@@ -1,23 +1,36 @@
 import { type Container, isLive } from '../container.ts';
+import { type RestartPolicy } from '../options/lifecycle.ts';
 import { type LimitFlags, parseLimits } from '../options/limits.ts';
 import { type Limits } from '../options/resources.ts';
 import { readGroups } from './cgroup.ts';
 import { setLimits } from './group.ts';
 
+/** What is to be changed of a container. */
+export interface ContainerChanges {
+  readonly limits: LimitFlags;
+  readonly restart?: RestartPolicy | undefined;
+}
+
 /**
- * Changes some limits of a container: at once where it runs, and for every start that follows.
+ * Changes some limits of a container, and when it is started again: at once where it runs, and for every start that
+ * follows.
  *
  * @throws where one cannot be set; then those that follow from the same command are not, either.
  */
-export function updateContainer(container: Container, flags: LimitFlags): void {
+export function updateContainer(container: Container, { limits: flags, restart }: ContainerChanges): void {
   container.changeOptions((options) => {
-    const { resources } = options;
+    const { resources, lifecycle } = options;
+    if (restart !== undefined && restart.name !== 'no' && lifecycle.remove) {
+      throw new Error(`container ${container.config.name} runs with --rm, and is not started again`);
+    }
+    const changed = { ...options, lifecycle: { ...lifecycle, restart: restart ?? lifecycle.restart } };
+    if (Object.keys(flags).length === 0) return changed;
     const limits = parseLimits(flags, resources.limits);
     if (resources.cgroups === 'disabled') {
       throw new Error(`container ${container.config.name} runs with --cgroups=disabled and cannot be limited`);
     }
     if (isLive(container.readState())) limitRunning(container, resources.limits, limits);
-    return { ...options, resources: { ...resources, limits } };
+    return { ...changed, resources: { ...resources, limits } };
   });
 }
 

@@ -7,12 +7,13 @@ const GOOD_RUN_MILLISECONDS = 10_000;
 
 /** When a container is started again by its restart policy. */
 export class RestartSchedule {
-  readonly #policy: RestartPolicy;
+  readonly #policy: () => RestartPolicy;
   #pause = 0;
   /** How often it has been. */
   count = 0;
 
-  constructor(policy: RestartPolicy) {
+  /** @param policy tells the policy as it is now: `lamina update` changes it. */
+  constructor(policy: () => RestartPolicy) {
     this.#policy = policy;
   }
 
@@ -22,7 +23,7 @@ export class RestartSchedule {
    * @param ran for how many milliseconds.
    */
   next(exitCode: number, ran: number): number | undefined {
-    const { name, maximumRetries } = this.#policy;
+    const { name, maximumRetries } = this.#policy();
     if (name === 'no' || (name === 'on-failure' && exitCode === 0)) return undefined;
     if (name === 'on-failure' && maximumRetries > 0 && this.count >= maximumRetries) return undefined;
     const isFresh = this.#pause === 0 || ran >= GOOD_RUN_MILLISECONDS;

@@ -4,7 +4,7 @@ import { Executions } from '../exec/executions.ts';
 import { type Image } from '../../image/image.ts';
 import { type Store } from '../../image/store.ts';
 import { isPaused, letGoOn } from '../cgroup/pausing.ts';
-import { type Container, type ContainerState, isLive } from '../container.ts';
+import { Container, type ContainerState, isLive } from '../container.ts';
 import { type ContainerStore } from '../container-store.ts';
 import { JsonLog } from '../logs/json-log.ts';
 import { type ContainerOptions } from '../options/container-options.ts';
@@ -77,7 +77,7 @@ export class Supervisor implements ControlHandler {
     this.#options = container.options;
     this.#tools = tools;
     this.#image = imageOfContainer(tools.store, container);
-    this.#schedule = new RestartSchedule(this.#options.lifecycle.restart);
+    this.#schedule = new RestartSchedule(() => Container.open(container.directory).options.lifecycle.restart);
     this.#run = new ContainerRun(first);
     this.#state = this.#claim();
   }
