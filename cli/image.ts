@@ -13,6 +13,7 @@ import { createCommand as createPullCommand } from './pull.ts';
 import { createCommand as createPushCommand } from './push.ts';
 import { createCommand as createRemoveCommand } from './rmi.ts';
 import { createCommand as createSaveCommand } from './save.ts';
+import { createCommand as createSearchCommand } from './search.ts';
 import { createCommand as createSquashCommand } from './squash.ts';
 import { createCommand as createTagCommand } from './tag.ts';
 import { createCommand as createUntagCommand } from './untag.ts';
@@ -27,6 +28,7 @@ export function createCommand(): Command {
   for (const create of [
     createExistsCommand,
     createPullCommand,
+    createSearchCommand,
     createPushCommand,
     createLoadCommand,
     createSaveCommand,

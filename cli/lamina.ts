@@ -34,6 +34,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   commit: () => import('./commit.ts'),
   pull: () => import('./pull.ts'),
   push: () => import('./push.ts'),
+  search: () => import('./search.ts'),
   login: () => import('./login.ts'),
   logout: () => import('./logout.ts'),
   load: () => import('./load.ts'),

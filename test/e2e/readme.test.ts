@@ -13,9 +13,12 @@ import { firstMissing, has, hasFuseDevice, hasUserNamespaces, isRoot, titled } f
 const missing = firstMissing(isRoot(), hasFuseDevice());
 const asUser = firstMissing(missing, hasUserNamespaces(), has('useradd'), has('setpriv'), has('newuidmap'));
 const START = 750_000_000;
+// Some twenty starts of the program.
+const LONG = { timeout: 180_000 };
 
 /** What is about images in README's part on containers, and the containers that it needs, in its order. */
-const ABOUT_IMAGES = /^lamina (?:pull|push|save|load|images?|tag|squash|import|export|commit|history|diff|system|rmi) /;
+const ABOUT_IMAGES =
+  /^lamina (?:pull|push|search|save|load|images?|tag|squash|import|export|commit|history|diff|system|rmi) /;
 const ITS_CONTAINERS = /^lamina (?:run .*debian:12 (?:cat|sh)|ps|rm job)/;
 
 function commands(): string[] {
@@ -52,9 +55,19 @@ describe.skipIf(missing)(titled("README's commands for images, from an empty hom
     return path;
   }
 
+  /** Tags, which the registry's stand-in does not list by itself. */
+  function listTags(): void {
+    remote.behave = ({ url = '' }, response) => {
+      if (!url.endsWith('/tags/list')) return false;
+      response.end(JSON.stringify({ tags: ['12'] }));
+      return true;
+    };
+  }
+
   // FakeRegistry's own lifetime is a test's.
   async function openRegistry(): Promise<void> {
     remote = await FakeRegistry.open();
+    listTags();
     const maker = new Lamina();
     await maker.load(recipe('debian', [extraProgram('cat'), DEBIAN]));
     const pushed = await maker.call(['push', '-q', 'debian', `${remote.host}/docker-io/library/debian:12`]);
@@ -96,7 +109,7 @@ describe.skipIf(missing)(titled("README's commands for images, from an empty hom
     ).toBe(true);
   }
 
-  test('work as root', async () => {
+  test('work as root', LONG, async () => {
     await openRegistry();
     const base = temporary();
     mkdirSync(join(base, 'home'));
@@ -110,7 +123,7 @@ describe.skipIf(missing)(titled("README's commands for images, from an empty hom
     });
     afterAll(() => removeUser('lamina-readme'));
 
-    test('work', async () => {
+    test('work', LONG, async () => {
       await openRegistry();
       const base = temporary();
       chmodSync(base, 0o755);

@@ -6,6 +6,7 @@ import { ContainerStore } from '../../runner/container/container-store.ts';
 import { parseFilters } from '../../runner/image/filters.ts';
 import { type Image } from '../../runner/image/image.ts';
 import { Registry } from '../../runner/image/registry/registry.ts';
+import { searchRegistry } from '../../runner/image/registry/search.ts';
 import { parseReference } from '../../runner/image/reference.ts';
 import { openStore, type Store } from '../../runner/image/store.ts';
 import { firstMissing, has, isRoot, titled } from '../support/requirements.ts';
@@ -14,6 +15,9 @@ import { CommandLine } from './command-line.ts';
 import { DockerRegistry, USER } from './docker-registry.ts';
 import { FakeRegistry } from './fake-registry.ts';
 import { load, newStore, temporary } from './ground.ts';
+
+// Some twenty starts of the program.
+const LONG = { timeout: 180_000 };
 
 const architecture = process.arch === 'x64' ? 'amd64' : process.arch;
 const BASE = tar({ name: 'base', data: 'base'.repeat(100) }, { name: 'both', data: 'lower' });
@@ -60,7 +64,7 @@ describe.skipIf(isRoot())(titled('parseFilters', isRoot()), () => {
 });
 
 describe.skipIf(isRoot())(titled('lamina has podman’s options', isRoot()), () => {
-  test('of images, image tree, image exists, image inspect and rmi', () => {
+  test('of images, image tree, image exists, image inspect and rmi', LONG, () => {
     const line = new CommandLine();
     line.output(['load'], dockerArchive(base, app));
     const sorted = (key: string): string =>
@@ -107,6 +111,37 @@ describe.skipIf(isRoot())(titled('lamina has podman’s options', isRoot()), () 
   });
 });
 
+describe('searchRegistry', () => {
+  test('takes what a search of docker’s form answers, and else looks through the list of repositories', async () => {
+    const remote = await FakeRegistry.open();
+    let hasSearch = true;
+    const results = [
+      { name: 'team/app', description: 'an app', star_count: 3, is_official: true },
+      { name: 'other', description: 'x', star_count: 'many' },
+    ];
+    remote.behave = ({ url = '' }, response) => {
+      if (url.startsWith('/v1/search?') && hasSearch) response.end(JSON.stringify({ results }));
+      else if (url === '/v2/_catalog') response.end(JSON.stringify({ repositories: ['a/app', 'b', 'c/apple'] }));
+      else return false;
+      return true;
+    };
+    const registry = new Registry(parseReference(`${remote.host}/any`), { credentials: undefined, tlsVerify: true });
+    try {
+      const found = await searchRegistry(registry, 'r.example', 'a b&c', 1);
+      const nothing = { isOfficial: false, isAutomated: false, stars: 0, description: '' };
+      expect(found).toEqual([
+        { ...nothing, name: 'r.example/team/app', description: 'an app', stars: 3, isOfficial: true },
+      ]);
+      expect(remote.requests).toContain('GET /v1/search?q=a%20b%26c&n=1');
+      hasSearch = false;
+      const listed = await searchRegistry(registry, 'r.example', 'app', 25);
+      expect(listed).toEqual(['r.example/a/app', 'r.example/c/apple'].map((name) => ({ ...nothing, name })));
+    } finally {
+      await registry.close();
+    }
+  });
+});
+
 describe('Registry', () => {
   test('lists all tags, page by page, and never beyond its own host', async () => {
     const remote = await FakeRegistry.open();
@@ -133,7 +168,7 @@ describe('Registry', () => {
 const missing = firstMissing(isRoot(), has('docker-registry'));
 
 describe.skipIf(missing)(titled('lamina and a registry, in podman’s words', missing), () => {
-  test('login -p, --get-login, pull --all-tags and logout --all', async () => {
+  test('login -p, --get-login, search, pull --all-tags and logout --all', LONG, async () => {
     const registry = await DockerRegistry.open({ basic: true });
     const file = join(temporary(), 'auth.json');
     const line = new CommandLine('env', `REGISTRY_AUTH_FILE=${file}`);
@@ -142,6 +177,12 @@ describe.skipIf(missing)(titled('lamina and a registry, in podman’s words', mi
     expect(line.output(['login', '--get-login', registry.host])).toBe(`${USER.name}\n`);
     line.output(['load'], dockerArchive(app));
     for (const tag of ['a', 'b']) line.output(['push', '-q', 'app:1', `${registry.host}/app:${tag}`]);
+    expect(line.output(['search', `${registry.host}/pp`])).toMatch(/^NAME +DESCRIPTION\n127\S+\/app\n$/);
+    expect(line.output(['search', '--format', '{{.Name}}', `${registry.host}/none`])).toBe('');
+    expect(line.output(['search', '--list-tags', '--format', '{{.Tag}}', `${registry.host}/app`])).toMatch(
+      /^(?:a\nb|b\na)\n$/,
+    );
+    expect(line.call(['search', '--list-tags', `${registry.host}/none`]).stderr).toMatch(/cannot list the tags of/);
     line.output(['rmi', '-fa']);
     line.output(['image', 'pull', '-q', '--all-tags', `${registry.host}/app`]);
     expect(openStore(line.root).resolve(`${registry.host}/app:a`).names.toSorted()).toEqual([

@@ -18,6 +18,8 @@ import { temporary } from './ground.ts';
 
 const NAME = 'registry.test';
 const OTHER = 'other.test';
+// A dozen starts of the program.
+const LONG = { timeout: 180_000 };
 const IMAGE = dockerArchive({ layers: [tar({ name: 'file', data: 'x' })], names: ['app:1'] });
 
 describe('readCertificates', () => {
@@ -122,7 +124,7 @@ describe.skipIf(missing)(titled('lamina and a registry of TLS', missing), () => 
     expect(stderr).toMatch(message);
   }
 
-  test('trusts the authorities of certs.d, --cert-dir and the machine, and nobody else', async () => {
+  test('trusts the authorities of certs.d, --cert-dir and the machine, and nobody else', LONG, async () => {
     lamina.output(['load'], IMAGE);
     const host = `${NAME}:${await openRegistry()}`;
     const name = `${host}/team/app:1`;

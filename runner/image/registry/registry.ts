@@ -2,13 +2,14 @@ import { type Digest, digestOf, isDigest } from '../digest.ts';
 import { DOCUMENT_BYTES } from '../limits.ts';
 import { isIndexType, isManifestType } from '../manifest.ts';
 import { type Reference } from '../reference.ts';
-import { asObject, isObject, optionalStrings, parseDocument, parseJson } from '../json.ts';
+import { isObject, parseDocument, parseJson } from '../json.ts';
 import { isLoopback, refuseLinkLocal } from './address.ts';
 import { Authorizer } from './authorizer.ts';
 import { readBody } from './body.ts';
 import { readCertificates } from './certificates.ts';
 import { type Credentials } from './credentials.ts';
 import { codeOf } from './error-code.ts';
+import { readPages } from './pages.ts';
 import { type Repository, WrongBytes } from './repository.ts';
 import { type HttpRequest, type HttpResponse, resolveRedirect, Transport } from './transport.ts';
 
@@ -26,7 +27,6 @@ const ACCEPTED = [
 const TLS_FAILURES = /^(?:EPROTO|ERR_SSL_(?!.*ALERT)|ECONNRESET|UND_ERR_SOCKET)/;
 /** How often a manifest is read of which other bytes come than its digest says. */
 const DOCUMENT_ATTEMPTS = 3;
-const MOST_TAGS = 10_000;
 /** Bytes of an error's body that are worth a look. */
 const LONGEST_COMPLAINT = 65_536;
 
@@ -114,19 +114,21 @@ export class Registry implements Repository {
   }
 
   /** All tags of the repository, in its order. */
-  async tags(): Promise<string[]> {
-    const tags: string[] = [];
-    for (let query: string | undefined = ''; query !== undefined;) {
+  tags(): Promise<string[]> {
+    const what = `tags of ${this.host}/${this.#path}`;
+    const ask = async (query: string): Promise<HttpResponse> => {
       const response = await this.request({ method: 'GET', path: `tags/list${query}` });
-      const what = `tags of ${this.host}/${this.#path}`;
       if (response.status !== 200) throw await this.failure(response, what);
-      const page = asObject(parseJson(await readBody(response.body, DOCUMENT_BYTES, what), what), what);
-      const found = optionalStrings(page['tags'], what);
-      tags.push(...found);
-      if (tags.length > MOST_TAGS) throw new Error(`${this.host}/${this.#path} has more than ${MOST_TAGS} tags`);
-      query = found.length === 0 ? undefined : nextQuery(response);
-    }
-    return tags;
+      return response;
+    };
+    return readPages(ask, 'tags', what);
+  }
+
+  /** Asks for what is no repository's, whatever the answer. */
+  get(path: string, scope: string): Promise<HttpResponse> {
+    return this.#authorized({ method: 'GET', url: new URL(path, this.#base) }, scope, (sent) =>
+      this.transport.send(sent),
+    );
   }
 
   /** Opens a blob from an offset on; the status tells whether the registry took it (206) or not (200). */
@@ -149,9 +151,7 @@ export class Registry implements Repository {
 
   /** Makes sure that the registry is there, and that it takes the credentials. */
   async ping(): Promise<void> {
-    const response = await this.#authorized({ method: 'GET', url: new URL('v2/', this.#base) }, '', (sent) =>
-      this.transport.send(sent),
-    );
+    const response = await this.get('v2/', '');
     if (response.status === 401) throw new Error(`${this.host} refuses the user name or the password`);
     if (response.status !== 200) throw await this.failure(response, 'its API');
     await response.body.dump();
@@ -291,12 +291,6 @@ export class Registry implements Repository {
   async close(): Promise<void> {
     await this.transport.close();
   }
-}
-
-/** Of a `Link` header (RFC 8288), the question for what follows; where it is to be asked is known. */
-function nextQuery({ headers, url }: HttpResponse): string | undefined {
-  const target = /<([^>]*)>\s*;\s*rel="?next"?/.exec(headers['link'] ?? '')?.[1];
-  return target === undefined || !URL.canParse(target, url.href) ? undefined : new URL(target, url).search;
 }
 
 function rangeFrom(offset: number): Record<string, string> {
