@@ -13,7 +13,6 @@ const TIOCSCTTY = 0x540e;
 const TIOCGWINSZ = 0x5413;
 const TIOCSWINSZ = 0x5414;
 const TIOCSPTLCK = 0x40045431;
-const TIOCGPTN = 0x80045430;
 const TIOCGPTPEER = 0x5441;
 
 /** A terminal's size in characters. */
@@ -46,12 +45,6 @@ const number = new Memory(4);
 export function unlockPty(master: number): number {
   number.view.setInt32(0, 0, true);
   return ioctl(master, TIOCSPTLCK, number.address);
-}
-
-/** The number of a pty's slave in its devpts. */
-export function ptyNumber(master: number): number {
-  const asked = ioctl(master, TIOCGPTN, number.address);
-  return asked < 0 ? asked : number.view.getInt32(0, true);
 }
 
 /** Opens the slave of a master, whatever lies at its path (TIOCGPTPEER, Linux 4.13); close-on-exec. */

@@ -31,7 +31,7 @@ export interface ProcessSpec {
 }
 
 /** The terminal that a command is to have. */
-export interface TerminalSpec {
+interface TerminalSpec {
   /** Before the command starts; undefined where the client has no terminal. */
   readonly size?: TerminalSize | undefined;
 }

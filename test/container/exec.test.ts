@@ -120,6 +120,16 @@ describe.skipIf(missing)(titled('exec', missing), () => {
     expect((await exec('short', 'true')).code).toBe(1);
   });
 
+  test('in a shared pid namespace, too, what was added ends with the container', async () => {
+    const options = ['--rm', '--network', 'none', '--pid', 'host', '--name', 'sharing'];
+    expect((await lamina.call(['run', '-d', ...options, 'tiny', 'sleep', '1000'])).code).toBe(0);
+    expect((await exec('-d', 'sharing', 'sleep', '8888')).code).toBe(0);
+    expect(processesOf('sleep 8888')).toHaveLength(1);
+    expect((await lamina.call(['kill', 'sharing'])).code).toBe(0);
+    await expect.poll(() => processesOf('sleep 8888'), LONG).toEqual([]);
+    await expect.poll(async () => (await lamina.call(['ps', '-a'])).stdout, LONG).not.toContain('sharing');
+  });
+
   test('a container that does not run, or is paused, is refused', async () => {
     expect((await lamina.call(['run', '--name', 'over', 'tiny', 'true'])).code).toBe(0);
     expect(await exec('over', 'true')).toMatchObject({ code: 1, stderr: containing('container over is not running') });

@@ -76,7 +76,7 @@ describe.skipIf(missing)(titled('where the kernel lacks a call, a container come
     },
   );
 
-  test('inside a chroot by a plain chroot, with a warning and without CAP_SYS_CHROOT', async () => {
+  test('inside a chroot by a plain chroot, with a warning and without CAP_SYS_CHROOT; exec gets into it', async () => {
     const root = join(directory, 'chroot');
     mkdirSync(root);
     const names = execFileSync('ls', ['/'], { encoding: 'utf8' }).split('\n');
@@ -93,5 +93,17 @@ describe.skipIf(missing)(titled('where the kernel lacks a call, a container come
     const { code, stdout, stderr } = await ended(child);
     expect(stderr).toMatch(/^lamina: warning: .*plain chroot\n$/);
     expect({ code, stdout }).toEqual({ code: 0, stdout: 'own root\n00000000a80025fb\n' });
+    // A shell in there, so that its mounts are there for both commands.
+    const twice =
+      '"$@" run -d --rm --network none --name c tiny sleep 1000 >/dev/null && "$@" exec -w /srv c sh -c "ls / | wc -l; pwd"; "$@" rm -f c';
+    const added = spawn(
+      'unshare',
+      ['--mount', 'sh', '-c', script, 'sh', 'sh', '-c', twice, 'sh', process.execPath, CLI],
+      {
+        env: { ...process.env, LAMINA_ROOT: lamina.root },
+      },
+    );
+    const listed = (await lamina.output('tiny', 'sh', '-c', 'ls / | wc -l')).trim();
+    expect(await ended(added)).toMatchObject({ code: 0, stdout: `${listed}\n/srv\nc\n` });
   });
 });

@@ -7,12 +7,13 @@ import { check } from '../../../fs/sys/errno.ts';
 import { close, openat } from '../../../fs/sys/file.ts';
 import { CLONE_NEWPID, pidfdOpen } from '../../../fs/sys/namespaces.ts';
 import { EXIT, type ProcessSpec, RunError, type SecuritySpec } from '../spec.ts';
+import { killProcess } from '../kill-process.ts';
 import { StagePipes } from '../stage-pipes.ts';
 import { type StageFiles } from '../stage-process.ts';
 import { type PseudoTerminal } from '../terminal/pseudo-terminal.ts';
 import { type ExecSpec } from './exec-spec.ts';
 import type { ExecSpawnerInput, ExecSpawnerMessage, ExecSpawnerRequest } from './exec-spawner.ts';
-import { foreignNamespaces } from './namespaces-of.ts';
+import { foreignNamespaces, isInPlainChroot } from './namespaces-of.ts';
 
 /** Compiled: neither a process nor a thread can be started from TypeScript on every Node that we support. */
 const STAGE = fileURLToPath(new URL('./stage.js', import.meta.url));
@@ -47,8 +48,11 @@ interface Waiting {
 export class ExecSpawner {
   readonly #init: number;
   readonly #namespaces: number;
+  readonly #isChroot: boolean;
   readonly #groups: readonly string[];
   readonly #waiting = new Map<number, Waiting>();
+  /** Of those that have not ended, by the number of their request. */
+  readonly #pids = new Map<number, number>();
   #worker: Worker | undefined;
   #requests = 0;
 
@@ -60,6 +64,7 @@ export class ExecSpawner {
     this.#init = init;
     this.#groups = groups;
     this.#namespaces = foreignNamespaces(init);
+    this.#isChroot = isInPlainChroot(init);
   }
 
   /**
@@ -71,7 +76,7 @@ export class ExecSpawner {
     const pipes = new StagePipes(files === 'terminal');
     const { pid, exited } = await this.#spawn(files === 'terminal' ? NO_FILES : files, pipes);
     const spec: ExecSpec = {
-      ...{ process, security, chroot: false },
+      ...{ process, security, chroot: this.#isChroot },
       namespaces: this.#namespaces & ~CLONE_NEWPID,
       cgroups: this.#groups.length,
     };
@@ -130,10 +135,12 @@ export class ExecSpawner {
     const { number } = message;
     const waiting = this.#waiting.get(number);
     if ('pid' in message) {
+      this.#pids.set(number, message.pid);
       waiting?.started(message.pid);
       return;
     }
     this.#waiting.delete(number);
+    this.#pids.delete(number);
     if ('error' in message) waiting?.failed(new Error(`cannot start a process in the container: ${message.error}`));
     else waiting?.ended(message.exitCode ?? EXIT.signal + (message.signal ? constants.signals[message.signal] : 0));
   }
@@ -147,7 +154,12 @@ export class ExecSpawner {
     this.#waiting.clear();
   }
 
-  /** To be called after the container's end, which is that of all its processes. */
+  /** In a pid namespace that is not the container's own they do not end with its first process. */
+  kill(): void {
+    for (const pid of this.#pids.values()) killProcess(pid);
+  }
+
+  /** To be called when all have ended. */
   close(): void {
     void this.#worker?.terminate();
   }

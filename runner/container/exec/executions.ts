@@ -101,8 +101,9 @@ export class Executions {
     };
   }
 
-  /** To be called after the end of the container's first process, which is that of all others. */
+  /** To be called after the end of the container's first process: ends the others. */
   async close(): Promise<void> {
+    this.#spawner.kill();
     await Promise.all(this.#live);
     this.#spawner.close();
   }

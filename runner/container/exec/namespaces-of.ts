@@ -1,4 +1,4 @@
-import { readlinkSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import {
   CLONE_NEWCGROUP,
   CLONE_NEWIPC,
@@ -7,6 +7,9 @@ import {
   CLONE_NEWPID,
   CLONE_NEWUTS,
 } from '../../../fs/sys/namespaces.ts';
+
+// linux/capability.h.
+const CAP_SYS_CHROOT = 18n;
 
 // By their names in /proc/PID/ns.
 const NAMESPACES: readonly (readonly [name: string, flag: number])[] = [
@@ -22,6 +25,16 @@ const NAMESPACES: readonly (readonly [name: string, flag: number])[] = [
 export function foreignNamespaces(pid: number): number {
   const foreign = NAMESPACES.filter(([name]) => namespaceOf(pid, name) !== namespaceOf('self', name));
   return foreign.reduce((flags, [, flag]) => flags | flag, 0);
+}
+
+/**
+ * Whether a container's root is a plain chroot, where its processes are denied CAP_SYS_CHROOT: one that may call
+ * chroot(2) by itself has a root that can be anywhere, and counts for nothing.
+ */
+export function isInPlainChroot(pid: number): boolean {
+  if (readlinkSync(`/proc/${pid}/root`) === '/') return false;
+  const bounding = /^CapBnd:\s+([0-9a-f]+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1] ?? '';
+  return ((BigInt(`0x${bounding || 'f'.repeat(16)}`) >> CAP_SYS_CHROOT) & 1n) === 0n;
 }
 
 function namespaceOf(pid: number | 'self', name: string): string {
