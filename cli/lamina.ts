@@ -56,6 +56,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   mounts: () => import('./mounts.ts'),
   stats: () => import('./stats.ts'),
   doctor: () => import('./doctor.ts'),
+  try: () => import('./try.ts'),
   demo: () => import('./demo.ts'),
 };
 

@@ -131,6 +131,7 @@ export function resetSignals(): void {
 }
 
 export const X_OK = 1;
+export const W_OK = 2;
 const AT_EACCESS = 0x200;
 
 /** faccessat(2) with the effective ids. */

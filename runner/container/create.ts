@@ -49,6 +49,7 @@ export function createContainer(
       mountsOf: (other) => containers.find(other).mounts,
     });
     container.writeMounts(resolved);
-    createInitLayer(toBytes(container.init), toBytes(container.upper), layers, mountPointsOf(resolved, mounts));
+    const points = mountPointsOf(resolved, mounts);
+    createInitLayer(toBytes(container.init), toBytes(container.upper), layers, points, mounts.hasHostFiles);
   });
 }

@@ -83,6 +83,14 @@ class InitLayer {
     close(check(made, `make ${path.join('/')} in the init layer`));
   }
 
+  /** What is a container's own wherever it runs. */
+  addOwnFiles(): void {
+    for (const name of ['hosts', 'hostname', 'resolv.conf']) this.addFile('/etc', name);
+    this.addMissingSymlink('/etc', 'mtab', '/proc/mounts');
+    // What programs look for that want to know whether they run in a container.
+    this.addFile('/run', '.containerenv');
+  }
+
   /** Makes what is missing for a mount at a path, whose symlinks are followed inside the image. */
   addMountPoint({ path, isDirectory }: MountPoint): void {
     const resolved = resolveInLayers(this.#layers, path);
@@ -129,20 +137,22 @@ function now(): Metadata['mtime'] {
   return { seconds: Math.floor(Date.now() / 1000), nanoseconds: 0 };
 }
 
-/** Fills a new container's init layer, and gives the upper's root the image's look. */
+/**
+ * Fills a new container's init layer, and gives the upper's root the image's look.
+ *
+ * @param hasHostFiles /etc/hosts and its like are those of the layers.
+ */
 export function createInitLayer(
   directory: ByteString,
   upper: ByteString,
   layers: readonly ByteString[],
   mountPoints: readonly MountPoint[],
+  hasHostFiles = false,
 ): void {
   const layer = new InitLayer(directory, layers);
   try {
     for (const path of [['dev', 'pts'], ['dev', 'shm'], ['proc'], ['sys']]) layer.addDirectory(path);
-    for (const name of ['hosts', 'hostname', 'resolv.conf']) layer.addFile('/etc', name);
-    layer.addMissingSymlink('/etc', 'mtab', '/proc/mounts');
-    // What programs look for that want to know whether they run in a container.
-    layer.addFile('/run', '.containerenv');
+    if (!hasHostFiles) layer.addOwnFiles();
     for (const mountPoint of mountPoints) layer.addMountPoint(mountPoint);
     layer.finish(upper);
   } finally {

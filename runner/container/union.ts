@@ -4,6 +4,7 @@ import { type Mount, type MountOptions, mount, toBytes } from '../../fs/index.ts
 import { hasSingleId } from '../../fs/sys/id-maps.ts';
 import { type Container } from './container.ts';
 import { clearMountpoint } from './mountpoint.ts';
+import { isOfDirectories } from './directories.ts';
 import { type ContainerOptions } from './options/container-options.ts';
 import { within } from './supervisor/deferred.ts';
 
@@ -16,6 +17,8 @@ export function unionOf(container: Container): MountOptions['overlay'] {
     lowers: container.lowers,
     upper: toBytes(container.upper),
     work: toBytes(container.work),
+    // Directories of the host may be changed by others meanwhile.
+    ...(isOfDirectories(container) ? { timeout: 1 } : {}),
   };
   // Owners that one id cannot give are written down, for whoever has more.
   return hasSingleId() ? { ...layers, xattrPermissions: 2 } : { ...layers, metacopy: true };

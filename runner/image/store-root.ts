@@ -46,6 +46,7 @@ function makeDirectories(path: string): void {
 const OURS: ReadonlySet<string> = new Set([
   'blobs',
   'containers',
+  'host',
   'holds',
   'index.json',
   'layers',

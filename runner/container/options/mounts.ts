@@ -7,6 +7,8 @@ export interface MountOptions {
   readonly readOnly: boolean;
   /** With a read-only root, there are such. */
   readonly temporaries: boolean;
+  /** /etc/hosts and its like are those of the layers: changes of them are changes as all others. */
+  readonly hasHostFiles?: true;
   readonly mounts: readonly MountRequest[];
   /** Other containers whose volumes and binds it gets. */
   readonly volumesFrom: readonly VolumesFrom[];

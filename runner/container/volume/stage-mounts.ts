@@ -35,14 +35,10 @@ export function mountPointsOf(
 }
 
 /** What the stage of a container is to mount. */
-export function stageMounts(
-  container: Container,
-  { readOnly, temporaries }: Pick<MountOptions, 'readOnly' | 'temporaries'>,
-): MountSpec {
+export function stageMounts(container: Container, { readOnly, temporaries, hasHostFiles }: MountOptions): MountSpec {
   const { mounts } = container;
-  const live = liveFileVolumes(container.files, container.options.network).filter(
-    (file) => !isCovered(file.destination, mounts),
-  );
+  const own = hasHostFiles === true ? [] : liveFileVolumes(container.files, container.options.network);
+  const live = own.filter((file) => !isCovered(file.destination, mounts));
   const volumes = mounts.map((mount, at): MountSpec['volumes'][number] => {
     if (mount.type === 'tmpfs') return mount;
     const { source, union, destination, populate, ...rest } = mount;
