@@ -1,5 +1,7 @@
 import { type Command, Option } from 'commander';
 import { type Backend, BACKENDS } from '../../fs/index.ts';
+import { DRIVER_CHOICES, type DriverChoice, wantedDriver } from '../../runner/container/driver/choice.ts';
+import { type ContainerOptions } from '../../runner/container/options/container-options.ts';
 import { type RunOptions } from '../../runner/container/create.ts';
 import { deviceRules } from '../../runner/container/options/devices.ts';
 import { type ResourceOptions } from '../../runner/container/options/resources.ts';
@@ -29,6 +31,7 @@ export interface ContainerFlags
   readonly name?: string;
   readonly layer?: readonly string[];
   readonly rootfs?: string;
+  readonly driver?: DriverChoice;
   readonly backend?: Backend;
 }
 
@@ -58,6 +61,13 @@ export function addContainerFlags(command: Command): Command {
     .option(
       '--rootfs <directory>',
       'as one --layer: changes are kept with the container, not in the directory (as with podman --rootfs DIR:O)',
+    )
+    .addOption(
+      new Option(
+        '--driver <name>',
+        "what the root is made by: union, lamina's own; overlay, kernel overlayfs; vfs, a copy of the image; auto, what " +
+          'works here, kernel overlayfs first (default: LAMINA_DRIVER, else union)',
+      ).choices(DRIVER_CHOICES),
     )
     .addOption(
       new Option(
@@ -96,7 +106,7 @@ export function containerOptionsOf(
       resources: withDevices(resourceOptionsOf(flags), security),
       security,
       namespaces,
-      backend: flags.backend,
+      ...rootOptionsOf(flags),
     },
   };
 }
@@ -114,4 +124,12 @@ function directoriesOf({ layer = [], rootfs }: ContainerFlags): readonly string[
   throw new Error(
     `--rootfs ${JSON.stringify(rootfs)}: the directory itself is never changed; what the container changes can be had by "lamina cp" and "lamina export"`,
   );
+}
+
+function rootOptionsOf({ driver, backend }: ContainerFlags): Pick<ContainerOptions, 'driver' | 'backend'> {
+  const wanted = wantedDriver(driver);
+  if (backend !== undefined && driver !== undefined && driver !== 'union') {
+    throw new Error(`--backend ${backend} serves the union: it does not go with --driver ${driver}`);
+  }
+  return { driver: backend === undefined ? wanted : 'union', backend };
 }

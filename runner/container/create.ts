@@ -5,6 +5,7 @@ import { type Store } from '../image/store.ts';
 import { type Container, type ContainerState } from './container.ts';
 import { type ContainerStore } from './container-store.ts';
 import { isOfDirectories } from './directories.ts';
+import { settleDriver } from './driver/choice.ts';
 import { createInitLayer } from './init-layer.ts';
 import { type ContainerOptions } from './options/container-options.ts';
 import { commandOf, processOf } from './options/process.ts';
@@ -29,9 +30,10 @@ export function createContainer(
   store: Store,
   containers: ContainerStore,
   image: Image,
-  { image: reference, name, container: options }: RunOptions,
+  { image: reference, name, container: asked }: RunOptions,
   state: ContainerState,
 ): Container {
+  const options = { ...asked, driver: settleDriver(asked.driver ?? 'union', store) };
   const { lifecycle, mounts, process } = options;
   const args = commandOf(process, image);
   if (args.length === 0) throw new Error(`image ${reference} has no command: say which one to run after its name`);

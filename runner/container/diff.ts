@@ -2,6 +2,8 @@ import { type ByteString } from '../../fs/sys/bytes.ts';
 import { toBytes } from '../../fs/sys/bytes.ts';
 import { type ChangedLayers, changesOf } from './changes.ts';
 import { type Container } from './container.ts';
+import { isWhole } from './driver/vfs.ts';
+import { diffTrees } from './tree-diff.ts';
 
 /** One line of `lamina diff`: added, changed or deleted, in docker's letters. */
 export interface Change {
@@ -13,6 +15,7 @@ export interface Change {
 /** What a container changed, whether it runs or not. */
 export function diffContainer(container: Container): Change[] {
   const { upper, work, lowers } = container;
+  if (isWhole(container)) return diffTrees(lowers, [toBytes(upper)]);
   return diffLayers({ upper: toBytes(upper), work: toBytes(work), lowers });
 }
 

@@ -13,8 +13,9 @@ const POLL_MILLISECONDS = 20;
 /** Waits for another command's mount to go, and takes away one whose daemon was killed. */
 export async function clearMountpoint({ merged, config: { name } }: Container): Promise<void> {
   const deadline = Date.now() + PATIENCE_MILLISECONDS;
-  while (mountAt(toBytes(merged)) !== undefined) {
-    if (!isAnswering(merged)) umount(toBytes(merged), MNT_DETACH | UMOUNT_NOFOLLOW);
+  for (let at = mountAt(toBytes(merged)); at !== undefined; at = mountAt(toBytes(merged))) {
+    // No other command mounts by the kernel: a killed supervisor left that.
+    if (!at.type.startsWith('fuse') || !isAnswering(merged)) umount(toBytes(merged), MNT_DETACH | UMOUNT_NOFOLLOW);
     else if (Date.now() < deadline) await sleep(POLL_MILLISECONDS);
     else
       throw new Error(`the filesystem of container ${name} is mounted by another command: try again when it has ended`);

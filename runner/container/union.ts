@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { type Mount, type MountOptions, mount, toBytes } from '../../fs/index.ts';
 import { hasSingleId } from '../../fs/sys/id-maps.ts';
 import { type Container } from './container.ts';
-import { clearMountpoint } from './mountpoint.ts';
 import { isOfDirectories } from './directories.ts';
 import { type ContainerOptions } from './options/container-options.ts';
+import { isRootless } from './userns.ts';
 import { within } from './supervisor/deferred.ts';
 
 /**
@@ -20,13 +20,17 @@ export function unionOf(container: Container): MountOptions['overlay'] {
     // Directories of the host may be changed by others meanwhile.
     ...(isOfDirectories(container) ? { timeout: 1 } : {}),
   };
+  const { driver } = container.config.options ?? {};
+  // Neither knows redirects and metacopies: the kernel in a user namespace (overlayfs, userxattr), and a copy.
+  if (driver === 'vfs' || (driver === 'overlay' && isRootless())) {
+    return { ...layers, userXattr: isRootless(), redirectDir: 'nofollow', index: false };
+  }
   // Owners that one id cannot give are written down, for whoever has more.
   return hasSingleId() ? { ...layers, xattrPermissions: 2 } : { ...layers, metacopy: true };
 }
 
-/** Mounts and serves a container's union; what a killed supervisor left mounted goes. */
-export async function mountUnion(container: Container, { backend, lifecycle }: ContainerOptions): Promise<Mount> {
-  await clearMountpoint(container);
+/** Mounts and serves a container's union. */
+export function mountUnion(container: Container, { backend, lifecycle }: ContainerOptions): Promise<Mount> {
   return mount({
     mountpoint: toBytes(container.merged),
     // Nothing of one that is removed with its end is to survive a power cut (as podman has it).

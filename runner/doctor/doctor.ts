@@ -1,5 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { type Driver } from '../container/driver/choice.ts';
 import { isRootless } from '../container/userns.ts';
 import { prepareRoot, storeRoot } from '../image/store-root.ts';
 import { type Check } from './check.ts';
@@ -10,9 +11,6 @@ import { checkFuseNative, checkInit, checkNetwork, checkSeccomp } from './progra
 import { canMountProc, runTrial } from './run-trial.ts';
 import { type Trial } from './trial.ts';
 import { checkIds, checkNamespaces } from './users.ts';
-
-/** What serves a container's filesystem. */
-export type Driver = 'union' | 'overlay' | 'vfs';
 
 /** What this host can do. */
 export interface Diagnosis {

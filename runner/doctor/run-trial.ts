@@ -1,12 +1,9 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../../fs/sys/constants.ts';
-import { close, openat } from '../../fs/sys/file.ts';
-import { removeTree } from '../../fs/sys/remove-tree.ts';
-import { toBytes } from '../../fs/index.ts';
 import { findProgram } from '../container/program.ts';
+import { Scratch } from '../image/scratch.ts';
 import { type Trial, type TrialInput } from './trial.ts';
 
 const PROGRAM = fileURLToPath(new URL('./trial/main.js', import.meta.url));
@@ -18,14 +15,15 @@ const PROGRAM = fileURLToPath(new URL('./trial/main.js', import.meta.url));
  * @returns why nothing could be tried, where the namespaces cannot be had.
  */
 export function runTrial(storeRoot: string, isRootless: boolean): Trial | string {
-  const directory = mkdtempSync(join(storeRoot, 'tmp', 'doctor-'));
+  const scratch = new Scratch(join(storeRoot, 'tmp'), join(storeRoot, 'lock'));
   try {
-    const input: TrialInput = { directory, isRootless };
+    const input: TrialInput = { directory: scratch.next(), isRootless };
+    mkdirSync(input.directory);
     const { status, stdout, stderr } = inNamespaces(isRootless, ['--mount'], [PROGRAM, JSON.stringify(input)]);
     if (status === 0) return JSON.parse(stdout) as Trial;
     return stderr.trim().split('\n')[0] || `the trial ended with ${status ?? 'a signal'} and no word`;
   } finally {
-    remove(directory);
+    scratch.remove();
   }
 }
 
@@ -41,11 +39,4 @@ function inNamespaces(isRootless: boolean, flags: readonly string[], args: reado
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-}
-
-function remove(directory: string): void {
-  const parent = openat(AT_FDCWD, toBytes(dirname(directory)), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (parent < 0) return;
-  removeTree(parent, directory.slice(dirname(directory).length + 1));
-  close(parent);
 }

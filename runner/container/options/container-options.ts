@@ -1,4 +1,5 @@
 import { type Backend } from '../../../fs/index.ts';
+import { type DriverChoice } from '../driver/choice.ts';
 import { type LifecycleOptions, PLAIN_LIFECYCLE } from './lifecycle.ts';
 import { type MountOptions } from './mounts.ts';
 import { OWN_NAMESPACES, type NamespaceOptions } from './namespaces.ts';
@@ -19,7 +20,9 @@ export interface ContainerOptions {
   readonly security: SecurityOptions;
   readonly namespaces: NamespaceOptions;
   readonly lifecycle: LifecycleOptions;
-  /** Who serves the container's filesystem; without it, LAMINA_BACKEND says so. */
+  /** What its root is made by; the union where nothing is said. */
+  readonly driver?: DriverChoice | undefined;
+  /** Who serves the union; without it, LAMINA_BACKEND says so. */
   readonly backend?: Backend | undefined;
 }
 

@@ -1,21 +1,20 @@
-import { type Mount } from '../../../fs/index.ts';
 import { type Image } from '../../image/image.ts';
 import { Cgroup } from '../cgroup/cgroup.ts';
 import { Container } from '../container.ts';
 import { type ContainerStore } from '../container-store.ts';
+import { type MountedRoot, mountRoot } from '../driver/root.ts';
 import { setOomScore } from '../oom-score.ts';
 import { NetworkRun } from '../network/network-run.ts';
 import { type NetworkState } from '../network/network-state.ts';
 import { sharedContainer } from '../network/shared-network.ts';
 import { hostnameOf } from '../options/process.ts';
-import { mountUnion, unmountUnion } from '../union.ts';
 import { VolumeUnions } from '../volume/volume-unions.ts';
 import { type ContainerRun } from './run-of-container.ts';
 
 /** What a run of a container stands on: made before its command is started, and cleared away after its end. */
 export class RunGround {
   readonly #report: (message: string) => void;
-  #union: Mount | undefined;
+  #root: MountedRoot | undefined;
   #volumes: VolumeUnions | undefined;
   cgroup: Cgroup | undefined;
   #network: NetworkRun | undefined;
@@ -49,7 +48,7 @@ export class RunGround {
     });
     if (resources.oomScoreAdj !== undefined) setOomScore(stage.pid, resources.oomScoreAdj);
     this.cgroup = await Cgroup.begin(container.id, container.directory, stage.pid, resources, security.privileged);
-    this.#union = await mountUnion(container, options);
+    this.#root = await mountRoot(container, options);
     this.#volumes = await VolumeUnions.mount(container);
     this.network = await this.#network.ready;
   }
@@ -58,7 +57,7 @@ export class RunGround {
   async clear(): Promise<void> {
     await this.#network?.stop();
     await this.#volumes?.unmount(this.#report);
-    if (this.#union !== undefined) await unmountUnion(this.#union, this.#report);
+    await this.#root?.unmount(this.#report);
     try {
       await this.cgroup?.end();
     } catch (error) {

@@ -1,4 +1,4 @@
-import { mkdirSync, rmdirSync, unlinkSync, writeFileSync, writeSync } from 'node:fs';
+import { writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { mount as mountUnion, toBytes } from '../../../fs/index.ts';
 import {
@@ -13,11 +13,11 @@ import {
   O_RDWR,
   S_IFCHR,
 } from '../../../fs/sys/constants.ts';
-import { EIO } from '../../../fs/sys/errno.ts';
 import { close, mknodat, openat } from '../../../fs/sys/file.ts';
 import { mount, umount } from '../../../fs/sys/mount.ts';
 import { pivotRoot } from '../../../fs/sys/namespaces.ts';
 import { SELF, setxattrText } from '../../../fs/sys/xattr.ts';
+import { tryOverlay } from '../../container/driver/overlay.ts';
 import { type Trial, type TrialInput } from '../trial.ts';
 
 // Runs in a mount namespace of its own, as root or in a user namespace, and tries what a container needs: no file of
@@ -39,26 +39,8 @@ function tryFuse(mountpoint: string): { readonly device: number; readonly mounte
   return { device: 0, mounted };
 }
 
-/** Mounting alone says too little: whiteouts and opaque directories are what a filesystem below may refuse. */
-function tryOverlay(paths: Readonly<Record<Place, string>>, isRootless: boolean): number {
-  const { lower, upper, work, merged } = paths;
-  const options = `lowerdir=${lower},upperdir=${upper},workdir=${work}${isRootless ? ',userxattr' : ''}`;
-  const mounted = mount('overlay', merged, 'overlay', MS_NOSUID | MS_NODEV, options);
-  if (mounted < 0) return mounted;
-  try {
-    unlinkSync(join(merged, 'file'));
-    rmdirSync(join(merged, 'directory'));
-    mkdirSync(join(merged, 'directory'));
-    return 0;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).errno ?? -EIO;
-  } finally {
-    umount(merged, MNT_DETACH);
-  }
-}
-
 /** Asks our own mount, which says why it cannot. */
-async function tryPassthrough({ lower, merged }: Readonly<Record<Place, string>>): Promise<string> {
+async function tryPassthrough(lower: string, merged: string): Promise<string> {
   try {
     const union = await mountUnion({
       mountpoint: toBytes(merged),
@@ -83,31 +65,17 @@ function tryPivotRoot(directory: string): number {
   return pivotRoot('.', '.');
 }
 
-type Place = 'lower' | 'upper' | 'work' | 'merged';
-
-function makePlaces(directory: string): Record<Place, string> {
-  const place = (name: Place): string => {
-    const path = join(directory, name);
-    mkdirSync(path);
-    return path;
-  };
-  const places = { lower: place('lower'), upper: place('upper'), work: place('work'), merged: place('merged') };
-  writeFileSync(join(places.lower, 'file'), '');
-  mkdirSync(join(places.lower, 'directory'));
-  return places;
-}
-
 async function main({ directory, isRootless }: TrialInput): Promise<void> {
   mount('', '/', '', MS_REC | MS_PRIVATE);
-  const places = makePlaces(directory);
-  const tmpfs = tryTmpfs(places.merged);
-  const { device: fuseDevice, mounted: fuse } = tryFuse(places.merged);
-  const overlay = tryOverlay(places, isRootless);
+  const overlay = tryOverlay(directory, isRootless);
+  const [lower, merged] = [join(directory, 'lower'), join(directory, 'merged')];
+  const tmpfs = tryTmpfs(merged);
+  const { device: fuseDevice, mounted: fuse } = tryFuse(merged);
   const whiteoutDevice = mknodat(AT_FDCWD, join(directory, 'whiteout'), S_IFCHR, 0);
   const fd = openat(AT_FDCWD, directory, O_CLOEXEC);
   const xattr = setxattrText(fd, SELF, `${isRootless ? 'user' : 'trusted'}.overlay.opaque`, 'y');
   close(fd);
-  const passthrough = fuse === 0 ? await tryPassthrough(places) : 'FUSE cannot be mounted';
+  const passthrough = fuse === 0 ? await tryPassthrough(lower, merged) : 'FUSE cannot be mounted';
   const pivotRoot = tryPivotRoot(directory);
   const trial: Trial = { tmpfs, fuseDevice, fuse, overlay, whiteoutDevice, xattr, passthrough, pivotRoot };
   writeSync(1, JSON.stringify(trial));

@@ -1,0 +1,65 @@
+import { toBytes } from '../../../fs/index.ts';
+import { MNT_DETACH, UMOUNT_NOFOLLOW } from '../../../fs/sys/constants.ts';
+import { umount } from '../../../fs/sys/mount.ts';
+import { type Container } from '../container.ts';
+import { type ContainerOptions } from '../options/container-options.ts';
+import { clearMountpoint } from '../mountpoint.ts';
+import { mountUnion, unmountUnion } from '../union.ts';
+import { isRootless } from '../userns.ts';
+import { mountOverlay } from './overlay.ts';
+import { slim } from './slim.ts';
+import { mountCopy } from './vfs.ts';
+
+/** A container's root, for as long as one run of it takes. */
+export interface MountedRoot {
+  /** @param report told of what goes wrong. */
+  unmount(report: (message: string) => void): Promise<void>;
+}
+
+/** Mounts a container's root on its place, by its driver; what a killed supervisor left mounted goes. */
+export async function mountRoot(container: Container, options: ContainerOptions): Promise<MountedRoot> {
+  await clearMountpoint(container);
+  switch (options.driver) {
+    case 'overlay':
+      mountByKernel(container, options);
+      return { unmount: () => detach(container) };
+    case 'vfs':
+      await mountCopy(container);
+      return { unmount: (report) => takeBack(container, options, report) };
+    default: {
+      const union = await mountUnion(container, options);
+      return { unmount: (report) => unmountUnion(union, report) };
+    }
+  }
+}
+
+function mountByKernel(container: Container, { lifecycle }: ContainerOptions): void {
+  mountOverlay({
+    lowers: container.lowers,
+    upper: toBytes(container.upper),
+    work: toBytes(container.work),
+    mountpoint: toBytes(container.merged),
+    isRootless: isRootless(),
+    volatile: lifecycle.remove,
+  });
+}
+
+/** What goes with its end need not be made an upper again. */
+async function takeBack(
+  container: Container,
+  { lifecycle }: ContainerOptions,
+  report: (message: string) => void,
+): Promise<void> {
+  await detach(container);
+  if (lifecycle.remove) return;
+  try {
+    slim(container);
+  } catch (error) {
+    report(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function detach({ merged }: Container): Promise<void> {
+  umount(toBytes(merged), MNT_DETACH | UMOUNT_NOFOLLOW);
+  return Promise.resolve();
+}
