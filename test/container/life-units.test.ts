@@ -130,17 +130,17 @@ describe('a restart policy', () => {
   });
 
   test('waits 100 ms, twice as long each time up to a minute, and anew after a run of 10 s', () => {
-    const schedule = new RestartSchedule({ name: 'always', maximumRetries: 0 });
+    const schedule = new RestartSchedule(() => ({ name: 'always', maximumRetries: 0 }));
     const pauses = Array.from({ length: 12 }, () => schedule.next(0, 50));
     expect(pauses).toEqual([100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 51_200, 60_000, 60_000]);
     expect([schedule.next(0, 10_000), schedule.next(0, 9999), schedule.count]).toEqual([100, 200, 14]);
   });
 
   test('on-failure starts again what has failed, so many times at most', () => {
-    const schedule = new RestartSchedule({ name: 'on-failure', maximumRetries: 2 });
+    const schedule = new RestartSchedule(() => ({ name: 'on-failure', maximumRetries: 2 }));
     expect(schedule.next(0, 1)).toBeUndefined();
     expect([schedule.next(1, 1), schedule.next(1, 1), schedule.next(1, 1)]).toEqual([100, 200, undefined]);
-    expect(new RestartSchedule({ name: 'no', maximumRetries: 0 }).next(1, 1)).toBeUndefined();
+    expect(new RestartSchedule(() => ({ name: 'no', maximumRetries: 0 })).next(1, 1)).toBeUndefined();
   });
 });
 
