@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,7 +13,14 @@ export const HOST_RESOLVER = '127.0.0.53';
 
 /** Why there can be no network of containers here that is to be tested. */
 export function missingNetworks(): Missing {
-  return firstMissing(has('pasta'), has('slirp4netns'), has('ip'), has('gcc'), has('nsenter'));
+  return firstMissing(...['pasta', 'slirp4netns', 'ip', 'gcc', 'nsenter'].map(has), interfaces());
+}
+
+/** Whether the kernel makes the interfaces that are used here. */
+function interfaces(): Missing {
+  const script = 'ip tuntap add probe mode tap && ip link add out0 type veth peer name out1';
+  const { status, stderr } = spawnSync('unshare', ['--net', 'sh', '-c', script], { encoding: 'utf8' });
+  return status === 0 ? undefined : `needs tap and veth interfaces: ${stderr.trim().split('\n', 1)[0] ?? ''}`;
 }
 
 /**
