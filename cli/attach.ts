@@ -37,7 +37,9 @@ export function createCommand(): Command {
     )
     .argument('<container>', 'name, id, or first digits of the id')
     .option('--no-stdin', 'keep standard input to ourselves')
-    .addOption(new Option('--sig-proxy [boolean]', 'pass signals on to the command').default('true').preset('true'))
+    .addOption(
+      new Option('--sig-proxy <boolean>', 'pass signals on to the command').choices(['true', 'false']).default('true'),
+    )
     .action(act);
   return addDetachKeys(command);
 }

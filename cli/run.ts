@@ -88,7 +88,9 @@ export function createCommand(): Command {
   return addDetachKeys(addIdFlags(addContainerFlags(command)))
     .option('-d, --detach', "print the container's id and let it run on by itself")
     .option('-a, --attach <stream>', 'connect stdin, stdout or stderr, and not the others; can be repeated', collect)
-    .addOption(new Option('--sig-proxy [boolean]', 'pass signals on to the command').default('true').preset('true'))
+    .addOption(
+      new Option('--sig-proxy <boolean>', 'pass signals on to the command').choices(['true', 'false']).default('true'),
+    )
     .addHelpText('after', LIFETIME)
     .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : EXIT.ownError))
     .action(act);

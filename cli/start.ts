@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { exitNow } from '../fs/index.ts';
 import { ContainerStore } from '../runner/container/container-store.ts';
 import { FILTER_KEYS, containerFilter } from '../runner/container/filters.ts';
@@ -73,7 +73,11 @@ export function createCommand(): Command {
     .option('-i, --interactive', 'and pass it standard input')
     .option('--all', 'all containers')
     .option('-f, --filter <key=value>', `those that match (${FILTER_KEYS}); can be repeated`, collect)
-    .option('--sig-proxy <boolean>', 'with --attach: pass signals on to the command', 'true')
+    .addOption(
+      new Option('--sig-proxy <boolean>', 'with --attach: pass signals on to the command')
+        .choices(['true', 'false'])
+        .default('true'),
+    )
     .addHelpText('after', HELP)
     .action(act);
   return addDetachKeys(command);

@@ -1,5 +1,5 @@
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { type ByteString, toBytes } from '../../fs/sys/bytes.ts';
 import { withLock } from '../image/lock.ts';
 import { type NetworkState } from './network/network-state.ts';
@@ -82,6 +82,7 @@ export class Container {
 
   /** @throws where the directory holds no container. */
   static open(directory: string): Container {
+    if (!existsSync(directory)) throw new Error(`container ${basename(directory).slice(0, 12)} has been removed`);
     return new Container(directory, readJson(join(directory, 'config.json')) as ContainerConfig);
   }
 

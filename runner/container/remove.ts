@@ -9,6 +9,7 @@ import { within } from './supervisor/deferred.ts';
 import { removeAnonymousVolumes } from './volume/anonymous-volumes.ts';
 
 const KILL_TIMEOUT_MILLISECONDS = 10_000;
+const ATTEMPTS = 10;
 
 /**
  * Removes a container and its files.
@@ -22,19 +23,32 @@ export async function removeContainer(
   force: boolean,
   withVolumes = false,
 ): Promise<void> {
+  const { mounts } = container;
+  if (liveStatus(container.readState()) === 'orphaned') await followSupervisor(container.readState());
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await removeOnce(containers, container, force);
+      break;
+    } catch (error) {
+      // Whoever was faster has done it.
+      if (force && !existsSync(container.directory)) return;
+      // Somebody else has started it meanwhile.
+      if (!force || attempt === ATTEMPTS || !isLive(container.readState())) throw error;
+    }
+  }
+  if (withVolumes) removeAnonymousVolumes(containers.storeRoot, mounts);
+}
+
+async function removeOnce(containers: ContainerStore, container: Container, force: boolean): Promise<void> {
   const { name } = container.config;
-  const state = container.readState();
-  if (liveStatus(state) === 'orphaned') await followSupervisor(state);
-  if (force && isLive(state)) {
+  if (force && isLive(container.readState())) {
     await endBySupervisor(container);
     // One that is removed with its end.
     if (!existsSync(container.directory)) return;
     await endProcesses(container.readState(), name);
   }
   if (!isLive(container.readState())) await removeLeftGroups(container.directory);
-  const { mounts } = container;
   containers.remove(container, (current) => checkEnded(current, name));
-  if (withVolumes) removeAnonymousVolumes(containers.storeRoot, mounts);
 }
 
 /** Gives up on a supervisor that does not answer. */
