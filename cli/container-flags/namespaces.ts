@@ -1,6 +1,12 @@
 import { type Command } from 'commander';
-import { OWN_NAMESPACES, type NamespaceOptions, parseNamespace } from '../../runner/container/options/namespaces.ts';
+import {
+  OWN_NAMESPACES,
+  type NamespaceOptions,
+  parseNamespace,
+  parseTimeOffset,
+} from '../../runner/container/options/namespaces.ts';
 import { checkHostname } from '../../runner/container/options/process.ts';
+import { collect } from './collect.ts';
 
 /** What the options of `addNamespaceFlags` give. */
 export interface NamespaceFlags {
@@ -10,6 +16,7 @@ export interface NamespaceFlags {
   readonly cgroupns?: string;
   readonly userns?: string;
   readonly domainname?: string;
+  readonly timeOffset?: readonly string[];
 }
 
 /** Options of the container's namespaces. */
@@ -22,6 +29,11 @@ export function addNamespaceFlags(command: Command): Command {
     .option('--cgroupns <namespace>', 'what it sees of control groups: private (default) or host')
     .option('--userns <namespace>', "users: host (default), the caller's own, which are an ordinary user's mapped ids")
     .option('--domainname <name>', 'NIS domain name')
+    .option(
+      '--time-offset <clock=seconds>',
+      'by how much its monotonic or boottime clock is ahead; can be repeated',
+      collect,
+    )
     .optionsGroup('Options:');
 }
 
@@ -39,5 +51,6 @@ export function namespaceOptionsOf(flags: NamespaceFlags): NamespaceOptions {
     uts: parse('uts', uts),
     cgroup: parse('cgroupns', cgroupns),
     domainname: domainname === undefined ? undefined : checkHostname(domainname),
+    timeOffsets: flags.timeOffset?.map(parseTimeOffset),
   };
 }

@@ -8,6 +8,7 @@ const nativePidfdOpen = bind('long syscall(long number, int pid, uint32_t flags)
 const nativeSethostname = bind('int sethostname(uintptr_t name, size_t length)');
 
 // linux/sched.h
+export const CLONE_NEWTIME = 0x00000080;
 export const CLONE_NEWNS = 0x00020000;
 export const CLONE_NEWCGROUP = 0x02000000;
 export const CLONE_NEWUTS = 0x04000000;

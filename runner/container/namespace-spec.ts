@@ -27,6 +27,7 @@ export function namespaceSpecOf(options: NamespaceOptions, storeRoot: string, sh
     own,
     joined: pid === undefined ? [] : [joinedOf(pid, 'ipc', CLONE_NEWIPC)],
     sharedMemory: sharedMemoryOf(options, pid, shmSize),
+    timeOffsets: options.timeOffsets,
     foreignProcesses: options.pid !== 'private',
   };
 }

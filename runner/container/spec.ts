@@ -122,6 +122,8 @@ export interface NamespaceSpec {
   readonly own: number;
   readonly joined: readonly JoinedNamespace[];
   readonly sharedMemory: SharedMemorySpec;
+  /** Lines for /proc/PID/timens_offsets; without them its clocks are the host's. */
+  readonly timeOffsets?: readonly string[] | undefined;
   /** Its processes are the host's, or another container's. */
   readonly foreignProcesses: boolean;
 }

@@ -91,7 +91,7 @@ describe.skipIf(missing)(titled('namespaces and devices of a container', missing
     expect(await run('--pid', 'container:first', 'tiny', 'true')).toMatchObject(refused('no container'));
   });
 
-  test('--ipc none has no /dev/shm, --domainname is set, a wrong namespace is refused', async () => {
+  test('--ipc none has no /dev/shm, --domainname and --time-offset are set, a wrong namespace is refused', async () => {
     const outcome = await run(
       '--ipc',
       'none',
@@ -103,6 +103,22 @@ describe.skipIf(missing)(titled('namespaces and devices of a container', missing
       'ls -d /dev/shm; cat /proc/sys/kernel/domainname',
     );
     expect(outcome.stdout).toBe('inner.test\n');
+    const script = 'cat /proc/uptime; readlink /proc/self/ns/time';
+    const ahead = await run(
+      '--time-offset',
+      'boottime=900000000',
+      '--time-offset',
+      'monotonic=5',
+      'tiny',
+      'sh',
+      '-c',
+      script,
+    );
+    const [uptime = '', namespace] = ahead.stdout.split('\n');
+    expect(Number(uptime.split(' ')[0])).toBeGreaterThan(900_000_000);
+    expect(namespace).toMatch(/^time:/);
+    expect(namespace).not.toBe(readlinkSync('/proc/self/ns/time'));
+    expect(await run('--time-offset', 'realtime=5', 'tiny', 'true')).toMatchObject(refused('--time-offset'));
     expect(await run('--pid', 'mine', 'tiny', 'true')).toMatchObject(refused('container:NAME'));
     expect(await run('--userns', 'nomap', 'tiny', 'true')).toMatchObject(refused('--userns'));
   });

@@ -6,6 +6,8 @@ export interface NamespaceOptions {
   readonly uts: string;
   readonly cgroup: string;
   readonly domainname?: string | undefined;
+  /** By how much its clocks are ahead of the host's, in a time namespace of its own. */
+  readonly timeOffsets?: readonly string[] | undefined;
 }
 
 /** One of its own of each. */
@@ -31,4 +33,11 @@ export function parseNamespace(option: string, text: string, ...words: readonly 
   if (words.includes('container') && other !== undefined && other !== '') return choice;
   const known = ['private', 'host', ...words.map((word) => (word === 'container' ? 'container:NAME' : word))];
   throw new Error(`--${option} ${JSON.stringify(text)} is not one of ${known.join(', ')}`);
+}
+
+/** `monotonic=SECONDS` or `boottime=SECONDS`, as the kernel reads it: `CLOCK SECONDS 0`. */
+export function parseTimeOffset(text: string): string {
+  const [, clock, seconds] = /^(monotonic|boottime)=(-?\d{1,9})$/.exec(text) ?? [];
+  if (clock !== undefined && seconds !== undefined) return `${clock} ${seconds} 0`;
+  throw new Error(`--time-offset ${JSON.stringify(text)} is not monotonic=SECONDS or boottime=SECONDS`);
 }
