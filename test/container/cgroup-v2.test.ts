@@ -11,6 +11,8 @@ import { DIST } from '../support/paths.ts';
 import { firstMissing, hasFuseDevice, isRoot, titled } from '../support/requirements.ts';
 import { Lamina, ended, recipe } from './lamina.ts';
 
+const LONG = { timeout: 20_000 };
+
 const hierarchies = findHierarchies(ownView());
 const unified = hierarchies.find(({ version }) => version === 2);
 
@@ -51,7 +53,7 @@ describe.skipIf(missing)(titled('a machine with cgroup version 2 alone', missing
     });
   };
 
-  test('limits hold; one that cannot be set is a line that says why', { timeout: 20_000 }, async () => {
+  test('limits hold; one that cannot be set is a line that says why', LONG, async () => {
     const pure = 'mount -t cgroup2 none /sys/fs/cgroup; exec "$@"';
     const flags = ['--rm', '--cgroup-conf', 'hugetlb.2MB.max=4194304'];
     const inside = 'cat /sys/fs/cgroup/hugetlb.2MB.max /proc/self/cgroup; mkdir /sys/fs/cgroup/x || echo read-only';
@@ -64,7 +66,21 @@ describe.skipIf(missing)(titled('a machine with cgroup version 2 alone', missing
     expect(old).toMatchObject({ code: 125, stderr: expect.stringContaining('is of cgroup version 1') as string });
   });
 
-  test('in an outer container, its processes make room for the controllers', { timeout: 20_000 }, async () => {
+  test('without write access, a container runs without a group; a limit is a line with the remedy', LONG, async () => {
+    const readOnly = 'mount -t cgroup2 -o ro none /sys/fs/cgroup; exec "$@"';
+    const plain = await ended(start(readOnly, [], ['run', '--rm', '--network', 'host', 'tiny', 'echo', 'runs']));
+    expect(plain).toEqual({ code: 0, stdout: 'runs\n', stderr: '' });
+    const limited = ['run', '--rm', '--network', 'host', '--cgroup-conf', 'hugetlb.2MB.max=0', 'tiny', 'true'];
+    const refused = await ended(start(readOnly, [], limited));
+    expect(refused.code).toBe(125);
+    expect(refused.stderr).toMatch(/^lamina: --cgroup-conf cannot be set: .*EROFS\); mount -o remount,rw \/sys.*\n$/);
+    const none = 'umount -l /sys/fs/cgroup; exec "$@"';
+    expect((await ended(start(none, [], ['run', '--rm', 'tiny', 'echo', 'runs']))).stdout).toBe('runs\n');
+    const missing = await ended(start(none, [], ['run', '--rm', '-m', '64m', 'tiny', 'true']));
+    expect(missing.stderr).toContain('no hierarchy that is mounted has it; as root: mount -t cgroup2');
+  });
+
+  test('in an outer container, its processes make room for the controllers', LONG, async () => {
     const args = [
       'run',
       '--rm',

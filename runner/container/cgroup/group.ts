@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { readControl, writeControl } from './files.ts';
 import { type CgroupMount } from '../spec.ts';
-import { isRootless } from '../userns.ts';
+import { explainMissing } from './missing-controller.ts';
 import { type Setting, settingsV1, settingsV2 } from './settings.ts';
 
 /** A container's group in one hierarchy. */
@@ -81,7 +81,7 @@ function apply(record: GroupRecord, { flag, controller, choices, isOptional }: S
   const directory = controller === 'cgroup' ? unifiedOf(record) : directoryOf(record, controller);
   if (directory === undefined) {
     if (isOptional === true) return;
-    throw new Error(`${flag} cannot be set: ${explainMissing(record, controller)}`);
+    throw new Error(`${flag} cannot be set: ${explainMissing(controller, unifiedOf(record)?.path)}`);
   }
   const choice = choices.find(({ file }) => existsSync(join(directory.path, file)));
   const written = choice === undefined ? -ENOENT : writeControl(directory.path, choice.file, choice.value);
@@ -90,16 +90,4 @@ function apply(record: GroupRecord, { flag, controller, choices, isOptional }: S
   if (choice === undefined) throw new Error(`${flag} cannot be set: this kernel has no ${files}`);
   const attempt = `writing ${JSON.stringify(choice.value)} to ${join(directory.path, choice.file)}`;
   throw new Error(`${flag} cannot be set: ${attempt}: ${describeErrno(written)}`);
-}
-
-/** Why there is no group that a controller controls, and what to do. */
-function explainMissing(record: GroupRecord, controller: string): string {
-  const why = `there is no control group with the ${controller} controller that lamina may make`;
-  if (!isRootless()) {
-    return `${why}; /proc/self/mountinfo and /proc/self/cgroup tell where it is mounted, if at all, and how`;
-  }
-  if (unifiedOf(record)?.path.includes('.scope/') === true) {
-    return `${why}: systemd gives users few; as root, "systemctl edit user@.service" with "[Service] Delegate=yes", and log in anew`;
-  }
-  return `${why}: an ordinary user needs a delegated one, such as "systemd-run --user --scope -p Delegate=yes" gives`;
 }
