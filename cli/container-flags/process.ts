@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { type Command } from 'commander';
 import { type ProcessOptions, checkHostname, resolveEnvironment } from '../../runner/container/options/process.ts';
+import { findInit } from '../../runner/container/init-program.ts';
 import { collect } from './collect.ts';
 
 /** What the options of `addProcessFlags` give. */
@@ -13,6 +14,8 @@ export interface ProcessFlags {
   readonly user?: string;
   readonly hostname?: string;
   readonly entrypoint?: string;
+  readonly init?: true;
+  readonly initPath?: string;
 }
 
 /** Options of the container's first process. */
@@ -25,7 +28,12 @@ export function addProcessFlags(command: Command): Command {
     .option('-w, --workdir <directory>', 'working directory, which must exist')
     .option('-u, --user <user[:group]>', 'names or numbers')
     .option('-h, --hostname <name>', "host name; the id's first digits where none is given")
-    .option('--entrypoint <command>', "in place of the image's entrypoint");
+    .option('--entrypoint <command>', "in place of the image's entrypoint")
+    .option(
+      '--init',
+      'a small init of this machine (catatonit, docker-init, tini) as process 1, which reaps and passes signals on',
+    )
+    .option('--init-path <file>', 'which one');
 }
 
 /** @param hasHostsName its host name is the host's, and no other can be given. */
@@ -44,6 +52,7 @@ export function processOptionsOf(
     interactive: flags.interactive === true,
     terminal: flags.tty === true,
     ...{ workdir, user, entrypoint },
+    ...(flags.init === true ? { init: findInit(flags.initPath) } : {}),
     hostname: hasHostsName ? ownHostname(name) : name === undefined ? undefined : checkHostname(name),
   };
 }

@@ -6,9 +6,10 @@ import { type Container, type ContainerState } from './container.ts';
 import { type ContainerStore } from './container-store.ts';
 import { isOfDirectories } from './directories.ts';
 import { settleDriver } from './driver/choice.ts';
-import { createInitLayer } from './init-layer.ts';
+import { type MountPoint, createInitLayer } from './init-layer.ts';
+import { INIT_PATH } from './init-program.ts';
 import { type ContainerOptions } from './options/container-options.ts';
-import { commandOf, processOf } from './options/process.ts';
+import { type ProcessOptions, commandOf, processOf } from './options/process.ts';
 import { holdMountedImage } from './volume/mounted-image.ts';
 import { resolveMounts } from './volume/resolve-mounts.ts';
 import { mountPointsOf } from './volume/stage-mounts.ts';
@@ -51,7 +52,11 @@ export function createContainer(
       mountsOf: (other) => containers.find(other).mounts,
     });
     container.writeMounts(resolved);
-    const points = mountPointsOf(resolved, mounts);
+    const points = [...mountPointsOf(resolved, mounts), ...initPoints(process)];
     createInitLayer(toBytes(container.init), toBytes(container.upper), layers, points, mounts.hasHostFiles);
   });
+}
+
+function initPoints({ init }: ProcessOptions): MountPoint[] {
+  return init === undefined ? [] : [{ path: INIT_PATH, isDirectory: false }];
 }

@@ -5,9 +5,10 @@ import { type Cgroup } from './cgroup/cgroup.ts';
 import { cgroupMounts } from './cgroup/group.ts';
 import { confinementOf } from './confinement.ts';
 import { type Container } from './container.ts';
+import { INIT_PATH, initVolume } from './init-program.ts';
 import { hasOwnNetwork } from './network/mode.ts';
-import { environmentOf, hostnameOf, workdirOf } from './options/process.ts';
-import { type StageSpec } from './spec.ts';
+import { type ProcessOptions, environmentOf, hostnameOf, workdirOf } from './options/process.ts';
+import { type MountSpec, type StageSpec } from './spec.ts';
 import { stageMounts } from './volume/stage-mounts.ts';
 
 /** What is known only when a container is started. */
@@ -31,7 +32,7 @@ export async function stageSpec(
     rootfs: container.merged,
     hostname,
     process: {
-      args: container.config.args,
+      args: process.init === undefined ? container.config.args : [INIT_PATH, '--', ...container.config.args],
       env: environmentOf(process, image, hostname),
       workdir: workdirOf(process, image),
       createWorkdir: process.workdir === undefined,
@@ -39,9 +40,13 @@ export async function stageSpec(
       passwdFile: join(container.files, 'passwd'),
       terminal: process.terminal ? { size } : undefined,
     },
-    mounts: stageMounts(container, mounts),
+    mounts: withInit(stageMounts(container, mounts), process),
     network: { own: hasOwnNetwork(network) },
     cgroup: { mounts: cgroup === undefined ? [] : cgroupMounts(cgroup.record) },
     ...(await confinementOf(options, storeRoot)),
   };
+}
+
+function withInit(mounts: MountSpec, { init }: ProcessOptions): MountSpec {
+  return init === undefined ? mounts : { ...mounts, volumes: [...mounts.volumes, initVolume(init)] };
 }

@@ -2,8 +2,8 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { run, temporary } from '../image/ground.ts';
-import { firstMissing, hasFuseDevice, isRoot, titled } from '../support/requirements.ts';
-import { Lamina, recipe } from './lamina.ts';
+import { firstMissing, has, hasFuseDevice, isRoot, titled } from '../support/requirements.ts';
+import { ended, Lamina, recipe, wrote } from './lamina.ts';
 
 const LONG = { timeout: 60_000 };
 const missing = firstMissing(isRoot(), hasFuseDevice());
@@ -52,4 +52,34 @@ describe.skipIf(missing)(titled('lamina run of directories', missing), () => {
       expect.stringMatching(/cannot use \S+ as a layer: .*no such file/i),
     ]);
   });
+
+  const noInit = has('catatonit');
+
+  test.skipIf(noInit)(
+    titled('--init reaps what is orphaned, passes signals on and leaves no trace', noInit),
+    LONG,
+    async () => {
+      const script = 'cat /proc/1/comm; (sleep 0.1 &) ; sleep 0.4; for p in /proc/[0-9]*; do cat $p/comm; done; exit 7';
+      const reaped = await lamina.call(['run', '--init', '--name', 'inited', 'tiny', 'sh', '-c', script]);
+      expect([reaped.code, reaped.stderr]).toEqual([7, '']);
+      expect(reaped.stdout).toBe('podman-init\npodman-init\nsh\n');
+      expect((await lamina.call(['diff', 'inited'])).stdout).toBe('');
+      const child = lamina.start([
+        'run',
+        '--rm',
+        '--init',
+        'tiny',
+        'sh',
+        '-c',
+        'trap "echo got; exit 3" TERM; echo up; while :; do sleep 0.1; done',
+      ]);
+      const end = ended(child);
+      await wrote(child, 'up');
+      child.kill('SIGTERM');
+      expect(await end).toMatchObject({ code: 3, stdout: 'up\ngot\n' });
+      expect(
+        (await lamina.call(['run', '--rm', '--init', '--init-path', '/etc/passwd', 'tiny', 'true'])).stderr,
+      ).toMatch(/is no statically linked program/);
+    },
+  );
 });

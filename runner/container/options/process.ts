@@ -14,6 +14,8 @@ export interface ProcessOptions {
   readonly user?: string | undefined;
   readonly hostname?: string | undefined;
   readonly interactive: boolean;
+  /** The host's program that is process 1 and starts the command. */
+  readonly init?: string | undefined;
   /** A pty for the command. */
   readonly terminal: boolean;
 }
