@@ -8,7 +8,18 @@ interface CommandModule {
   readonly createCommand: () => Command | Promise<Command>;
 }
 
-const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
+type Load = () => Promise<CommandModule>;
+
+/** For a command through which layers stream: memory that the loading of its modules takes would be kept. */
+function streaming(load: Load): Load {
+  return async () => {
+    const { keepYoungSpaceSmall } = await import('../runner/image/young-space.ts');
+    keepYoungSpaceSmall();
+    return load();
+  };
+}
+
+const COMMANDS: Readonly<Record<string, Load>> = {
   run: () => import('./run.ts'),
   create: () => import('./create.ts'),
   start: () => import('./start.ts'),
@@ -31,13 +42,13 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   unpause: () => import('./unpause.ts'),
   update: () => import('./update.ts'),
   diff: () => import('./diff.ts'),
-  commit: () => import('./commit.ts'),
-  pull: () => import('./pull.ts'),
-  push: () => import('./push.ts'),
+  commit: streaming(() => import('./commit.ts')),
+  pull: streaming(() => import('./pull.ts')),
+  push: streaming(() => import('./push.ts')),
   search: () => import('./search.ts'),
   login: () => import('./login.ts'),
   logout: () => import('./logout.ts'),
-  load: () => import('./load.ts'),
+  load: streaming(() => import('./load.ts')),
   save: () => import('./save.ts'),
   squash: () => import('./squash.ts'),
   import: () => import('./import.ts'),

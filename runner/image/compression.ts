@@ -31,8 +31,8 @@ export function detectCompression(head: Uint8Array): Compression {
   return 'none';
 }
 
-/** Pieces of a quarter megabyte, and four of them ahead of the reader: another thread makes them while it is at work. */
-const GUNZIP = { chunkSize: 1 << 18, highWaterMark: 1 << 20 };
+/** Four pieces are made ahead of the reader, while it is at work: another thread makes them. */
+const GUNZIP = { chunkSize: 1 << 16, readableHighWaterMark: 1 << 18, writableHighWaterMark: 1 << 16 };
 
 /** The uncompressed bytes of a source; errors say what is wrong with the data. */
 export async function* decompress(source: ByteSource): AsyncGenerator<Uint8Array, void, undefined> {
@@ -91,7 +91,7 @@ async function* throughZlib(
   format: string,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   // A failure of the source destroys the decoder with it, and so reaches the loop below.
-  pipeline(Readable.from(source, { objectMode: true }), decoder).catch(() => undefined);
+  pipeline(Readable.from(source, { objectMode: true, highWaterMark: 1 }), decoder).catch(() => undefined);
   try {
     for await (const chunk of decoder) yield chunk as Buffer;
   } catch (error) {

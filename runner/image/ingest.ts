@@ -1,22 +1,17 @@
-import { createHash, type Hash } from 'node:crypto';
-import { createReadStream, mkdirSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 
-import { toBytes } from '../../fs/sys/bytes.ts';
-import { O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../../fs/sys/constants.ts';
-import { check } from '../../fs/sys/errno.ts';
-import { close, openat } from '../../fs/sys/file.ts';
-import { type ByteSource } from './compression.ts';
-import { chainIdsOf, type Digest, digestOf, finishDigest } from './digest.ts';
+import { chainIdsOf, type Digest, digestOf } from './digest.ts';
+import { type Growth } from './growing-file.ts';
+import { type UnpackedArchive } from './layer-archive.ts';
 import { type Limits, overLimit } from './limits.ts';
 import { type Configuration, MEDIA_TYPE, parseConfiguration } from './manifest.ts';
 import { type NewImage, type NewLayer } from './new-image.ts';
 import { platformError } from './oci-archive.ts';
 import { type Platform, platformMatches } from './platform.ts';
-import { decompressInProportion } from './proportion.ts';
 import { type Scratch } from './scratch.ts';
 import { type NewEntry } from './index-changes.ts';
 import { type Store } from './store.ts';
-import { unpackLayer } from './unpack.ts';
+import { UnpackLanes } from './unpack-lanes.ts';
 import { type Warnings } from './warnings.ts';
 
 /** Conditions of taking images into the store. */
@@ -98,6 +93,15 @@ function createManifest({ config, layers }: NewImage, id: Digest): Buffer {
 /** How a layer comes to its place: only where there is none, or instead of a damaged one. */
 type Placing = 'adopt' | 'replace';
 
+/** A layer that is to come into the store. */
+interface Task {
+  readonly layer: NewLayer;
+  readonly diffId: Digest;
+  /** Of the layer and of those below it, the bottom one first. */
+  readonly chainIds: readonly Digest[];
+  readonly how: Placing;
+}
+
 /** Unpacks layers that the store does not have yet, each checked before it becomes visible. */
 export class LayerIngester {
   readonly #store: Store;
@@ -112,88 +116,129 @@ export class LayerIngester {
     this.#options = options;
   }
 
+  /** Unpacks layers of one image, several at once, and puts them into their places one after the other. */
   async ingest(layers: readonly NewLayer[], diffIds: readonly Digest[]): Promise<void> {
+    if (layers.length !== diffIds.length) throw new Error('layers and diffIDs differ in number');
     const chainIds = chainIdsOf(diffIds);
-    for (const [at, layer] of layers.entries()) {
+    const tasks = layers.flatMap((layer, at): Task[] => {
       const diffId = diffIds[at];
-      if (diffId === undefined) throw new Error('layers and diffIDs differ in number');
-      try {
-        await this.#ingestLayer(layer, diffId, chainIds.slice(0, at + 1));
-      } catch (error) {
-        throw new Error(`layer ${diffId}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
-      }
-    }
+      return diffId === undefined ? [] : [{ layer, diffId, chainIds: chainIds.slice(0, at + 1), how: 'adopt' }];
+    });
+    await this.#ingestAll(tasks);
   }
 
   /** Unpacks a layer anew, in the place of one that is damaged or lost. */
   async remake(layer: NewLayer, diffId: Digest, chainIds: readonly Digest[]): Promise<void> {
-    await this.#ingestLayer(layer, diffId, chainIds, 'replace');
+    await this.#ingestAll([{ layer, diffId, chainIds, how: 'replace' }]);
   }
 
-  async #ingestLayer(
-    { file, coming }: NewLayer,
-    diffId: Digest,
-    chainIds: readonly Digest[],
-    how: Placing = 'adopt',
-  ): Promise<void> {
-    const chainId = chainIds.at(-1) ?? diffId;
-    const isThere = how === 'adopt' && this.#store.layers.has(chainId);
-    const key = `${file.digest} ${diffId}`;
-    if (isThere && (this.#verified.has(key) || this.#store.layers.isOf(chainId, file.digest))) {
-      await coming?.done;
-      return;
+  /** @throws the first error; what else is under way has ended by then. */
+  async #ingestAll(tasks: readonly Task[]): Promise<void> {
+    const end = new AbortController();
+    const lanes = new UnpackLanes(end.signal);
+    const ingested: Promise<void>[] = [];
+    let failed: Task | undefined;
+    for (const task of tasks) {
+      const ingesting = this.#ingestLayer(task, lanes, end.signal, ingested.at(-1));
+      ingesting.catch(() => (failed ??= task));
+      ingested.push(ingesting);
     }
-    const hash = createHash('sha256');
-    const counted = { bytes: 0 };
-    const archive = coming?.read() ?? createReadStream(file.path, { highWaterMark: 1 << 18 });
-    const content = hashed(
-      decompressInProportion(archive, this.#options.limits, 'layer-size', file.size),
-      hash,
-      counted,
-    );
-    const record = { blob: file.digest, counted };
-    const finish = isThere ? await drain(content) : await this.#unpack(content, chainIds, record, how);
-    const digest = finishDigest(hash);
-    if (digest !== diffId) throw new Error(`its content has another digest: ${digest}`);
-    await coming?.done;
-    finish();
-    this.#verified.add(key);
-  }
-
-  /** Unpacks aside; the function that it answers makes the layer visible. */
-  async #unpack(
-    content: ByteSource,
-    chainIds: readonly Digest[],
-    { blob, counted }: { readonly blob: Digest; readonly counted: { readonly bytes: number } },
-    how: Placing,
-  ): Promise<() => void> {
-    const { layers } = this.#store;
-    const chainId = chainIds.at(-1) ?? blob;
-    const path = this.#scratch.next();
-    mkdirSync(path, { mode: 0o700 });
-    const directory = check(openat(-1, toBytes(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC), `open directory ${path}`);
     try {
-      const lowers = layers.stack(chainIds.slice(0, -1)).map(toBytes);
-      const { size } = await unpackLayer(content, { directory, lowers, ...this.#options });
-      return () => {
-        const place = layers.has(chainId) ? how : 'adopt';
-        layers[place](path, chainId, { size, blob, archiveSize: counted.bytes }, this.#scratch);
-      };
+      await Promise.all(ingested);
+    } catch (error) {
+      end.abort(error);
+      await Promise.allSettled(ingested);
+      for (const task of tasks) if (task !== failed) task.layer.coming?.abandon();
+      throw error;
     } finally {
-      close(directory);
+      lanes.end();
     }
   }
-}
 
-async function drain(content: AsyncGenerator<Uint8Array>): Promise<() => void> {
-  for (let next = await content.next(); next.done !== true;) next = await content.next();
-  return () => undefined;
-}
-
-async function* hashed(source: ByteSource, hash: Hash, counted: { bytes: number }): AsyncGenerator<Uint8Array> {
-  for await (const chunk of source) {
-    hash.update(chunk);
-    counted.bytes += chunk.length;
-    yield chunk;
+  /** @param below settled once the layer below is in its place. */
+  async #ingestLayer(
+    task: Task,
+    lanes: UnpackLanes,
+    signal: AbortSignal,
+    below: Promise<void> | undefined,
+  ): Promise<void> {
+    const { layer, diffId } = task;
+    let place: (() => Promise<void>) | undefined;
+    try {
+      place = await this.#unpack(task, lanes, signal);
+      if (layer.coming !== undefined) await unlessAborted(layer.coming.done, signal);
+    } catch (error) {
+      throw ofLayer(diffId, error);
+    }
+    await below;
+    try {
+      await place?.();
+    } catch (error) {
+      throw ofLayer(diffId, error);
+    }
+    this.#verified.add(keyOf(task));
   }
+
+  /** Unpacks aside; the function that it answers makes the layer visible, and needs the one below. */
+  async #unpack(task: Task, lanes: UnpackLanes, signal: AbortSignal): Promise<(() => Promise<void>) | undefined> {
+    const { layer, diffId, chainIds, how } = task;
+    const { file } = layer;
+    const { layers } = this.#store;
+    const chainId = chainIds.at(-1) ?? diffId;
+    const isThere = how === 'adopt' && layers.has(chainId);
+    if (isThere && (this.#verified.has(keyOf(task)) || layers.isOf(chainId, file.digest))) return undefined;
+    const directory = isThere ? undefined : this.#scratch.next();
+    if (directory !== undefined) mkdirSync(directory, { mode: 0o700 });
+    const coming = layer.coming?.read();
+    const growth: Growth = (at) =>
+      coming === undefined ? Promise.resolve(file.size) : unlessAborted(coming(at), signal);
+    const archive = { path: file.path, size: file.size, directory, limits: this.#options.limits };
+    const unpacked = await lanes.add(archive, growth);
+    if (unpacked.diffId !== diffId) throw new Error(`its content has another digest: ${unpacked.diffId}`);
+    return () => this.#place(task, directory, unpacked);
+  }
+
+  async #place(
+    { layer, diffId, chainIds, how }: Task,
+    path: string | undefined,
+    unpacked: UnpackedArchive,
+  ): Promise<void> {
+    const { layers } = this.#store;
+    const lowers = path === undefined ? [] : layers.stack(chainIds.slice(0, -1));
+    const warnings = await unpacked.finish(lowers);
+    this.#options.warnings.addAll(warnings.entries());
+    if (path === undefined) return;
+    const chainId = chainIds.at(-1) ?? diffId;
+    const { size, archiveSize } = unpacked;
+    layers[layers.has(chainId) ? how : 'adopt'](
+      path,
+      chainId,
+      { size, blob: layer.file.digest, archiveSize },
+      this.#scratch,
+    );
+  }
+}
+
+/** An archive and what it is said to hold. */
+function keyOf({ layer, diffId }: Task): string {
+  return `${layer.file.digest} ${diffId}`;
+}
+
+/** What is awaited, or the signal's reason where that comes first. */
+async function unlessAborted<T>(awaited: Promise<T>, signal: AbortSignal): Promise<T> {
+  let stop: () => void = () => undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    stop = (): void => reject(signal.reason as Error);
+    if (signal.aborted) stop();
+    signal.addEventListener('abort', stop, { once: true });
+  });
+  try {
+    return await Promise.race([awaited, aborted]);
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
+}
+
+function ofLayer(diffId: Digest, error: unknown): Error {
+  return new Error(`layer ${diffId}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
 }

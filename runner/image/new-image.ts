@@ -1,13 +1,15 @@
-import { type ByteSource } from './compression.ts';
 import { type Digest } from './digest.ts';
+import { type Growth } from './growing-file.ts';
 import { type SpooledFile } from './spool.ts';
 
 /** A file that is being fetched. */
 interface ComingFile {
-  /** The bytes as they come; an error follows them where they turn out to be others than those expected. */
-  read(): ByteSource;
+  /** Begins to read it; rejects at its end where the bytes turn out to be others than those expected. */
+  read(): Growth;
   /** Settled once the file is whole and checked. */
   readonly done: Promise<unknown>;
+  /** Whoever has read of it was ended by something else. */
+  abandon(): void;
 }
 
 /** A layer that waits to be unpacked: its archive as it came, perhaps compressed. */

@@ -99,7 +99,10 @@ describe.skipIf(missing)(titled('A store whose command is killed', missing), () 
   test('is whole after a pull, and the image can be pulled', { timeout }, async () => {
     const remote = await FakeRegistry.open();
     const architecture = process.arch === 'x64' ? 'amd64' : process.arch;
-    remote.image('1.0', TWO.layers, TWO.layers, architecture);
+    // Zeros that make them worth a second thread.
+    const pad = Buffer.alloc(5 << 20);
+    const layers = ['base', 'two', 'three'].map((name) => tar({ name: `${name}/pad`, data: pad }, files(name)));
+    remote.image('1.0', layers, layers, architecture);
     const name = `${remote.host}/team/two:1.0`;
     const prepare = async (): Promise<Store> => {
       const store = newStore();

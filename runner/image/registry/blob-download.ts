@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
-import { closeSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { discardBuffer } from '../buffer-garbage.ts';
 import { type ByteSource } from '../compression.ts';
 import { finishDigest } from '../digest.ts';
+import { type Growth } from '../growing-file.ts';
 import { type Descriptor, isForeign } from '../manifest.ts';
 import { type SpooledFile } from '../spool.ts';
 import { type Limiter } from './limiter.ts';
@@ -14,7 +16,6 @@ const ATTEMPTS = 5;
 const ROUNDS = 3;
 /** So much of a blob is waited for to tell whether it was to blame for what did not work with it. */
 const WORTH_WAITING = 1 << 28;
-const CHUNK = 1 << 18;
 /** Bytes that are to come within the registry's patience: what is slower keeps us, and never ends. */
 const SLOWEST = 1 << 14;
 
@@ -36,7 +37,8 @@ export class BlobDownload {
   /** Of the last reading that has not come to the end. */
   #roundRead: number | undefined;
   #isSettled = false;
-  #wake: () => void = () => undefined;
+  /** Those who wait for more: an image may have a layer twice. */
+  #waiting: (() => void)[] = [];
 
   /** @param limiter says when it is to begin. */
   constructor(
@@ -66,28 +68,30 @@ export class BlobDownload {
     this.#end.abort();
   }
 
-  /** The bytes, as they come. */
-  async *read(): AsyncGenerator<Uint8Array> {
+  /** Begins to read its file, as it comes. */
+  read(): Growth {
     const round = this.#round;
     this.#roundRead = round;
-    const fd = openSync(this.path, 'r');
-    try {
-      for (let at = 0; ;) {
-        while (at === this.#written && !this.#isSettled && round === this.#round)
-          await new Promise<void>((resolve) => (this.#wake = resolve));
-        if (round !== this.#round) throw new Error(`blob ${this.#descriptor.digest} was wrong, and comes anew`);
-        if (at === this.#written) break;
-        const chunk = Buffer.allocUnsafe(Math.min(CHUNK, this.#written - at));
-        const length = readSync(fd, chunk, 0, chunk.length, at);
-        if (length === 0) throw new Error(`${this.path} was cut`);
-        at += length;
-        yield chunk.subarray(0, length);
+    return async (at) => {
+      while (at === this.#written && !this.#isSettled && round === this.#round) {
+        await new Promise<void>((resolve) => this.#waiting.push(resolve));
       }
-    } finally {
-      closeSync(fd);
-    }
-    await this.done;
+      if (round !== this.#round) throw new Error(`blob ${this.#descriptor.digest} was wrong, and comes anew`);
+      if (at === this.#written) {
+        await this.done;
+        this.#roundRead = undefined;
+      }
+      return this.#written;
+    };
+  }
+
+  /** What was read of it last is to blame for nothing. */
+  abandon(): void {
     this.#roundRead = undefined;
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiting.splice(0)) wake();
   }
 
   /**
@@ -222,6 +226,7 @@ export class BlobDownload {
     this.#hash.update(chunk);
     this.#written += chunk.length;
     this.#progress(this.#written);
+    discardBuffer(chunk.length);
     this.#wake();
   }
 
