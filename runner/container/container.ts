@@ -6,6 +6,7 @@ import { type NetworkState } from './network/network-state.ts';
 import { type ContainerOptions } from './options/container-options.ts';
 import { writeDurably } from '../image/durable-file.ts';
 import { type ProcessIdentity, isAlive } from './process-identity.ts';
+import { type RootChange } from './spec.ts';
 import { type ContainerMount } from './volume/container-mount.ts';
 
 /** How a container's first process is started, in the words of an image's configuration. */
@@ -56,7 +57,7 @@ export interface ContainerState {
   /** Of the run that is under way, or was the last. */
   readonly network?: NetworkState;
   /** How its root was changed. */
-  readonly rootChange?: string;
+  readonly rootChange?: RootChange;
   /** Why it could not be started. */
   readonly error?: string;
   /** How often its policy has started it anew. */

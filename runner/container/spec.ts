@@ -176,7 +176,16 @@ export interface StageFailure {
   readonly exitCode: number;
 }
 
-/** Descriptors on which the stage is given its spec and tells of a failure. */
+/** How a container's root was changed: by pivot_root(2), by MS_MOVE and chroot(2), or by chroot(2) alone. */
+export type RootChange = 'pivot_root' | 'move' | 'chroot';
+
+/** What a stage tells on its way to the command, a line of JSON for each member. */
+export interface StageStatus {
+  readonly rootChange?: RootChange;
+  readonly failure?: StageFailure;
+}
+
+/** Descriptors on which the stage is given its spec and tells its status. */
 export const SPEC_FD = 3;
 export const STATUS_FD = 4;
 /** A socket over which the stage hands out the master of its pty; /dev/null where it is to have none. */

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { close } from '../../fs/sys/file.ts';
 import { makePipe } from './pipe.ts';
-import { type StageFailure } from './spec.ts';
+import { type StageStatus } from './spec.ts';
 import { type PseudoTerminal } from './terminal/pseudo-terminal.ts';
 import { TerminalChannel } from './terminal/terminal-channel.ts';
 
@@ -10,8 +10,8 @@ import { TerminalChannel } from './terminal/terminal-channel.ts';
 export class StagePipes {
   /** What become its descriptors SPEC_FD, STATUS_FD and TERMINAL_FD. */
   readonly files: readonly [spec: number, status: number, terminal: number | 'ignore'];
-  /** Undefined once the stage has become the command, or has been killed. */
-  readonly failure: Promise<StageFailure | undefined>;
+  /** Resolved once the stage has become the command, or has ended. */
+  readonly status: Promise<StageStatus>;
   readonly #spec: number;
   readonly #channel: TerminalChannel | undefined;
 
@@ -21,7 +21,7 @@ export class StagePipes {
     this.#channel = wantsTerminal ? new TerminalChannel() : undefined;
     this.files = [spec.readEnd, status.writeEnd, this.#channel?.theirs ?? 'ignore'];
     this.#spec = spec.writeEnd;
-    this.failure = readFailure(status.readEnd);
+    this.status = readStatus(status.readEnd);
   }
 
   /** To be called when the stage has been started, or could not be. */
@@ -48,10 +48,11 @@ export class StagePipes {
   }
 }
 
-async function readFailure(statusPipe: number): Promise<StageFailure | undefined> {
+/** A line of JSON each; of what was cut short, nothing. */
+async function readStatus(statusPipe: number): Promise<StageStatus> {
   const chunks: Buffer[] = [];
   for await (const chunk of new Socket({ fd: statusPipe, readable: true, writable: false }))
     chunks.push(chunk as Buffer);
-  const text = Buffer.concat(chunks).toString('utf8');
-  return text === '' ? undefined : (JSON.parse(text) as StageFailure);
+  const lines = Buffer.concat(chunks).toString('utf8').split('\n').slice(0, -1);
+  return Object.assign({}, ...lines.map((line) => JSON.parse(line) as StageStatus)) as StageStatus;
 }

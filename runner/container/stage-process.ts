@@ -3,7 +3,7 @@ import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { close } from '../../fs/sys/file.ts';
-import { EXIT, type StageFailure, type StageSpec } from './spec.ts';
+import { EXIT, type RootChange, type StageFailure, type StageSpec } from './spec.ts';
 import { StagePipes } from './stage-pipes.ts';
 import { type PseudoTerminal } from './terminal/pseudo-terminal.ts';
 import type { SpawnerInput, SpawnerMessage, StageNetwork, StageProcesses } from './stage-spawner.ts';
@@ -25,6 +25,8 @@ export class StageProcess {
   readonly exited: Promise<number>;
   /** Undefined once the stage has become the command, or has been killed. */
   readonly failure: Promise<StageFailure | undefined>;
+  /** Resolved along with `failure`. */
+  readonly rootChange: Promise<RootChange | undefined>;
   /** Descriptor of its own network namespace, until its end; undefined where it has none. */
   readonly networkNamespace: number | undefined;
   readonly #pipes: StagePipes;
@@ -41,7 +43,8 @@ export class StageProcess {
       this.#ended = true;
       if (networkNamespace !== undefined) close(networkNamespace);
     });
-    this.failure = pipes.failure;
+    this.failure = pipes.status.then(({ failure }) => failure);
+    this.rootChange = pipes.status.then(({ rootChange }) => rootChange);
     this.#pipes = pipes;
   }
 

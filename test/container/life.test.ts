@@ -49,6 +49,7 @@ describe.skipIf(missing)(titled('containers with a supervisor of their own', mis
       State: { Pid: 0 },
     };
     expect(readFileSync(`/proc/${State.Pid}/comm`, 'utf8')).toBe('sh\n');
+    expect(await out('inspect', '-f', '{{.State.RootChange}}', 'made')).toBe('pivot_root');
     // The supervisor is in a session of its own, and holds none of the pipes of whoever started it.
     const { supervisor } = stateOf(id);
     expect(readdirSync(`/proc/${supervisor?.pid ?? 0}/fd`).length).toBeGreaterThan(3);

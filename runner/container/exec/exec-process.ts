@@ -82,7 +82,7 @@ export class ExecSpawner {
     };
     pipes.send(spec);
     adopt?.(await pipes.terminal());
-    const failure = await pipes.failure;
+    const { failure } = await pipes.status;
     if (failure === undefined) return { pid, exited };
     await exited;
     throw new RunError(failure.message, failure.exitCode);

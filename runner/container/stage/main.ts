@@ -13,7 +13,7 @@ import { enterNamespaces } from './namespaces.ts';
 import type { Populate } from './populate.ts';
 import { changeRoot } from './root.ts';
 import { type SharedMemory, takeSharedMemory } from './shared-memory.ts';
-import { runStage } from './stage.ts';
+import { runStage, tellStatus } from './stage.ts';
 import { StageTerminal } from './terminal.ts';
 import { chownVolumes, mountTemporaries, mountVolumes, needsPopulation, restrictRoot } from './volumes.ts';
 
@@ -41,6 +41,7 @@ function buildRoot(spec: StageSpec, sharedMemory: SharedMemory, populate: Popula
   listAccount(inside, account, passwdFile);
   close(inside.fd);
   const change = changeRoot(rootfs);
+  tellStatus({ rootChange: change });
   if (change === 'chroot') warnOfChroot();
   return { account, change, terminal };
 }

@@ -5,10 +5,8 @@ import { close, openat } from '../../../fs/sys/file.ts';
 import { mount, umount } from '../../../fs/sys/mount.ts';
 import { pivotRoot } from '../../../fs/sys/namespaces.ts';
 import { chroot, fchdir } from '../../../fs/sys/process.ts';
+import { type RootChange } from '../spec.ts';
 import { mountPoints } from './mounting.ts';
-
-/** What became the way into the container's root. */
-export type RootChange = 'pivot_root' | 'move' | 'chroot';
 
 /**
  * Makes `rootfs` the root of this mount namespace, with nothing of the old one left in it.

@@ -3,7 +3,7 @@ import { constants } from 'node:os';
 import { check } from '../../../fs/sys/errno.ts';
 import { hasLostReader } from '../../../fs/sys/event.ts';
 import { PR_SET_DUMPABLE, PR_SET_PDEATHSIG, prctl } from '../../../fs/sys/process.ts';
-import { EXIT, RunError, SPEC_FD, STATUS_FD, type StageFailure } from '../spec.ts';
+import { EXIT, RunError, SPEC_FD, STATUS_FD, type StageFailure, type StageStatus } from '../spec.ts';
 
 // What the stages of a container's first process and of those that are added to it have in common: they wait for their
 // spec, tell of a failure over a pipe that execve closes, and do not outlive who serves the container's filesystem.
@@ -34,10 +34,15 @@ export function dieWithClient(): void {
   if (hasLostReader(STATUS_FD)) process.exit(EXIT.ownError);
 }
 
+/** Tells whoever has started the stage. */
+export function tellStatus(status: StageStatus): void {
+  writeFileSync(STATUS_FD, `${JSON.stringify(status)}\n`);
+}
+
 function fail(error: unknown): never {
   const message = error instanceof Error ? error.message : String(error);
   const exitCode = error instanceof RunError ? error.exitCode : EXIT.ownError;
   const failure: StageFailure = { message, exitCode };
-  writeFileSync(STATUS_FD, JSON.stringify(failure));
+  tellStatus({ failure });
   process.exit(exitCode);
 }

@@ -188,7 +188,13 @@ export class Supervisor implements ControlHandler {
     if (failure !== undefined) throw new RunError(failure.message, failure.exitCode);
     const groups = cgroup?.record.directories.map(({ path }) => path) ?? [];
     run.executions = new Executions(stage.pid, spec, groups);
-    this.#update({ status: 'running', started: now(), ...(network === undefined ? {} : { network }) });
+    const rootChange = await stage.rootChange;
+    this.#update({
+      status: 'running',
+      started: now(),
+      ...(rootChange === undefined ? {} : { rootChange }),
+      ...(network === undefined ? {} : { network }),
+    });
     run.started.resolve(undefined);
   }
 
