@@ -1,45 +1,40 @@
 import { Command } from 'commander';
 
-import { createCommand as createDiffCommand } from './diff.ts';
-import { createCommand as createExistsCommand } from './image-exists.ts';
-import { createCommand as createHistoryCommand } from './history.ts';
-import { createCommand as createPruneCommand } from './image-prune.ts';
-import { createCommand as createTreeCommand } from './image-tree.ts';
-import { createCommand as createImportCommand } from './import.ts';
-import { createCommand as createListCommand } from './images.ts';
-import { createCommand as createInspectCommand } from './inspect-image.ts';
-import { createCommand as createLoadCommand } from './load.ts';
-import { createCommand as createPullCommand } from './pull.ts';
-import { createCommand as createPushCommand } from './push.ts';
-import { createCommand as createRemoveCommand } from './rmi.ts';
-import { createCommand as createSaveCommand } from './save.ts';
-import { createCommand as createSearchCommand } from './search.ts';
-import { createCommand as createSquashCommand } from './squash.ts';
-import { createCommand as createTagCommand } from './tag.ts';
-import { createCommand as createUntagCommand } from './untag.ts';
+type Loader = () => Promise<{ readonly createCommand: (name?: string) => Command }>;
 
-export function createCommand(): Command {
-  const command = new Command('image').description('Work with the images of the store.');
-  command.addCommand(createListCommand('ls').alias('list'));
-  command.addCommand(createInspectCommand());
-  command.addCommand(createHistoryCommand());
-  command.addCommand(createTreeCommand());
-  command.addCommand(createPruneCommand());
-  for (const create of [
-    createExistsCommand,
-    createPullCommand,
-    createSearchCommand,
-    createPushCommand,
-    createLoadCommand,
-    createSaveCommand,
-    createImportCommand,
-    createSquashCommand,
-    createDiffCommand,
-  ]) {
-    command.addCommand(create());
+/** Commands of images, which are known without `image`, too, most of them. */
+const COMMANDS: Readonly<Record<string, Loader>> = {
+  ls: () => import('./images.ts'),
+  inspect: () => import('./inspect-image.ts'),
+  exists: () => import('./image-exists.ts'),
+  history: () => import('./history.ts'),
+  tree: () => import('./image-tree.ts'),
+  diff: () => import('./diff.ts'),
+  pull: () => import('./pull.ts'),
+  push: () => import('./push.ts'),
+  search: () => import('./search.ts'),
+  load: () => import('./load.ts'),
+  save: () => import('./save.ts'),
+  import: () => import('./import.ts'),
+  squash: () => import('./squash.ts'),
+  tag: () => import('./tag.ts'),
+  untag: () => import('./untag.ts'),
+  rm: () => import('./rmi.ts'),
+  prune: () => import('./image-prune.ts'),
+};
+
+const ALIASES: Readonly<Record<string, string>> = { ls: 'list', rm: 'remove' };
+
+/** `lamina image`; only the command that is asked for is loaded. */
+export async function createCommand(): Promise<Command> {
+  const command = new Command('image').description('Work with the images of the store.').enablePositionalOptions();
+  const asked = process.argv[3] ?? '';
+  const name = Object.keys(ALIASES).find((one) => ALIASES[one] === asked) ?? asked;
+  const names = Object.hasOwn(COMMANDS, name) ? [name] : Object.keys(COMMANDS);
+  for (const one of names) {
+    const made = (await COMMANDS[one]?.())?.createCommand(one);
+    const alias = ALIASES[one];
+    if (made !== undefined) command.addCommand(alias === undefined ? made : made.alias(alias));
   }
-  command.addCommand(createRemoveCommand('rm').alias('remove'));
-  command.addCommand(createTagCommand());
-  command.addCommand(createUntagCommand());
   return command;
 }

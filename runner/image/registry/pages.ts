@@ -18,12 +18,14 @@ export async function readPages(
   what: string,
 ): Promise<string[]> {
   const names: string[] = [];
+  let characters = 0;
   for (let query: string | undefined = ''; query !== undefined;) {
     const response = await ask(query);
     const page = asObject(parseJson(await readBody(response.body, DOCUMENT_BYTES, what), what), what);
     const found = optionalStrings(page[member], what);
     names.push(...found);
-    if (names.length > MOST) throw new Error(`${what} are more than ${MOST}`);
+    characters += found.reduce((sum, name) => sum + name.length, 0);
+    if (names.length > MOST || characters > DOCUMENT_BYTES) throw new Error(`${what} are more than ${MOST}`);
     query = found.length === 0 ? undefined : nextQuery(response);
   }
   return names;
