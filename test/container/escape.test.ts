@@ -128,7 +128,7 @@ describe.skipIf(missing)(titled('a known way out of a container', missing), () =
   async function contained({ command, options = [], tree: name = 'hostile' }: Attempt): Promise<Outcome> {
     const leaked = openSync(join(canary, 'private'), 'r');
     try {
-      const args = [join(DIST, 'cli/lamina.js'), 'run', '--rm', ...options, name, ...command];
+      const args = [join(DIST, 'cli/lamina.js'), 'run', '--rm', '--network', 'host', ...options, name, ...command];
       const stdio = [
         'pipe',
         'pipe',
@@ -255,7 +255,7 @@ describe.skipIf(missing)(titled('a known way out of a container', missing), () =
 
     const node = join(canary, 'node');
     cpSync(process.execPath, node);
-    const args = [join(DIST, 'cli/lamina.js'), 'run', '--rm', 'hostile', '/bin/exe-node'];
+    const args = [join(DIST, 'cli/lamina.js'), 'run', '--rm', '--network', 'host', 'hostile', '/bin/exe-node'];
     const held = await ended(
       spawn(node, args, { env: { ...process.env, LAMINA_ROOT: lamina.root }, stdio: ['ignore', 'pipe', 'pipe'] }),
     );
@@ -270,7 +270,17 @@ describe.skipIf(missing)(titled('a known way out of a container', missing), () =
     execFileSync('cp', [file, join(tree('hostile'), 'data/file')]);
     expect(isTouched(), 'the attack works where nothing is done about it').toBe(true);
     writeFileSync(join(canary, 'file'), 'untouched');
-    const running = lamina.start(['run', '--rm', '-i', '--name', 'target', 'hostile', ...shell('echo up; read x')]);
+    const running = lamina.start([
+      'run',
+      '--rm',
+      '--network',
+      'host',
+      '-i',
+      '--name',
+      'target',
+      'hostile',
+      ...shell('echo up; read x'),
+    ]);
     const over = ended(running);
     await new Promise((resolve) => running.stdout?.once('data', resolve));
     await lamina.call(['cp', file, 'target:/data/file']);
