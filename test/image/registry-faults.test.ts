@@ -161,11 +161,9 @@ describe.skipIf(missing)(titled('lamina and a docker-registry that fails', missi
     expect(breaks).toBe(2);
   });
 
-  test('pull: bytes that change on the way are one error, and nothing of them is in the store', async () => {
+  test('pull: bytes that change on the way come anew, and nothing of them is in the store', async () => {
     const { registry, link, name, lamina } = await setUp();
     await fill(registry);
-    await lamina.call(['images']);
-    const before = contents(lamina);
     link.pass = (bytes, direction) => {
       if (direction === 'up' || link.passed.down < SIZE / 2) return bytes;
       const changed = Buffer.from(bytes);
@@ -174,9 +172,9 @@ describe.skipIf(missing)(titled('lamina and a docker-registry that fails', missi
       return changed;
     };
     const { code, stderr } = await lamina.call(['pull', '--quiet', name]);
-    expect(code).toBe(1);
-    expect(stderr).toMatch(/^lamina: cannot pull .*(another content|another digest).*\n$/);
-    expect(contents(lamina)).toEqual(before);
+    expect(code, stderr).toBe(0);
+    expect(link.passed.down).toBeGreaterThan(SIZE);
+    expect((await lamina.call(['system', 'check'])).code).toBe(0);
   });
 
   test('push: bytes that change on the way are sent again', async () => {
