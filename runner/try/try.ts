@@ -67,6 +67,8 @@ export async function tryCommand(
     name: options.name,
     container: {
       ...plain,
+      // Kernel overlayfs shows nothing of what is mounted inside a layer.
+      driver: 'union' as const,
       process: process_,
       mounts: { ...plain.mounts, hasHostFiles: true as const },
       lifecycle: { ...plain.lifecycle, log: { ...plain.lifecycle.log, driver: 'none' as const } },

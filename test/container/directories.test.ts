@@ -34,6 +34,8 @@ describe.skipIf(missing)(titled('lamina run of directories', missing), () => {
     expect(readFileSync(join(here, 'b/g'), 'utf8')).toBe('g\n');
     expect(readdirSync(join(here, 'a'))).toEqual(['f']);
     expect((await lamina.call(['diff', 'merged'])).stdout).toBe('D /f\nC /g\n');
+    const change = await lamina.call(['inspect', '--format', '{{.State.RootChange}}', 'merged']);
+    expect(change.stdout).toMatch(/^(?:pivot_root|move)\n$/);
     expect((await lamina.call(['commit', 'merged'])).stderr).toMatch(/is made of directories.*"lamina import"/);
     const single = await lamina.call([
       'run',
