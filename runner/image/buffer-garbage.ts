@@ -4,9 +4,9 @@ import { runInNewContext } from 'node:vm';
 import { keepYoungSpaceSmall } from './young-space.ts';
 
 /** Bytes of buffers that have served before a young collection, which takes a fraction of a millisecond. */
-const YOUNG = 2 << 20;
+const YOUNG = 1 << 20;
 /** Bytes of buffers that are left by then before a full one: the dead of the old generation keep young ones alive. */
-const OLD = 6 << 20;
+const OLD = 4 << 20;
 
 type Collect = (options?: { readonly type: 'minor' }) => void;
 

@@ -31,8 +31,8 @@ export function detectCompression(head: Uint8Array): Compression {
   return 'none';
 }
 
-/** Four pieces are made ahead of the reader, while it is at work: another thread makes them. */
-const GUNZIP = { chunkSize: 1 << 16, readableHighWaterMark: 1 << 18, writableHighWaterMark: 1 << 16 };
+/** Two pieces are made ahead of the reader, while it is at work: another thread makes them. */
+const GUNZIP = { chunkSize: 1 << 16, readableHighWaterMark: 1 << 17, writableHighWaterMark: 1 << 16 };
 
 /** The uncompressed bytes of a source; errors say what is wrong with the data. */
 export async function* decompress(source: ByteSource): AsyncGenerator<Uint8Array, void, undefined> {
