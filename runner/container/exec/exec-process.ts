@@ -47,8 +47,6 @@ interface Waiting {
 /** Adds processes to a container that runs. They are children of this process, and end with the container at the latest. */
 export class ExecSpawner {
   readonly #init: number;
-  readonly #namespaces: number;
-  readonly #isChroot: boolean;
   readonly #groups: readonly string[];
   readonly #waiting = new Map<number, Waiting>();
   /** Of those that have not ended, by the number of their request. */
@@ -63,8 +61,6 @@ export class ExecSpawner {
   constructor(init: number, groups: readonly string[]) {
     this.#init = init;
     this.#groups = groups;
-    this.#namespaces = foreignNamespaces(init);
-    this.#isChroot = isInPlainChroot(init);
   }
 
   /**
@@ -73,11 +69,14 @@ export class ExecSpawner {
    * @throws RunError with docker's exit code where it cannot be started.
    */
   async start(process: ProcessSpec, { security, files, adopt }: ExecOptions): Promise<ExecProcess> {
+    // Looked at only now: the first process of a container that nothing is added to may have ended long ago.
+    const [namespaces, chroot] = [foreignNamespaces(this.#init), isInPlainChroot(this.#init)];
     const pipes = new StagePipes(files === 'terminal');
-    const { pid, exited } = await this.#spawn(files === 'terminal' ? NO_FILES : files, pipes);
+    const hasPidNamespace = (namespaces & CLONE_NEWPID) !== 0;
+    const { pid, exited } = await this.#spawn(files === 'terminal' ? NO_FILES : files, pipes, hasPidNamespace);
     const spec: ExecSpec = {
-      ...{ process, security, chroot: this.#isChroot },
-      namespaces: this.#namespaces & ~CLONE_NEWPID,
+      ...{ process, security, chroot },
+      namespaces: namespaces & ~CLONE_NEWPID,
       cgroups: this.#groups.length,
     };
     pipes.send(spec);
@@ -88,12 +87,16 @@ export class ExecSpawner {
     throw new RunError(failure.message, failure.exitCode);
   }
 
-  async #spawn(files: StageFiles, pipes: StagePipes): Promise<{ pid: number; exited: Promise<number> }> {
+  async #spawn(
+    files: StageFiles,
+    pipes: StagePipes,
+    hasPidNamespace: boolean,
+  ): Promise<{ pid: number; exited: Promise<number> }> {
     const number = ++this.#requests;
     const opened: number[] = [];
     try {
       const own = this.#openContainer(opened);
-      const worker = this.#thread();
+      const worker = this.#thread(hasPidNamespace);
       let ended: Waiting['ended'] = () => undefined;
       const exited = new Promise<number>((resolve) => (ended = resolve));
       const pid = await new Promise<number>((started, failed) => {
@@ -119,9 +122,8 @@ export class ExecSpawner {
     return opened;
   }
 
-  #thread(): Worker {
+  #thread(hasPidNamespace: boolean): Worker {
     if (this.#worker !== undefined) return this.#worker;
-    const hasPidNamespace = (this.#namespaces & CLONE_NEWPID) !== 0;
     const init = hasPidNamespace ? check(pidfdOpen(this.#init), "open the container's first process") : undefined;
     const input: ExecSpawnerInput = { stage: STAGE, init };
     const worker = new Worker(SPAWNER, { workerData: input });
