@@ -1,4 +1,5 @@
 import { createReadStream, statSync } from 'node:fs';
+import { STATUS_CODES } from 'node:http';
 
 import { toBytes } from '../../fs/sys/bytes.ts';
 import { O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../../fs/sys/constants.ts';
@@ -30,7 +31,7 @@ async function* download(url: string): AsyncGenerator<Uint8Array> {
   const transport = new Transport({ tlsVerify: true });
   try {
     const { status, body } = await transport.send({ method: 'GET', url: new URL(url) });
-    if (status !== 200) throw new Error(`the server answers HTTP status ${status}`);
+    if (status !== 200) throw new Error(`the server answers ${status} ${STATUS_CODES[status] ?? ''}`.trim());
     yield* body as ByteSource;
   } finally {
     await transport.close();

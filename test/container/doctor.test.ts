@@ -67,7 +67,7 @@ describe.skipIf(missing)(titled('lamina doctor', missing), () => {
   test('prints a table, and what it recommends', LONG, async () => {
     const { code, stdout } = (await lamina?.call(['doctor'])) ?? { code: -1, stdout: '' };
     expect(code).toBe(0);
-    expect(stdout).toMatch(/^yes {6}versions +Linux /);
+    expect(stdout).toMatch(/^yes +versions +Linux /);
     expect(stdout).toMatch(/^Recommended: --driver (overlay|union|vfs): /m);
   });
 });

@@ -13,7 +13,7 @@ const CHANGING =
   'rename,renameat,renameat2,unlink,unlinkat,rmdir,mkdir,mkdirat,mknodat,link,linkat,symlink,symlinkat,fsync,syncfs,ftruncate,fchmod,chmod,flock';
 
 /** How many kills of each kind of work: `LAMINA_KILLS`. */
-export const KILLS = Number(process.env['LAMINA_KILLS'] ?? 12);
+export const KILLS = Number(process.env['LAMINA_KILLS'] ?? 6);
 
 /** Numbers from 0 to 1 that are the same in every run. */
 export function randomNumbers(seed: number): () => number {

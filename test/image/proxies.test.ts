@@ -139,9 +139,7 @@ describe.skipIf(isRoot())(titled('lamina push and pull by a proxy', isRoot()), (
     expect(proxy.asked).toEqual(['GET http://files.invalid/moved/root.tar']);
     expect((await lamina.call(['image', 'inspect', 'got:1'])).code).toBe(0);
     const missing = await lamina.call(['import', 'http://files.invalid/none'], { env });
-    expect(missing.stderr).toBe(
-      'lamina: cannot import http://files.invalid/none: the server answers HTTP status 404\n',
-    );
+    expect(missing.stderr).toBe('lamina: cannot import http://files.invalid/none: the server answers 404 Not Found\n');
     // The server has no TLS; that it was asked for is what counts.
     const secure = await lamina.call(['import', 'https://files.invalid/root.tar'], { env });
     expect(secure.code).toBe(1);
