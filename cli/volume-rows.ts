@@ -55,13 +55,20 @@ function filterOf(text: string, key: string, value: string, volumes: VolumeStore
     }
     case 'driver':
       return () => value === 'local';
-    case 'label': {
-      const [name = '', ...rest] = value.split('=');
-      return ({ labels }) => Object.hasOwn(labels, name) && (rest.length === 0 || labels[name] === rest.join('='));
+    case 'label':
+      return hasLabel(value);
+    case 'label!': {
+      const isLabelled = hasLabel(value);
+      return (volume) => !isLabelled(volume);
     }
     default:
       throw new Error(`filter ${JSON.stringify(text)} is not KEY=VALUE with one of ${VOLUME_FILTERS}`);
   }
+}
+
+function hasLabel(value: string): Filter {
+  const [name = '', ...rest] = value.split('=');
+  return ({ labels }) => Object.hasOwn(labels, name) && (rest.length === 0 || labels[name] === rest.join('='));
 }
 
 function booleanOf(text: string, value: string): boolean {
