@@ -6,7 +6,7 @@ import { ClientOutput, type StandardStreams, isStream } from '../client-output.t
 import { RunError } from '../spec.ts';
 import { RawTerminal, watchSize } from '../terminal/client-terminal.ts';
 import { DetachFilter } from '../terminal/detach-keys.ts';
-import { type ExecFailure, FRAME, FrameReader, encodeFrame, encodeResize } from './control-protocol.ts';
+import { type ExecFailure, FRAME, encodeFrame, encodeResize, readFrames } from './control-protocol.ts';
 
 /** How this process is connected with a container that it is attached to. */
 export interface ClientOptions {
@@ -96,19 +96,7 @@ export class AttachedClient {
   }
 
   async #readFrames(): Promise<void> {
-    const waiting: Promise<unknown>[] = [];
-    const reader = new FrameReader((kind, bytes) => {
-      const behind = this.#take(kind, bytes);
-      if (behind !== undefined) waiting.push(behind);
-    });
-    try {
-      for await (const chunk of this.#socket.iterator({ destroyOnReturn: false })) {
-        reader.push(chunk as Buffer);
-        await Promise.all(waiting.splice(0));
-      }
-    } catch {
-      // As where it ends early.
-    }
+    await readFrames(this.#socket, (kind, bytes) => this.#take(kind, bytes));
     // After one that has told how it ended, this tells nothing.
     const { failure } = this.#output;
     this.#fail(failure ?? new Error('the connection with the container has ended: its supervisor was killed'));

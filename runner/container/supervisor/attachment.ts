@@ -8,7 +8,7 @@ import {
   encodeExit,
   encodeFrame,
   FRAME,
-  FrameReader,
+  readFrames,
 } from './control-protocol.ts';
 import { Deferred } from './deferred.ts';
 import { type OutputReader } from './output.ts';
@@ -71,19 +71,7 @@ export class Attachment implements OutputReader {
   }
 
   async #readFrames(): Promise<void> {
-    const waiting: Promise<unknown>[] = [];
-    const reader = new FrameReader((kind, bytes) => {
-      const behind = this.#take(kind, bytes);
-      if (behind !== undefined) waiting.push(behind);
-    });
-    try {
-      for await (const chunk of this.#socket.iterator({ destroyOnReturn: false })) {
-        reader.push(chunk as Buffer);
-        await Promise.all(waiting.splice(0));
-      }
-    } catch {
-      // It is gone, or none of ours.
-    }
+    await readFrames(this.#socket, (kind, bytes) => this.#take(kind, bytes));
     if (!this.#socket.writableEnded) this.#socket.destroy();
   }
 

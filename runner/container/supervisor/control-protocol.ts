@@ -1,3 +1,4 @@
+import { type Socket } from 'node:net';
 import { type TerminalSize } from '../../../fs/sys/terminal.ts';
 
 // What a container's supervisor is asked through its control socket: one request a connection, a line of JSON, which a
@@ -131,5 +132,29 @@ export class FrameReader {
       rest = rest.subarray(HEADER + length);
     }
     this.#rest = rest;
+  }
+}
+
+/**
+ * Reads frames until the connection ends, is cut, or carries something else.
+ *
+ * @param take where it answers a promise, no more is read before that is settled.
+ */
+export async function readFrames(
+  socket: Socket,
+  take: (kind: number, bytes: Buffer) => Promise<unknown> | undefined,
+): Promise<void> {
+  const waiting: Promise<unknown>[] = [];
+  const reader = new FrameReader((kind, bytes) => {
+    const behind = take(kind, bytes);
+    if (behind !== undefined) waiting.push(behind);
+  });
+  try {
+    for await (const chunk of socket.iterator({ destroyOnReturn: false })) {
+      reader.push(chunk as Buffer);
+      await Promise.all(waiting.splice(0));
+    }
+  } catch {
+    // The other side is gone, or none of ours: the same as its end.
   }
 }
