@@ -6,6 +6,7 @@ import { confirm } from './confirm.ts';
 import { humanSize } from './human-size.ts';
 import { print } from './print.ts';
 import { removalLines, warnOfDamage } from './rmi.ts';
+import { collect } from './container-flags/collect.ts';
 
 interface Options {
   readonly all?: true;
@@ -27,10 +28,6 @@ export function createCommand(): Command {
     )
     .option('--external', 'accepted for the sake of podman: there are no containers of others')
     .action(prune);
-}
-
-function collect(value: string, before: readonly string[]): string[] {
-  return [...before, value];
 }
 
 async function prune({ all, force, filter }: Options): Promise<void> {

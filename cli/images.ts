@@ -13,6 +13,7 @@ import { print } from './print.ts';
 import { printableJson } from './printable.ts';
 import { type Listing, listLines } from './table.ts';
 import { type Row } from './template.ts';
+import { collect } from './container-flags/collect.ts';
 
 interface Options {
   readonly quiet?: boolean;
@@ -67,10 +68,6 @@ export function createCommand(name = 'images'): Command {
     .action((pattern: string | undefined, _: unknown, command: Command) =>
       listImages(pattern, command.opts<Options>()),
     );
-}
-
-function collect(value: string, before: readonly string[]): string[] {
-  return [...before, value];
 }
 
 async function listImages(pattern: string | undefined, options: Options): Promise<void> {

@@ -14,6 +14,7 @@ import { Warnings } from '../runner/image/warnings.ts';
 import { complain, messageOf } from './complain.ts';
 import { addLimitOption } from './limit-option.ts';
 import { print } from './print.ts';
+import { collect } from './container-flags/collect.ts';
 
 interface Flags {
   readonly change: readonly string[];
@@ -33,10 +34,6 @@ export function createCommand(): Command {
     .option('--platform <os/arch>', "what the programs in it run on (default: this machine's)")
     .option('-q, --quiet', 'accepted: only the id is printed');
   return addLimitOption(command).action(act);
-}
-
-function collect(value: string, before: readonly string[]): string[] {
-  return [...before, value];
 }
 
 async function act(source: string, name: string | undefined, flags: Flags): Promise<void> {

@@ -1,9 +1,6 @@
 import { type Command, Option } from 'commander';
 import { describeLimits } from '../runner/image/limits.ts';
-
-function collect(value: string, before: readonly string[]): string[] {
-  return [...before, value];
-}
+import { collect } from './container-flags/collect.ts';
 
 /** Gives a command that takes images or archives its `--limit`; `parseLimits` reads what comes of it. */
 export function addLimitOption(command: Command): Command {

@@ -10,6 +10,7 @@ import { openDestination, openSource, type RegistryFlags } from './registry-flag
 import { type Listing, listLines } from './table.ts';
 import { type Row } from './template.ts';
 import { tlsVerifyOption } from './tls-verify.ts';
+import { collect } from './container-flags/collect.ts';
 
 interface Flags extends RegistryFlags {
   readonly limit: string;
@@ -57,10 +58,6 @@ export function createCommand(): Command {
     .option('--authfile <file>', 'where the credentials are, in place of all files of login')
     .addHelpText('after', HELP)
     .action(search);
-}
-
-function collect(value: string, before: readonly string[]): string[] {
-  return [...before, value];
 }
 
 async function search(term: string, flags: Flags): Promise<void> {

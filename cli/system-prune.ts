@@ -9,6 +9,7 @@ import { removeEnded } from './container-prune.ts';
 import { humanSize } from './human-size.ts';
 import { print } from './print.ts';
 import { removalLines, warnOfDamage } from './rmi.ts';
+import { collect } from './container-flags/collect.ts';
 
 interface Options {
   readonly all?: true;
@@ -26,10 +27,6 @@ export function createCommand(): Command {
     .option('--filter <key=value>', 'only some: until=24h, label=NAME[=VALUE]; can be repeated', collect, [])
     .option('--volumes', 'also volumes without a name of their own that no container has then')
     .action(prune);
-}
-
-function collect(value: string, before: readonly string[]): string[] {
-  return [...before, value];
 }
 
 const FILTER = /^(?:until=|label!?=)/;
