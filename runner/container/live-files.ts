@@ -1,12 +1,11 @@
-import { closeSync, openSync, readSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { hostsFile } from './network/hosts-file.ts';
 import { type NetworkPlan } from './network/plan.ts';
 import { isStubResolver, resolvConf } from './network/resolv-conf.ts';
 import { type NetworkOptions } from './options/network.ts';
+import { readText } from './read-text.ts';
 import { type Volume } from './spec.ts';
-
-const LARGEST = 1 << 20;
 
 /** Whom systemd-resolved asks, while /etc/resolv.conf says to ask it. */
 const UPLINK_RESOLV_CONF = '/run/systemd/resolve/resolv.conf';
@@ -63,19 +62,4 @@ export function liveFileVolumes(directory: string, { noHosts }: NetworkOptions):
     destination: `/etc/${name}`,
     readOnly: false,
   }));
-}
-
-/** Text of a file, cut at a sane size; empty where there is none. */
-function readText(path: string): string {
-  try {
-    const fd = openSync(path, 'r');
-    try {
-      const buffer = Buffer.alloc(LARGEST);
-      return buffer.toString('utf8', 0, readSync(fd, buffer));
-    } finally {
-      closeSync(fd);
-    }
-  } catch {
-    return '';
-  }
 }

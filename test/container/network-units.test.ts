@@ -196,6 +196,17 @@ describe('planPasta', () => {
     );
   });
 
+  test('forwards the resolver only where the host asks itself', () => {
+    const plan = (resolver: string) => planPasta([], undefined, ROUTES, resolver);
+    for (const own of ['nameserver 127.0.0.53\nnameserver 192.0.2.53\n', 'nameserver fe80::1%eth0\n', '']) {
+      expect(plan(own).nameserver).toBe('10.0.2.3');
+      expect(pastaArguments(plan(own), []).join(' ')).toContain('--dns-forward 10.0.2.3');
+    }
+    const other = plan('nameserver 2001:db8::53\nnameserver 192.0.2.53\nnameserver 127.0.0.1\n');
+    expect(other.nameserver).toBeUndefined();
+    expect(pastaArguments(other, [])).not.toContain('--dns-forward');
+  });
+
   test('needs no route of the host', () => {
     expect(pastaArguments(planPasta([], undefined, { ipv4: false, ipv6: false }), []).join(' ')).toContain(
       '-4 -i lo -M',

@@ -76,6 +76,7 @@ describe.skipIf(missing)(titled('the network of a container of root', missing), 
     await host.serve('tcp', '127.0.0.1', 6000);
     await host.serve('tcp', HOST_ADDRESS, 6001);
     await host.serve('udp', HOST_RESOLVER, 53);
+    await host.serve('udp', HOST_ADDRESS, 53);
   });
 
   afterAll(async () => {
@@ -150,6 +151,14 @@ describe.skipIf(missing)(titled('the network of a container of root', missing), 
         ...[`from ${HOST_ADDRESS}`, 'from 127.0.0.1', 'search lamina.test', 'nameserver 10.0.2.3'],
       ]);
       expect(stdout).toContain(`\n${HOST_ADDRESS}\thost.containers.internal host.docker.internal\n`);
+    });
+
+    test('a resolver that others reach, too, is asked by the container itself', async () => {
+      const script = `talk ask udp ${HOST_ADDRESS} 53; cat /etc/resolv.conf`;
+      host.resolver = HOST_ADDRESS;
+      const { stdout } = await lamina.call(['run', '--rm', '--network', helper, 'talk', 'sh', '-c', script]);
+      host.resolver = HOST_RESOLVER;
+      expect(stdout).toMatch(new RegExp(`^from .*\nsearch lamina.test\nnameserver ${HOST_ADDRESS}\n$`));
     });
 
     test('the helper does not outlive a killed lamina, and its own end is told while the container goes on', async () => {

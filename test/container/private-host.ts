@@ -35,10 +35,9 @@ export class PrivateHost {
   readonly within: readonly string[];
 
   private constructor(setUp: string) {
-    const resolvConf = join(this.#directory, 'resolv.conf');
-    writeFileSync(resolvConf, `search lamina.test\nnameserver ${HOST_RESOLVER}\n`);
+    this.resolver = HOST_RESOLVER;
     const script = `set -e; ip link set lo up; mount --bind "$0" /etc/resolv.conf; ${TUN}; ${setUp}; echo ready; exec cat`;
-    this.#holder = spawn('unshare', ['--net', '--mount', 'sh', '-c', script, resolvConf], {
+    this.#holder = spawn('unshare', ['--net', '--mount', 'sh', '-c', script, this.#resolvConf], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     const pid = this.#holder.pid ?? 0;
@@ -51,6 +50,15 @@ export class PrivateHost {
     const host = new PrivateHost(setUp);
     await wrote(host.#holder, 'ready');
     return host;
+  }
+
+  /** Whom the host asks for names. */
+  set resolver(address: string) {
+    writeFileSync(this.#resolvConf, `search lamina.test\nnameserver ${address}\n`);
+  }
+
+  get #resolvConf(): string {
+    return join(this.#directory, 'resolv.conf');
   }
 
   get #talk(): string {

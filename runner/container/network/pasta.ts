@@ -1,7 +1,9 @@
+import { readText } from '../read-text.ts';
 import { type NetworkPlan } from './plan.ts';
 import { GivenOptions } from './given-options.ts';
 import { type PortProtocol, isIpv4 } from './ports.ts';
 import { type PublishedPort } from './published.ts';
+import { asksItself } from './resolv-conf.ts';
 import { type Subnet, chooseSubnet, hasDefaultRoute, hasDefaultRoute6, primaryAddress } from './subnet.ts';
 
 // pasta of Debian 12 has all the options used here, and newer ones still have them.
@@ -22,11 +24,13 @@ export interface HostRoutes {
  * reached then: so it gets one of a small network of its own, as in docker's, unless the options say otherwise.
  *
  * @param options pasta's own, one an element; `--map-gw` lets the gateway's address lead to the host's loopback.
+ * @param resolver the host's resolv.conf.
  */
 export function planPasta(
   options: readonly string[],
   macAddress?: string,
   routes: HostRoutes = { ipv4: hasDefaultRoute(), ipv6: hasDefaultRoute6() },
+  resolver = readText('/etc/resolv.conf'),
 ): NetworkPlan {
   const given = new GivenOptions(options);
   checkOptions(given);
@@ -34,7 +38,10 @@ export function planPasta(
   const subnet = subnetOf(given, routes);
   const own = given.values('-a', '--address').find(isIpv4);
   const gateway = given.values('-g', '--gateway').find(isIpv4) ?? subnet?.gateway;
-  const nameserver = given.values('--dns-forward')[0] ?? subnet?.nameserver;
+  // Answers of the host's first resolver then seem to come from the address that is forwarded, and whoever asked the
+  // resolver itself drops them: pasta of Debian 12 changes the source of them all.
+  const forwarder = asksItself(resolver) ? subnet?.nameserver : undefined;
+  const nameserver = given.values('--dns-forward')[0] ?? forwarder;
   return {
     mode: 'pasta',
     address: own ?? subnet?.address,
@@ -44,7 +51,10 @@ export function planPasta(
     nameserver,
     hostAddress: given.has('--map-gw') ? gateway : primaryAddress(own),
     hasIpv6: hasIpv6 && (routes.ipv4 || routes.ipv6),
-    helper: [...defaults(given, routes, subnet, macAddress), ...options.filter((option) => option !== '--map-gw')],
+    helper: [
+      ...defaults(given, routes, { subnet, forwarder, macAddress }),
+      ...options.filter((option) => option !== '--map-gw'),
+    ],
   };
 }
 
@@ -54,14 +64,17 @@ function subnetOf(given: GivenOptions, routes: HostRoutes): Subnet | undefined {
   return isOther || (!routes.ipv4 && routes.ipv6) ? undefined : chooseSubnet();
 }
 
-function defaults(
-  given: GivenOptions,
-  routes: HostRoutes,
-  subnet: Subnet | undefined,
-  macAddress: string | undefined,
-): string[] {
+/** What lamina chose for the container. */
+interface Chosen {
+  readonly subnet: Subnet | undefined;
+  readonly forwarder: string | undefined;
+  readonly macAddress: string | undefined;
+}
+
+function defaults(given: GivenOptions, routes: HostRoutes, chosen: Chosen): string[] {
   const unless = (names: readonly string[], ...then: string[]) => (given.has(...names) ? [] : then);
-  const { address = '', prefixLength = '', gateway = '', nameserver = '' } = subnet ?? {};
+  const { subnet, forwarder, macAddress } = chosen;
+  const { address = '', prefixLength = '', gateway = '' } = subnet ?? {};
   return [
     '--config-net',
     '--foreground',
@@ -74,7 +87,7 @@ function defaults(
     ...(subnet === undefined ? [] : ['-a', address, '-n', String(prefixLength), '-g', gateway]),
     // Without a route to copy from it wants an interface; the loopback one has no MAC address.
     ...(routes.ipv4 || routes.ipv6 ? [] : unless(['-i', '--interface'], '-4', '-i', 'lo', '-M', GATEWAY_MAC)),
-    ...(subnet === undefined ? [] : unless(['--dns-forward'], '--dns-forward', nameserver)),
+    ...(forwarder === undefined ? [] : unless(['--dns-forward'], '--dns-forward', forwarder)),
     ...(macAddress === undefined ? [] : ['--ns-mac-addr', macAddress]),
     // No port of the host's loopback interface is to be reached.
     ...unless(['-T', '--tcp-ns'], '-T', 'none'),

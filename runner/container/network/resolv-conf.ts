@@ -42,6 +42,12 @@ export function isStubResolver(host: string): boolean {
   return nameservers.length > 0 && nameservers.every((address) => address === '127.0.0.53' || address === '127.0.0.54');
 }
 
+/** Whether whom the host asks first, over IPv4, answers to this machine alone, or nobody is asked. */
+export function asksItself(host: string): boolean {
+  const first = parseResolvConf(host).nameservers.find((address) => !address.includes(':'));
+  return first === undefined || isLoopback(first);
+}
+
 function reachable(nameservers: readonly string[], reach: ResolverReach | undefined): readonly string[] {
   if (reach === undefined) return nameservers;
   const { forwarder, hasIpv6 } = reach;
