@@ -90,14 +90,18 @@ function speakAsOurselves(command: Command): void {
   command.commands.forEach(speakAsOurselves);
 }
 
+/** Docker's, where a container could not be run: `run` itself may not have been loaded. */
+const OWN_ERROR = 125;
+
 async function main(): Promise<void> {
-  const program = await createProgram(process.argv[2]);
+  const [, , name] = process.argv;
   try {
+    const program = await createProgram(name);
     await program.parseAsync();
   } catch (error) {
     if (error instanceof CommanderError) throw error;
     complain(messageOf(error));
-    process.exitCode = 1;
+    process.exitCode = name === 'run' ? OWN_ERROR : 1;
   }
 }
 

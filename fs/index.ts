@@ -16,6 +16,7 @@ export type { FsckReport } from './fsck/index.ts';
 export type { FsckOptions } from './fsck/options.ts';
 export type { Finding, ProblemKind } from './fsck/problem.ts';
 export { type Backend, BACKENDS, type FuseOptions } from './fuse/options.ts';
+export { fuseRemedy } from './fuse/remedy.ts';
 export type { Mount, MountOptions } from './mount.ts';
 export { OptionError } from './option-error.ts';
 export { type ParsedOptions, parseOptions } from './options.ts';

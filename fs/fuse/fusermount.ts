@@ -33,7 +33,8 @@ function escape(value: ByteString): string {
 }
 
 function explain(error: NodeJS.ErrnoException | undefined, stderr: string): string {
-  if (error?.code === 'ENOENT') return 'not installed (apt-get install fuse3)';
+  if (error?.code === 'ENOENT') return 'not installed (as root: apt-get install fuse3)';
+  if (error?.code === 'EACCES') return 'may not be executed (EACCES)';
   if (error !== undefined) return error.message;
   const [line] = stderr.trim().split('\n');
   return line === undefined || line === '' ? 'failed without a message' : line.replace(/^fusermount3:\s*/, '');

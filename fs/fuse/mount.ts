@@ -1,3 +1,4 @@
+import { fstatSync } from 'node:fs';
 import { type ByteString, toText } from '../sys/bytes.ts';
 import {
   MNT_DETACH,
@@ -14,14 +15,16 @@ import {
   O_RDWR,
   AT_FDCWD,
 } from '../sys/constants.ts';
-import { describeErrno, errnoName, EACCES, ENODEV, ENOENT, ENXIO, EPERM } from '../sys/errno.ts';
+import { describeErrno, errnoName, EACCES, EINVAL, ENODEV, EPERM } from '../sys/errno.ts';
 import { close, openat } from '../sys/file.ts';
 import { mount, umount } from '../sys/mount.ts';
 import { mountByHelper } from './fusermount.ts';
 import { type FuseOptions, MOUNT_TYPE } from './options.ts';
+import { FUSE_DEVICE, fuseRemedy, isAbsent } from './remedy.ts';
 import { MAX_WRITE } from './slot.ts';
 
-const DEVICE = '/dev/fuse';
+// Of the device 10:229, as stat(2) gives it.
+const FUSE_NUMBER = (10 << 8) | 229;
 
 const PROPAGATION: Readonly<Record<NonNullable<FuseOptions['propagation']>, number>> = {
   private: MS_PRIVATE,
@@ -55,49 +58,42 @@ function dataOf(fd: number, options: FuseOptions): string {
   return data.join(',');
 }
 
-/** What stood in the way of a mount. */
-interface Refusal {
-  readonly what: string;
-  readonly hint: string;
+/** Why a mount cannot be, in a line that ends with what mends it. */
+function deviceRefusal(errno: number): string {
+  const what = isAbsent(errno)
+    ? `${FUSE_DEVICE} is not there (${errnoName(errno)})`
+    : errno === EACCES
+      ? `${FUSE_DEVICE} is there, but closed to you (EACCES)`
+      : `open ${FUSE_DEVICE}: ${describeErrno(errno)}`;
+  return `${what}: ${fuseRemedy(errno)}`;
 }
 
-const CONTAINER_HINT =
-  'in a container, start it with --device /dev/fuse --cap-add SYS_ADMIN (Kubernetes: a FUSE device plugin, SYS_ADMIN)';
-
-function deviceRefusal(errno: number): Refusal {
-  if (errno === ENOENT || errno === ENODEV || errno === ENXIO) {
-    return {
-      what: `${DEVICE} is not there (${errnoName(errno)})`,
-      hint: `load the module (modprobe fuse); ${CONTAINER_HINT}`,
-    };
-  }
-  const hint =
-    errno === EACCES
-      ? `${DEVICE} is there, but closed to uid ${process.geteuid?.() ?? 0}: chmod 0666 ${DEVICE}`
-      : CONTAINER_HINT;
-  return { what: `open ${DEVICE}: ${describeErrno(errno)}`, hint };
-}
-
-function mountRefusal(errno: number): Refusal {
-  const hint =
-    errno === EPERM
-      ? `run as root or in a user namespace of your own (unshare -Urm); ${CONTAINER_HINT}`
-      : 'see the kernel log (dmesg)';
-  return { what: `mount(2): ${describeErrno(errno)}`, hint };
-}
-
-function mountDirectly(mountpoint: ByteString, options: FuseOptions): number | Refusal {
-  const fd = openat(AT_FDCWD, DEVICE, O_RDWR | O_CLOEXEC);
-  if (fd < 0) return deviceRefusal(-fd);
+/** fusermount3, which may mount where we may not, opens the device with the rights of its caller: it comes after that. */
+function mountOpened(fd: number, mountpoint: ByteString, options: FuseOptions): number | string {
   const source = options.fsname ?? 'lamina';
   const mounted = mount(source, mountpoint, MOUNT_TYPE, flagsOf(options), dataOf(fd, options));
-  if (mounted < 0) {
-    close(fd);
-    return mountRefusal(-mounted);
+  if (mounted === 0) {
+    const { propagation } = options;
+    if (propagation !== undefined) mount('', mountpoint, '', PROPAGATION[propagation]);
+    return fd;
   }
-  const { propagation } = options;
-  if (propagation !== undefined) mount('', mountpoint, '', PROPAGATION[propagation]);
-  return fd;
+  const isOther = mounted === -EINVAL && !isFuseDevice(fd);
+  close(fd);
+  if (isOther) return `${FUSE_DEVICE} is another device than FUSE's (10:229): ${fuseRemedy(ENODEV)}`;
+  const helped = mountByHelper(mountpoint, options);
+  if (typeof helped === 'number') return helped;
+  const hint = mounted === -EPERM || mounted === -EACCES ? mountAdvice() : 'see the kernel log (dmesg)';
+  return `mount(2): ${describeErrno(mounted)}; fusermount3: ${helped.reason} (${hint})`;
+}
+
+function isFuseDevice(fd: number): boolean {
+  const { rdev } = fstatSync(fd);
+  return rdev === FUSE_NUMBER;
+}
+
+function mountAdvice(): string {
+  const root = process.geteuid?.() === 0 ? '' : 'run as root or in a user namespace of your own (unshare -Urm); ';
+  return root + fuseRemedy(EPERM);
 }
 
 /**
@@ -105,13 +101,10 @@ function mountDirectly(mountpoint: ByteString, options: FuseOptions): number | R
  * Answers the file descriptor that the session is to serve; throws with both reasons where neither works.
  */
 export function mountFuse(mountpoint: ByteString, options: FuseOptions): number {
-  const direct = mountDirectly(mountpoint, options);
-  if (typeof direct === 'number') return direct;
-  const helped = mountByHelper(mountpoint, options);
-  if (typeof helped === 'number') return helped;
-  throw new Error(
-    `cannot mount on ${toText(mountpoint)}: ${direct.what}; fusermount3: ${helped.reason} (${direct.hint})`,
-  );
+  const fd = openat(AT_FDCWD, FUSE_DEVICE, O_RDWR | O_CLOEXEC);
+  const mounted = fd < 0 ? deviceRefusal(-fd) : mountOpened(fd, mountpoint, options);
+  if (typeof mounted === 'string') throw new Error(`cannot mount on ${toText(mountpoint)}: ${mounted}`);
+  return mounted;
 }
 
 /** Takes a mount away again that could not be served. */

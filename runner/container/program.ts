@@ -17,7 +17,7 @@ export function lookForProgram(name: string): string | undefined {
 export function findProgram(name: string, debianPackage: string): string {
   const found = lookForProgram(name);
   if (found !== undefined) return found;
-  throw new Error(`${name} is not installed: apt-get install ${debianPackage}`);
+  throw new Error(`${name} is not installed; as root: apt-get install ${debianPackage}`);
 }
 
 function isExecutable(path: string): boolean {

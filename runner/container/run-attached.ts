@@ -1,6 +1,6 @@
 import { type AttachOptions, startAttached } from './attach.ts';
 import { type RunOptions } from './create.ts';
-import { type Listeners, create } from './run-detached.ts';
+import { type Listeners, create, discardingUnstarted } from './run-detached.ts';
 import { type ClientEnd } from './supervisor/attached-client.ts';
 import { DetachedSupervisor } from './supervisor/detached-supervisor.ts';
 
@@ -13,7 +13,8 @@ import { DetachedSupervisor } from './supervisor/detached-supervisor.ts';
 export async function runAttached(options: RunOptions, client: AttachOptions & Listeners): Promise<ClientEnd> {
   const supervisor = DetachedSupervisor.spawn();
   try {
-    return await startAttached(await create(options, client), supervisor, client);
+    const container = await create(options, client);
+    return await discardingUnstarted(container, () => startAttached(container, supervisor, client));
   } finally {
     supervisor.close();
   }

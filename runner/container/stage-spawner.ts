@@ -1,9 +1,10 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { openSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
-import { check } from '../../fs/sys/errno.ts';
+import { EAGAIN, check, describeErrno } from '../../fs/sys/errno.ts';
 import { close } from '../../fs/sys/file.ts';
-import { CLONE_NEWNET, CLONE_NEWPID, setns, unshare } from '../../fs/sys/namespaces.ts';
+import { CLONE_NEWNET, CLONE_NEWPID, setns } from '../../fs/sys/namespaces.ts';
+import { makeNamespaces } from './namespace-advice.ts';
 import { withProtectedNode } from './protected-node.ts';
 import { stageEnvironment } from './stage-environment.ts';
 
@@ -39,26 +40,39 @@ export type SpawnerMessage =
 function start({ stage, files, network, processes }: SpawnerInput): void {
   enterProcesses(processes);
   const networkNamespace = enterNetwork(network);
-  const child = withProtectedNode((node) =>
-    spawn(node, [stage], {
+  const child = withProtectedNode((node) => spawnStage(node, stage, files));
+  if (child.pid !== undefined) tell({ pid: child.pid, networkNamespace });
+  child.once('error', refuse);
+  child.once('exit', (exitCode, signal) => tell({ exitCode, signal }));
+}
+
+function spawnStage(node: string, stage: string, files: SpawnerInput['files']): ChildProcess {
+  try {
+    return spawn(node, [stage], {
       argv0: 'lamina',
       cwd: '/',
       env: stageEnvironment(),
       // A session of its own: a container must not reach the terminal of its caller (TIOCSTI).
       detached: true,
       stdio: [...files],
-    }),
-  );
-  if (child.pid !== undefined) tell({ pid: child.pid, networkNamespace });
-  child.once('error', (error) => {
-    throw new Error(`cannot start the first process of the container: ${error.message}`);
+    });
+  } catch (error) {
+    return refuse(error);
+  }
+}
+
+function refuse(error: unknown): never {
+  const { errno = 0 } = error as NodeJS.ErrnoException;
+  const advice =
+    errno === -EAGAIN ? ': too many processes: raise ulimit -u, or the pids limit of the control group' : '';
+  throw new Error(`cannot start the first process of the container: ${describeErrno(errno)}${advice}`, {
+    cause: error,
   });
-  child.once('exit', (exitCode, signal) => tell({ exitCode, signal }));
 }
 
 function enterProcesses(processes: StageProcesses): void {
   if (processes === 'inherited') return;
-  if (processes === 'own') check(unshare(CLONE_NEWPID), 'make a pid namespace');
+  if (processes === 'own') makeNamespaces(CLONE_NEWPID, 'make a pid namespace');
   if (processes === 'own') return;
   const entered = setns(processes, CLONE_NEWPID);
   close(processes);
@@ -72,7 +86,7 @@ function enterProcesses(processes: StageProcesses): void {
 function enterNetwork(network: StageNetwork): number | undefined {
   if (network === 'inherited') return undefined;
   if (network === 'own') {
-    check(unshare(CLONE_NEWNET), 'make a network namespace');
+    makeNamespaces(CLONE_NEWNET, 'make a network namespace');
     return openSync('/proc/thread-self/ns/net', 'r');
   }
   check(setns(network, CLONE_NEWNET), "enter the other container's network namespace");

@@ -13,6 +13,14 @@ export interface SubordinateIds {
   readonly users: readonly IdRange[];
   readonly groups: readonly IdRange[];
   readonly missing: string | undefined;
+  /** What gives them to the user: a command. */
+  readonly remedy: string | undefined;
+}
+
+/** What is not there, and what mends that. */
+export interface Lack {
+  readonly reason: string;
+  readonly remedy: string;
 }
 
 const MAX_ID = 0xffffffff;
@@ -34,17 +42,33 @@ export function readSubordinateIds(): SubordinateIds {
   const owner = callingUser();
   const users = parseSubordinateIds(readTable('/etc/subuid'), owner);
   const groups = parseSubordinateIds(readTable('/etc/subgid'), owner);
-  const reason = missingReason(owner.name, users, groups);
-  if (reason === undefined) return { users, groups, missing: undefined };
-  const missing = `${reason}: running with a single id, so all files show as root's, and --user does not work`;
-  return { users: [], groups: [], missing };
+  const lack = lackOf(owner.name, users, groups);
+  if (lack === undefined) return { users, groups, missing: undefined, remedy: undefined };
+  const missing = `${lack.reason}: running with a single id, so all files show as root's, and --user does not work`;
+  return { users: [], groups: [], missing, remedy: lack.remedy };
 }
 
-function missingReason(name: string, users: readonly IdRange[], groups: readonly IdRange[]): string | undefined {
+function lackOf(name: string, users: readonly IdRange[], groups: readonly IdRange[]): Lack | undefined {
   const table = users.length === 0 ? '/etc/subuid' : groups.length === 0 ? '/etc/subgid' : undefined;
-  if (table !== undefined) return `no subordinate ids for ${name} in ${table}`;
+  if (table !== undefined) return { reason: `no subordinate ids for ${name} in ${table}`, remedy: grantTo(name) };
   const program = ['newuidmap', 'newgidmap'].find((candidate) => lookForProgram(candidate) === undefined);
-  return program === undefined ? undefined : `${program} is not installed (apt-get install uidmap)`;
+  return program === undefined
+    ? undefined
+    : { reason: `${program} is not installed`, remedy: 'as root: apt-get install uidmap' };
+}
+
+const FIRST_ID = 100_000;
+const RANGE = 65_536;
+
+/** Ids that nobody has: whose ranges overlap can get at each other's files. */
+function grantTo(name: string): string {
+  const taken = [...`${readTable('/etc/subuid')}\n${readTable('/etc/subgid')}`.matchAll(/^[^:\n]+:(\d+):(\d+)\s*$/gm)]
+    .map(([, start, count]) => ({ start: Number(start), end: Number(start) + Number(count) }))
+    .sort((one, other) => one.start - other.start);
+  let start = FIRST_ID;
+  for (const range of taken) if (range.start < start + RANGE) start = Math.max(start, range.end);
+  const range = `${start}-${start + RANGE - 1}`;
+  return `as root: usermod --add-subuids ${range} --add-subgids ${range} ${name}`;
 }
 
 function callingUser(): { name: string; uid: number } {

@@ -1,7 +1,7 @@
 import { spawn, spawnSync, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
-import { homedir, userInfo } from 'node:os';
+import { userInfo } from 'node:os';
 import { type Readable, type Writable } from 'node:stream';
 import { toBytes } from '../../fs/sys/bytes.ts';
 import { CAP_SYS_ADMIN, hasCapability } from '../../fs/sys/capability.ts';
@@ -9,6 +9,8 @@ import { MNT_DETACH, MS_NODEV, MS_NOSUID } from '../../fs/sys/constants.ts';
 import { SystemError, describeErrno } from '../../fs/sys/errno.ts';
 import { mount, umount } from '../../fs/sys/mount.ts';
 import { execve, setCloseOnExec } from '../../fs/sys/process.ts';
+import { homeDirectory } from './home-directory.ts';
+import { OUTER_CONTAINER, settingsAdvice } from './namespace-advice.ts';
 import { findProgram } from './program.ts';
 import { type SubordinateIds, readSubordinateIds } from './subordinate-ids.ts';
 
@@ -63,12 +65,12 @@ export async function enterUserNamespace(quiet = false): Promise<void> {
     return;
   }
   // Inside, where the user is root, the password table would give root's.
-  process.env['HOME'] ??= homedir();
+  process.env['HOME'] = homeDirectory();
   const ids = readSubordinateIds();
-  if (!quiet && ids.missing !== undefined) say(ids.missing);
+  if (!quiet && ids.missing !== undefined) say(`${ids.missing}; ${ids.remedy}`);
   const holder = await startHolder();
   try {
-    mapIds(holder, ids);
+    await mapIds(holder, ids);
     reexecute(await takeNamespaces(holder));
   } finally {
     holder.kill('SIGKILL');
@@ -85,7 +87,7 @@ export function enterNamespacesOf(pid: number): void {
     if (marker !== undefined) adopt(marker);
     return;
   }
-  process.env['HOME'] ??= homedir();
+  process.env['HOME'] = homeDirectory();
   reexecute([openSync(`/proc/${pid}/ns/user`, 'r'), openSync(`/proc/${pid}/ns/mnt`, 'r')]);
 }
 
@@ -128,7 +130,8 @@ type Holder = ChildProcessByStdio<Writable, Readable, Readable>;
 /** A process that waits in new, unmapped namespaces; what it echoes tells that it is there. */
 async function startHolder(): Promise<Holder> {
   const unshare = findProgram('unshare', 'util-linux');
-  const holder = spawn(unshare, ['--user', '--mount', 'cat'], { stdio: ['pipe', 'pipe', 'pipe'] });
+  const cat = findProgram('cat', 'coreutils');
+  const holder = spawn(unshare, ['--user', '--mount', cat], { stdio: ['pipe', 'pipe', 'pipe'] });
   holder.stdin.on('error', () => undefined);
   holder.stdin.write('\n');
   const complaints: Buffer[] = [];
@@ -139,14 +142,14 @@ async function startHolder(): Promise<Holder> {
   throw new Error(explainRefusal(Buffer.concat(complaints).toString('utf8').trim() || 'unshare(1) failed'));
 }
 
-function mapIds(holder: Holder, ids: SubordinateIds): void {
+async function mapIds(holder: Holder, ids: SubordinateIds): Promise<void> {
   const pid = String(holder.pid);
   if (ids.users.length === 0) {
     mapSingleId(pid);
     return;
   }
-  runMapper('newuidmap', pid, process.geteuid?.() ?? 0, ids.users);
-  runMapper('newgidmap', pid, process.getegid?.() ?? 0, ids.groups);
+  await runMapper('newuidmap', pid, process.geteuid?.() ?? 0, ids.users);
+  await runMapper('newgidmap', pid, process.getegid?.() ?? 0, ids.groups);
 }
 
 function mapSingleId(pid: string): void {
@@ -155,19 +158,22 @@ function mapSingleId(pid: string): void {
   writeFileSync(`/proc/${pid}/gid_map`, `0 ${process.getegid?.() ?? 0} 1`);
 }
 
-function runMapper(program: string, pid: string, own: number, ranges: SubordinateIds['users']): void {
+async function runMapper(program: string, pid: string, own: number, ranges: SubordinateIds['users']): Promise<void> {
   const triples = ['0', String(own), '1'];
   let inside = 1;
   for (const { start, count } of ranges) {
     triples.push(String(inside), String(start), String(count));
     inside += count;
   }
-  const { status, stderr } = spawnSync(findProgram(program, 'uidmap'), [pid, ...triples], { encoding: 'utf8' });
+  const path = findProgram(program, 'uidmap');
+  const { status, stderr } = spawnSync(path, [pid, ...triples], { encoding: 'utf8' });
   if (status === 0) return;
-  throw new Error(
-    `cannot map the subordinate ids of ${userName()}: ${stderr.trim() || `${program} failed`}; ` +
-      `${program} must be setuid root or have its file capability, and /etc/subuid and /etc/subgid must list the ranges`,
-  );
+  const { mapperObstacle } = await import('./id-mappers.ts');
+  const { reason, remedy } = mapperObstacle(path) ?? {
+    reason: stderr.trim() || `${program} failed`,
+    remedy: 'see the ranges in /etc/subuid and /etc/subgid, subuid(5)',
+  };
+  throw new Error(`cannot map the subordinate ids of ${userName()}: ${reason}; ${remedy}`);
 }
 
 function userName(): string {
@@ -220,31 +226,14 @@ function workingDirectory(): string {
   }
 }
 
-const SYSCTLS: readonly (readonly [path: string, bad: string, advice: string])[] = [
-  ['/proc/sys/user/max_user_namespaces', '0', 'sysctl -w user.max_user_namespaces=15000'],
-  ['/proc/sys/kernel/unprivileged_userns_clone', '0', 'sysctl -w kernel.unprivileged_userns_clone=1'],
-  [
-    '/proc/sys/kernel/apparmor_restrict_unprivileged_userns',
-    '1',
-    'sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile for node that allows userns',
-  ],
-];
-
 /** What to do where this machine gives no namespaces. */
 export function userNamespaceAdvice(): string {
-  const advice = SYSCTLS.filter(([path, bad]) => readSetting(path) === bad).map(([, , command]) => command);
-  if (advice.length > 0) return `as root: ${advice.join('; ')}`;
-  return 'run as root; inside a container, start that one with --privileged, or with CAP_SYS_ADMIN and a seccomp profile that allows unshare and mount';
+  const settings = settingsAdvice();
+  if (settings !== undefined) return settings;
+  return callerUid() === 0 ? OUTER_CONTAINER : `run as root; ${OUTER_CONTAINER}`;
 }
 
 function explainRefusal(failure: string): string {
-  return `an ordinary user needs a user namespace, and this machine gives none (${failure}): ${userNamespaceAdvice()}`;
-}
-
-function readSetting(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'latin1').trim();
-  } catch {
-    return undefined;
-  }
+  const who = callerUid() === 0 ? 'root without CAP_SYS_ADMIN' : 'an ordinary user';
+  return `${who} needs a user namespace, and this machine gives none (${failure}): ${userNamespaceAdvice()}`;
 }

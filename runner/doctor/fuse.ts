@@ -1,10 +1,9 @@
 import { statSync } from 'node:fs';
+import { fuseRemedy } from '../../fs/index.ts';
 import { EACCES, EPERM, errnoName } from '../../fs/sys/errno.ts';
 import { lookForProgram } from '../container/program.ts';
 import { type Check, no, partly, yes } from './check.ts';
 import { type Trial } from './trial.ts';
-
-const OUTER = 'in a container, start that one with --device /dev/fuse --cap-add SYS_ADMIN';
 
 export function checkFuse({ fuseDevice, fuse, passthrough }: Trial): Check[] {
   return [describeDevice(fuseDevice), describeMount(fuseDevice, fuse), describePassthrough(passthrough)];
@@ -13,16 +12,17 @@ export function checkFuse({ fuseDevice, fuse, passthrough }: Trial): Check[] {
 function describeDevice(errno: number): Check {
   const name = '/dev/fuse';
   if (errno === 0) return yes(name, 'opens');
-  if (errno === -EACCES) return no(name, 'is there, but closed to you', 'as root: chmod 0666 /dev/fuse');
-  if (errno === -EPERM) return no(name, 'is refused by the devices that this container may use', OUTER);
-  return no(name, `is not there (${errnoName(-errno)})`, `as root: modprobe fuse; ${OUTER}`);
+  const remedy = fuseRemedy(-errno);
+  if (errno === -EACCES) return no(name, 'is there, but closed to you', remedy);
+  if (errno === -EPERM) return no(name, 'is refused by the devices that this container may use', remedy);
+  return no(name, `is not there (${errnoName(-errno)})`, remedy);
 }
 
 function describeMount(device: number, errno: number): Check {
   const name = 'mounting FUSE';
   if (device < 0) return no(name, '/dev/fuse cannot be opened');
   if (errno === 0) return yes(name, 'by mount(2)');
-  return no(name, `mount(2) is refused (${errnoName(-errno)})`, OUTER);
+  return no(name, `mount(2) is refused (${errnoName(-errno)})`, fuseRemedy(-errno));
 }
 
 function describePassthrough(obstacle: string): Check {
@@ -36,7 +36,11 @@ export function checkHelper(): Check {
   const name = 'fusermount3';
   const path = lookForProgram('fusermount3');
   if (path === undefined)
-    return partly(name, 'is not installed: users cannot mount outside of a user namespace', 'apt-get install fuse3');
+    return partly(
+      name,
+      'is not installed: users cannot mount outside of a user namespace',
+      'as root: apt-get install fuse3',
+    );
   const { mode, uid } = statSync(path);
   if ((mode & 0o4000) !== 0 && uid === 0) return yes(name, `${path}, set-uid root`);
   return partly(name, `${path} is not set-uid root`, `as root: chown root ${path} && chmod u+s ${path}`);

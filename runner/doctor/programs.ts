@@ -8,7 +8,7 @@ export function checkNetwork(): Check {
   const name = 'private network';
   const found = findHelper();
   if (found.mode !== undefined) return yes(name, `by ${found.mode}`);
-  return partly(name, `${found.reason}: containers have the host's network, or none`, 'apt-get install passt');
+  return partly(name, `${found.reason}: containers have the host's network, or none`, found.remedy);
 }
 
 export function checkSeccomp(): Check {
@@ -19,7 +19,7 @@ export function checkSeccomp(): Check {
     return no(
       name,
       'libseccomp is not installed: containers run only with --security-opt seccomp=unconfined',
-      'apt-get install libseccomp2',
+      'as root: apt-get install libseccomp2',
     );
   }
 }
@@ -28,7 +28,7 @@ export function checkInit(): Check {
   const name = 'program for --init';
   const path = ['catatonit', 'tini', 'docker-init'].map(lookForProgram).find((found) => found !== undefined);
   if (path !== undefined) return yes(name, path);
-  return partly(name, 'none is installed: run --init does not work', 'apt-get install catatonit');
+  return partly(name, 'none is installed: run --init does not work', 'as root: apt-get install catatonit');
 }
 
 export async function checkFuseNative(): Promise<Check> {

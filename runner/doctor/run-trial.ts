@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { findProgram } from '../container/program.ts';
+import { findProgram, lookForProgram } from '../container/program.ts';
 import { Scratch } from '../image/scratch.ts';
 import { type Trial, type TrialInput } from './trial.ts';
 
@@ -15,6 +15,7 @@ const PROGRAM = fileURLToPath(new URL('./trial/main.js', import.meta.url));
  * @returns why nothing could be tried, where the namespaces cannot be had.
  */
 export function runTrial(storeRoot: string, isRootless: boolean): Trial | string {
+  if (lookForProgram('unshare') === undefined) return 'unshare is not installed';
   const scratch = new Scratch(join(storeRoot, 'tmp'), join(storeRoot, 'lock'));
   try {
     const input: TrialInput = { directory: scratch.next(), isRootless };

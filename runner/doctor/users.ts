@@ -1,3 +1,5 @@
+import { mapperObstacle } from '../container/id-mappers.ts';
+import { findProgram, lookForProgram } from '../container/program.ts';
 import { readSubordinateIds } from '../container/subordinate-ids.ts';
 import { userNamespaceAdvice } from '../container/userns.ts';
 import { errnoName } from '../../fs/sys/errno.ts';
@@ -7,6 +9,8 @@ import { type Trial } from './trial.ts';
 /** @param trial what could be tried in namespaces, or why there are none. */
 export function checkNamespaces(trial: Trial | string, isRootless: boolean): Check {
   const name = isRootless ? 'user namespaces' : 'mount namespaces';
+  const absent = ['unshare', 'nsenter'].find((program) => lookForProgram(program) === undefined);
+  if (absent !== undefined) return no(name, `${absent} is not installed`, 'as root: apt-get install util-linux');
   if (typeof trial === 'string') return no(name, trial, userNamespaceAdvice());
   if (trial.tmpfs === 0) return yes(name, 'can be made, and mounted in');
   return no(name, `can be made, but mounting in them is refused (${errnoName(-trial.tmpfs)})`, userNamespaceAdvice());
@@ -15,15 +19,12 @@ export function checkNamespaces(trial: Trial | string, isRootless: boolean): Che
 export function checkIds(isRootless: boolean): Check {
   const name = 'subordinate ids';
   if (!isRootless) return yes(name, 'not needed: root has all ids');
-  const { users, groups, missing } = readSubordinateIds();
-  if (missing === undefined) {
-    const count = (ranges: typeof users): number => ranges.reduce((sum, range) => sum + range.count, 0);
-    return yes(name, `${count(users)} users and ${count(groups)} groups beside your own`);
-  }
-  return partly(name, missing, remedyOf(missing));
-}
-
-function remedyOf(missing: string): string {
-  if (missing.includes('not installed')) return 'apt-get install uidmap';
-  return 'as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER';
+  const { users, groups, missing, remedy } = readSubordinateIds();
+  if (missing !== undefined) return partly(name, missing, remedy);
+  const obstacle = ['newuidmap', 'newgidmap']
+    .map((program) => mapperObstacle(findProgram(program, 'uidmap')))
+    .find((lack) => lack !== undefined);
+  if (obstacle !== undefined) return no(name, obstacle.reason, obstacle.remedy);
+  const count = (ranges: typeof users): number => ranges.reduce((sum, range) => sum + range.count, 0);
+  return yes(name, `${count(users)} users and ${count(groups)} groups beside your own`);
 }

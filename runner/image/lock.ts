@@ -1,6 +1,6 @@
 import { toBytes } from '../../fs/sys/bytes.ts';
 import { O_CLOEXEC, O_CREAT, O_RDWR } from '../../fs/sys/constants.ts';
-import { check, EAGAIN } from '../../fs/sys/errno.ts';
+import { check, EAGAIN, EROFS, SystemError } from '../../fs/sys/errno.ts';
 import { close, flock, LOCK_EX, LOCK_NB, LOCK_SH, openat } from '../../fs/sys/file.ts';
 
 /** A lock on a file, which the kernel gives back when its holder ends, however it ends. */
@@ -8,8 +8,12 @@ export interface Lock {
   release(): void;
 }
 
+const WRITABLE = 'set LAMINA_ROOT to a directory in which you may write';
+
 function openLock(path: string): number {
-  return check(openat(-1, toBytes(path), O_RDWR | O_CREAT | O_CLOEXEC, 0o600), `open lock ${path}`);
+  const fd = openat(-1, toBytes(path), O_RDWR | O_CREAT | O_CLOEXEC, 0o600);
+  if (fd === -EROFS) throw new Error(`${new SystemError(`open lock ${path}`, fd).message}; ${WRITABLE}`);
+  return check(fd, `open lock ${path}`);
 }
 
 function take(path: string, operation: number): Lock | undefined {

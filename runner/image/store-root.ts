@@ -1,7 +1,8 @@
 import { chmodSync, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 
+import { describeErrno } from '../../fs/sys/errno.ts';
+import { homeDirectory } from '../container/home-directory.ts';
 import { isRootless } from '../container/userns.ts';
 
 /** Where images, layers and containers are kept: `$LAMINA_ROOT`, else root's place, else the user's own. */
@@ -9,7 +10,7 @@ export function storeRoot(): string {
   const { LAMINA_ROOT: chosen, XDG_DATA_HOME: dataHome } = process.env;
   if (chosen) return resolve(chosen);
   if (!isRootless()) return '/var/lib/lamina';
-  return join(dataHome?.startsWith('/') === true ? dataHome : join(homedir(), '.local/share'), 'lamina');
+  return join(dataHome?.startsWith('/') === true ? dataHome : join(homeDirectory(), '.local/share'), 'lamina');
 }
 
 /** What makes a directory that is not empty recognizable as a store. */
@@ -21,12 +22,25 @@ export const LAYOUT_FILE = 'oci-layout';
  */
 export function prepareRoot(root: string): void {
   makeDirectories(root);
-  if (!statSync(root).isDirectory()) throw new Error(`store ${root} is not a directory`);
+  const { mode } = statSync(root);
+  try {
+    checkRoot(root);
+    if ((mode & 0o077) !== 0) chmodSync(root, 0o700);
+  } catch (error) {
+    const { errno } = error as NodeJS.ErrnoException;
+    if (errno === undefined) throw error;
+    throw new Error(`cannot use the store ${root}: ${describeErrno(errno)}; ${CHOOSE}`, { cause: error });
+  }
+}
+
+function checkRoot(root: string): void {
+  if (!statSync(root).isDirectory()) throw new Error(`store ${root} is not a directory; ${CHOOSE}`);
   if (!existsSync(join(root, LAYOUT_FILE)) && !holdsOnlyOurs(root)) {
     throw new Error(`${root} is not empty and not a store of lamina; set LAMINA_ROOT to a directory of its own`);
   }
-  if ((statSync(root).mode & 0o077) !== 0) chmodSync(root, 0o700);
 }
+
+const CHOOSE = 'set LAMINA_ROOT to a directory in which you may write';
 
 // Node's own recursive mkdir never ends where the kernel answers ENOENT for one whose parent is there, as in /proc.
 function makeDirectories(path: string): void {
@@ -37,7 +51,9 @@ function makeDirectories(path: string): void {
       mkdirSync(prefix, { mode: 0o700 });
     } catch (error) {
       if (existsSync(prefix)) return;
-      throw new Error(`cannot make the store ${path}: ${String(error)}`, { cause: error });
+      const { errno = 0 } = error as NodeJS.ErrnoException;
+      const why = `${prefix}: ${describeErrno(errno)}`;
+      throw new Error(`cannot make the store ${path}: ${why}; ${CHOOSE}`, { cause: error });
     }
   });
 }

@@ -73,7 +73,9 @@ describe.skipIf(missing)(titled('a machine with cgroup version 2 alone', missing
     const limited = ['run', '--rm', '--network', 'host', '--cgroup-conf', 'hugetlb.2MB.max=0', 'tiny', 'true'];
     const refused = await ended(start(readOnly, [], limited));
     expect(refused.code).toBe(125);
-    expect(refused.stderr).toMatch(/^lamina: --cgroup-conf cannot be set: .*EROFS\); mount -o remount,rw \/sys.*\n$/);
+    expect(refused.stderr).toMatch(
+      /^lamina: --cgroup-conf cannot be set: .*EROFS\); as root: mount -o remount,rw \/sys.*\n$/,
+    );
     const none = 'umount -l /sys/fs/cgroup; exec "$@"';
     expect((await ended(start(none, [], ['run', '--rm', 'tiny', 'echo', 'runs']))).stdout).toBe('runs\n');
     const missing = await ended(start(none, [], ['run', '--rm', '-m', '64m', 'tiny', 'true']));

@@ -15,13 +15,26 @@ export function explainMissing(controller: string, unified: string | undefined):
   return `${why}: ${hierarchy === undefined ? NOT_MOUNTED : explainHierarchy(hierarchy)}`;
 }
 
-const NOT_MOUNTED = 'no hierarchy that is mounted has it; as root: mount -t cgroup2 none /sys/fs/cgroup';
+/** What mends that no control groups are mounted. */
+export const MOUNT_CGROUPS = 'as root: mount -t cgroup2 none /sys/fs/cgroup';
+
+/** What gives an ordinary user control groups. */
+export const DELEGATE =
+  'log in by systemd with cgroup v2, or run: systemd-run --user --scope -p Delegate=yes lamina ...';
+
+/** What lets groups be made in hierarchies that are mounted read-only. */
+export function makeWritable(mountpoints: readonly string[]): string {
+  const commands = mountpoints.map((mountpoint) => `mount -o remount,rw ${mountpoint}`);
+  return `as root: ${commands.join(' && ')}; where this is a container, start that one with --privileged`;
+}
+
+const NOT_MOUNTED = `no hierarchy that is mounted has it; ${MOUNT_CGROUPS}`;
 
 function explainDelegation(unified: string | undefined): string {
   if (unified?.includes('.scope/') === true) {
     return 'systemd gives users few; as root, "systemctl edit user@.service" with "[Service] Delegate=yes", and log in anew';
   }
-  return 'an ordinary user needs a delegated one, such as "systemd-run --user --scope -p Delegate=yes" gives';
+  return `an ordinary user needs a delegated one: ${DELEGATE}`;
 }
 
 function explainHierarchy({ mountpoint, own }: Hierarchy): string {
@@ -30,7 +43,6 @@ function explainHierarchy({ mountpoint, own }: Hierarchy): string {
     return `${own} does not hand it down to the groups in it (cgroup.subtree_control)`;
   } catch (error) {
     const { errno = 0 } = error as NodeJS.ErrnoException;
-    const remedy = `mount -o remount,rw ${mountpoint}, or where this is a container, start that one with --privileged`;
-    return `${own}: ${describeErrno(errno)}; ${remedy}`;
+    return `${own}: ${describeErrno(errno)}; ${makeWritable([mountpoint])}`;
   }
 }

@@ -27,10 +27,17 @@ export async function mountRoot(container: Container, options: ContainerOptions)
       await mountCopy(container);
       return { unmount: (report) => takeBack(container, options, report) };
     default: {
-      const union = await mountUnion(container, options);
+      const union = await mountUnion(container, options).catch((error: unknown) => {
+        throw new Error(adviseOnFuse(error instanceof Error ? error.message : String(error)), { cause: error });
+      });
       return { unmount: (report) => unmountUnion(union, report) };
     }
   }
+}
+
+/** A kernel without FUSE, or a device that is closed, is no obstacle to the other drivers. */
+function adviseOnFuse(message: string): string {
+  return /: (?:open )?\/dev\/fuse/.test(message) ? `${message}; or do without FUSE: lamina run --driver auto` : message;
 }
 
 function mountByKernel(container: Container, { lifecycle }: ContainerOptions): void {

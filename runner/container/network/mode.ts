@@ -20,7 +20,8 @@ export function hasOwnNetwork({ mode }: NetworkChoice): boolean {
 }
 
 const TUN = '/dev/net/tun';
-const INSTALL = 'apt-get install passt';
+const TUN_REMEDY = `as root: modprobe tun && chmod 0666 ${TUN}`;
+const INSTALL = 'as root: apt-get install';
 
 /**
  * `none`, `host`, `private`, `pasta[:OPTIONS]`, `slirp4netns[:OPTIONS]` or `container:NAME`. Docker's `bridge` is taken
@@ -55,7 +56,7 @@ function withArgument(mode: 'container' | 'pasta' | 'slirp4netns', argument: str
 function privateNetwork(): NetworkChoice {
   const found = findHelper();
   if (found.mode !== undefined) return { mode: found.mode, options: [] };
-  throw new Error(`no private network: ${found.reason}`);
+  throw new Error(`no private network: ${found.reason} (${found.remedy})`);
 }
 
 /**
@@ -69,26 +70,31 @@ export function defaultNetwork(report: (line: string) => void): NetworkChoice {
   if (preferred !== '') return parseNetwork(preferred);
   const found = findHelper();
   if (found.mode !== undefined) return { mode: found.mode, options: [] };
-  report(`the container has the host's network, since ${found.reason}; --network host says nothing of it`);
+  report(
+    `the container has the host's network, since ${found.reason} (${found.remedy}); --network host says nothing of it`,
+  );
   return { mode: 'host', options: [] };
 }
 
 type FoundHelper =
   | { readonly mode: 'pasta' | 'slirp4netns'; readonly reason?: never }
-  | { readonly mode?: never; readonly reason: string };
+  | { readonly mode?: never; readonly reason: string; readonly remedy: string };
 
 /** What `doctor` and the default look for: the program that makes a private network, or why there is none. */
 export function findHelper(): FoundHelper {
   const mode = (['pasta', 'slirp4netns'] as const).find((name) => lookForProgram(name) !== undefined);
-  if (mode === undefined) return { reason: `neither pasta nor slirp4netns is installed (${INSTALL})` };
+  if (mode === undefined) {
+    return { reason: 'neither pasta nor slirp4netns is installed', remedy: `${INSTALL} passt` };
+  }
   const reason = whyNoTun();
-  return reason === undefined ? { mode } : { reason };
+  return reason === undefined ? { mode } : { reason, remedy: TUN_REMEDY };
 }
 
 function whyNoHelper(name: 'pasta' | 'slirp4netns'): string | undefined {
   const debianPackage = name === 'pasta' ? 'passt' : name;
-  if (lookForProgram(name) === undefined) return `${name} is not installed: apt-get install ${debianPackage}`;
-  return whyNoTun();
+  if (lookForProgram(name) === undefined) return `${name} is not installed; ${INSTALL} ${debianPackage}`;
+  const reason = whyNoTun();
+  return reason === undefined ? undefined : `${reason} (${TUN_REMEDY})`;
 }
 
 /** Both helpers are the other end of a tap device. */
@@ -98,6 +104,6 @@ function whyNoTun(): string | undefined {
     return undefined;
   } catch (error) {
     const errno = (error as NodeJS.ErrnoException).errno ?? 0;
-    return `${TUN} cannot be opened (${describeErrno(errno)}; as root: modprobe tun && chmod 666 ${TUN})`;
+    return `${TUN} cannot be opened: ${describeErrno(errno)}`;
   }
 }

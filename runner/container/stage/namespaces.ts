@@ -3,6 +3,7 @@ import { toBytes } from '../../../fs/sys/bytes.ts';
 import { check } from '../../../fs/sys/errno.ts';
 import { close } from '../../../fs/sys/file.ts';
 import { CLONE_NEWTIME, CLONE_NEWUTS, sethostname, setns, unshare } from '../../../fs/sys/namespaces.ts';
+import { makeNamespaces } from '../namespace-advice.ts';
 import { type JoinedNamespace, type StageSpec } from '../spec.ts';
 import { openNamespace } from './open-namespace.ts';
 import { prepareNetwork } from './network.ts';
@@ -12,7 +13,7 @@ import { setSysctls } from './sysctls.ts';
 /** Enters the namespaces of the container, and sets in them what it is to find. */
 export function enterNamespaces(spec: StageSpec): void {
   const { namespaces, hostname, network, kernel } = spec;
-  check(unshare(namespaces.own), 'make the namespaces of the container');
+  makeNamespaces(namespaces.own, 'make the namespaces of the container');
   for (const joined of namespaces.joined) join(joined);
   if (namespaces.timeOffsets !== undefined) makeTime(namespaces.timeOffsets);
   separateMounts(toBytes(spec.rootfs), spec.mounts);

@@ -1,6 +1,6 @@
 import { MNT_DETACH, MS_MOVE, O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../../../fs/sys/constants.ts';
 import { type ByteString } from '../../../fs/sys/bytes.ts';
-import { EINVAL, check } from '../../../fs/sys/errno.ts';
+import { EACCES, EINVAL, ENOSYS, EPERM, check } from '../../../fs/sys/errno.ts';
 import { close, openat } from '../../../fs/sys/file.ts';
 import { mount, umount } from '../../../fs/sys/mount.ts';
 import { pivotRoot } from '../../../fs/sys/namespaces.ts';
@@ -11,9 +11,10 @@ import { mountPoints } from './mounting.ts';
 /**
  * Makes `rootfs` the root of this mount namespace, with nothing of the old one left in it.
  *
- * pivot_root(2) answers EINVAL where the old root is the initial ramfs or no mount point at all (a chroot). The first
- * case is served by moving the mount over the old root; the second by a plain chroot, which leaves the host's mounts
- * in the namespace, out of reach only as long as the container lacks CAP_SYS_ADMIN.
+ * pivot_root(2) answers EINVAL where the old root is the initial ramfs or no mount point at all (a chroot), and EPERM,
+ * EACCES or ENOSYS where the seccomp filter or the security module of an outer container refuses the call alone. The
+ * first and the last are served by moving the mount over the old root; the second by a plain chroot, which leaves the
+ * host's mounts in the namespace, out of reach only as long as the container lacks CAP_SYS_ADMIN.
  */
 export function changeRoot(rootfs: ByteString): RootChange {
   const fd = check(openat(-1, rootfs, O_RDONLY | O_DIRECTORY | O_CLOEXEC), `open ${rootfs}`);
@@ -24,6 +25,8 @@ export function changeRoot(rootfs: ByteString): RootChange {
   return how;
 }
 
+const REFUSALS: ReadonlySet<number> = new Set([EINVAL, EPERM, EACCES, ENOSYS].map((errno) => -errno));
+
 function pivot(rootfs: ByteString): RootChange {
   // With both names the same, the old root ends up mounted over the new one, at `.`.
   const pivoted = pivotRoot('.', '.');
@@ -31,7 +34,7 @@ function pivot(rootfs: ByteString): RootChange {
     check(umount('.', MNT_DETACH), 'detach the old root');
     return 'pivot_root';
   }
-  if (pivoted !== -EINVAL) check(pivoted, `make ${rootfs} the root`);
+  if (!REFUSALS.has(pivoted)) check(pivoted, `make ${rootfs} the root`);
   const moved = moveOverRoot(rootfs);
   if (moved !== -EINVAL) check(moved, `move ${rootfs} over the root`);
   check(chroot('.'), `change the root to ${rootfs}`);
