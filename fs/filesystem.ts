@@ -143,6 +143,11 @@ export interface FileSystem {
    * it (FUSE_EXPORT_SUPPORT). `lookup` takes the names `.`, of any node, and `..`, of a directory, for that.
    */
   readonly exportable: boolean;
+  /**
+   * Whether directories are to be opened before they are read. Where they need not be, a session may answer OPENDIR by
+   * itself, and give `readdir` NO_HANDLE.
+   */
+  readonly opensDirectories: boolean;
   /** Why the kernel cannot read and write these files by itself, or empty: it can, those that may be. */
   readonly passthroughObstacle: string;
   /** Whether a node's attributes stay as they were told until a request changes them, so that the kernel can keep them. */

@@ -14,6 +14,8 @@ export interface Connection {
   validNanoseconds: number;
   /** SETXATTR carries the longer structure. */
   setxattrExt: boolean;
+  /** The kernel opens directories by itself, once it was told so; its requests then have no handle of ours. */
+  opensDirectories: boolean;
   /** INIT was answered. */
   started: boolean;
   /** The kernel's minor protocol version. */

@@ -13,7 +13,9 @@ const { fuse_init_in: IN, fuse_init_out: OUT } = ABI;
 //   the kernel clears the bits itself by SETATTR.
 // - ASYNC_DIO: after an asynchronous direct write, the kernel leaves in its page cache what readers have put there
 //   meanwhile (fuse_aio_complete does not invalidate it); one request is served after the other, anyway.
-// - NO_OPEN_SUPPORT, NO_OPENDIR_SUPPORT: the union needs its handles.
+// - NO_OPEN_SUPPORT: the union needs its handles of files.
+// - READDIRPLUS_AUTO: it has the kernel ask for the attributes of a directory's first names alone, and then for those of
+//   all others one by one.
 // - WRITEBACK_CACHE: what is written must be in the upper when umount returns, and be counted against its space.
 // - SECURITY_CTX, CREATE_SUPP_GROUP: nothing is done with these extensions of a request.
 const WANTED =
@@ -23,7 +25,6 @@ const WANTED =
   INIT.DONT_MASK |
   INIT.HAS_IOCTL_DIR |
   INIT.DO_READDIRPLUS |
-  INIT.READDIRPLUS_AUTO |
   INIT.PARALLEL_DIROPS |
   INIT.ABORT_ERROR |
   INIT.MAX_PAGES |
@@ -69,6 +70,7 @@ function putFeatures(slot: Slot): void {
   const wanted2 = connection.fs.exportable ? WANTED2 : WANTED2 | INIT2.NO_EXPORT_SUPPORT;
   // Before 7.36 the structure ends behind `flags`.
   const hasFlags2 = (flags & INIT.INIT_EXT) !== 0 && slot.length >= BODY + IN.unused;
+  connection.opensDirectories = (offered & INIT.NO_OPENDIR_SUPPORT) !== 0 && !connection.fs.opensDirectories;
   connection.setxattrExt = (flags & INIT.SETXATTR_EXT) !== 0;
   const offered2 = hasFlags2 ? slot.u32(IN.flags2) : 0;
   if ((offered2 & INIT2.PASSTHROUGH) === 0) connection.passthrough = undefined;

@@ -45,6 +45,7 @@ export class Session {
       validSeconds: 0,
       validNanoseconds: 0,
       setxattrExt: false,
+      opensDirectories: false,
       started: false,
       minor: MINIMUM_MINOR_VERSION,
     };

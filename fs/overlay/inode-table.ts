@@ -92,6 +92,7 @@ export class InodeTable {
     if (inode.pinned >= 0) close(inode.pinned);
     if (inode.upper !== undefined) this.#fds.drop(inode.upper);
     for (const lower of inode.lowers) this.#fds.drop(lower);
+    inode.listed = undefined;
     this.#inodes[inode.id] = undefined;
     this.#generations[inode.id] = inode.generation + 1;
     this.#free.push(inode.id);

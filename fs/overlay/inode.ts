@@ -89,8 +89,8 @@ export class Inode {
   indexName: ByteString = '';
   /** Bits of `PROTECTION`: what `chattr` forbids. */
   protection: number = PROTECTION.unread;
-  /** It was asked for file capabilities and has none; nothing but setxattr(2) gives a file some. */
-  lacksCapability = false;
+  /** Bits of `LACKS`: xattrs that it was asked for and does not have; nothing but setxattr(2) gives a file some. */
+  lacks = 0;
   /** It was copied up, and shows its origin's inode number. */
   hasOrigin = false;
   /** Links that users see beyond those that the upper's file has: names still in the lower layers. */

@@ -36,6 +36,9 @@ export class Layer {
   /** FICLONE from this layer to the upper was refused once. */
   refusesClone = false;
 
+  /** Bits for the namespaces of xattrs that its filesystem is known to have; see xattrs.ts. */
+  xattrNamespaces = 0;
+
   /** Xattr in which its files' owners, modes and types are kept, or empty: they are the real ones; see stat-override.ts. */
   override: ByteString = '';
 

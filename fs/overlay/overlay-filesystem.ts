@@ -7,6 +7,7 @@ import {
   type Notifier,
   type Opened,
   type Passthrough,
+  NO_HANDLE,
   WRITE,
   ROOT_NODE,
 } from '../filesystem.ts';
@@ -33,6 +34,7 @@ import { readTarget } from './read-target.ts';
 import { rmdirName, unlinkName } from './remove.ts';
 import { renameName } from './rename.ts';
 import { changeAttributes, clearPrivileges } from './set-attributes.ts';
+import { readUnopened } from './shared-listing.ts';
 import { SlowLane } from './slow-lane.ts';
 import { syncFile } from './sync.ts';
 import { Union } from './union.ts';
@@ -47,12 +49,15 @@ export class OverlayFileSystem implements FileSystem {
   readonly timeout: number;
   readonly acl: boolean;
   readonly exportable: boolean;
+  readonly opensDirectories: boolean;
   readonly #union: Union;
 
   constructor(options: OverlayOptions) {
     this.#union = new Union(options);
     this.timeout = options.timeout ?? DEFAULT_TIMEOUT;
     this.exportable = options.nfsExport === true;
+    // An open is an access, where those count; what may have changed underneath is looked at when a directory is opened.
+    this.opensDirectories = options.atime === true || !this.#union.isSoleWriter;
     this.acl = options.noAcl !== true && options.noXattrs !== true;
   }
 
@@ -83,6 +88,7 @@ export class OverlayFileSystem implements FileSystem {
     const directory = this.#inode(parent);
     if (directory === undefined) return -ESTALE;
     entry.node = 0;
+    this.#union.lookedInto = directory;
     if (name === '.' || name === '..') return this.#lookupNode(name === '.' ? directory : parentOf(directory), entry);
     const inode = resolve(this.#union, directory, name, entry.attr);
     if (typeof inode === 'number') return inode;
@@ -275,9 +281,16 @@ export class OverlayFileSystem implements FileSystem {
     return 0;
   }
 
-  readdir(_node: number, handle: number, offset: number, sink: DirectorySink): number {
+  readdir(node: number, handle: number, offset: number, sink: DirectorySink): number {
+    if (handle === NO_HANDLE) return this.#readUnopened(node, offset, sink);
     const open = this.#union.handles.get(handle);
     return open === undefined ? -EBADF : readEntries(this.#union, open, offset, sink);
+  }
+
+  #readUnopened(node: number, offset: number, sink: DirectorySink): number {
+    const inode = this.#inode(node);
+    if (inode === undefined) return -ESTALE;
+    return inode.isDirectory ? readUnopened(this.#union, inode, offset, sink) : -ENOTDIR;
   }
 
   releasedir(node: number, handle: number): void {

@@ -13,6 +13,20 @@ import { type Union } from './union.ts';
 /** Offsets 0 and 1 are `.` and `..`; the names follow. */
 const DOTS = 2;
 
+/** The names that a reader goes through. */
+export interface Listing {
+  readonly index: DirectoryIndex;
+  /** The index's `order` when the reading began, in which the cursor is a place, and its length then. */
+  readonly order: readonly (ByteString | undefined)[];
+  readonly end: number;
+}
+
+/**
+ * So many names of a directory come with their attributes, for which else most readers would ask one by one. Behind them,
+ * which of a directory that large is often all that is wanted, names do as long as nobody has looked one up.
+ */
+const WITH_ATTRIBUTES = 4096;
+
 /**
  * Gives the entries of an open directory from `offset` on. The names are those of the moment when reading began (at
  * offset 0) that are still there: an offset stays good whatever is made or removed meanwhile, and no name comes twice.
@@ -26,19 +40,41 @@ export function readEntries(union: Union, handle: Handle, offset: number, sink: 
     handle.list(index);
   }
   const { index, order, end } = handle;
-  if (offset < DOTS && !addDots(inode, offset, sink)) return 0;
-  for (let at = Math.max(offset, DOTS); at - DOTS < end; at++) {
-    const name = order[at - DOTS];
-    const entry = name === undefined ? undefined : index?.get(name);
-    if (name === undefined || entry?.visible !== true) continue;
-    if (!sink.fits(name)) break;
-    if (sink.plus) addPlus(union, inode, name, at + 1, sink);
-    else addPlain(union, inode, entry, name, at + 1, sink);
-  }
+  if (index !== undefined) addEntries(union, inode, { index, order, end }, 0, offset, sink);
   return 0;
 }
 
-function indexToList(union: Union, directory: Inode): DirectoryIndex | number {
+/**
+ * Adds the entries from `offset` on that fit; answers whether there were any.
+ *
+ * @param base what is added to the offsets that the reader goes on by.
+ */
+export function addEntries(
+  union: Union,
+  inode: Inode,
+  { index, order, end }: Listing,
+  base: number,
+  offset: number,
+  sink: DirectorySink,
+): boolean {
+  if (offset < DOTS && !addDots(inode, offset, sink)) return true;
+  const known = union.lookedInto === inode ? end : Math.min(end, WITH_ATTRIBUTES);
+  let added = offset < DOTS;
+  for (let at = Math.max(offset, DOTS); at - DOTS < end; at++) {
+    const name = order[at - DOTS];
+    const entry = name === undefined ? undefined : index.get(name);
+    if (name === undefined || entry?.visible !== true) continue;
+    if (!sink.fits(name)) return true;
+    added = true;
+    sink.entry.node = 0;
+    if (sink.plus && at - DOTS < known) addPlus(union, inode, name, base + at + 1, sink);
+    else addPlain(union, inode, entry, name, base + at + 1, sink);
+  }
+  return added;
+}
+
+/** The index to list a directory by, or a negative errno. */
+export function indexToList(union: Union, directory: Inode): DirectoryIndex | number {
   const index = loadIndex(union, directory);
   // Too large for the cache: it lasts for as long as somebody reads it.
   return index === 0 ? (directory.listed ?? readIndex(union, directory)) : index;

@@ -17,6 +17,7 @@ import { Layer, assignFilesystemIds } from './layer.ts';
 import { COUNTERS, DEFAULT_TIMEOUT, type OverlayOptions } from './options.ts';
 import { protectionIn } from './protection.ts';
 import { RealDirectory } from './real-directory.ts';
+import { type SharedListing } from './shared-listing.ts';
 import { type SlowLane } from './slow-lane.ts';
 import { giveUuid } from './upper-uuid.ts';
 import { verifyRoots } from './verify-roots.ts';
@@ -68,6 +69,10 @@ export class Union {
   readonly indexes: IndexCache;
   readonly inodes: InodeTable;
   readonly handles = new HandleTable();
+  /** Directories with a listing for those who have not opened them, the oldest first; see shared-listing.ts. */
+  readonly listings = new Map<Inode, SharedListing>();
+  /** The directory in which a name was looked up last. */
+  lookedInto: Inode | undefined = undefined;
   /** Whom files belong to that this process makes. */
   readonly ownUid = process.geteuid?.() ?? 0;
   readonly ownGid = process.getegid?.() ?? 0;

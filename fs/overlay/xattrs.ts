@@ -1,4 +1,5 @@
 import { type ByteString } from '../sys/bytes.ts';
+import { S_IFREG } from '../sys/constants.ts';
 import { ENODATA, EOPNOTSUPP, EPERM, ERANGE, EROFS } from '../sys/errno.ts';
 import { Memory, copyBytes } from '../sys/memory.ts';
 import { setxattr } from '../sys/xattr.ts';
@@ -9,10 +10,24 @@ import { type Layer } from './layer.ts';
 import { getLayerXattr, isKeptForUsers, layerXattrNames, removeLayerXattr, storedXattr } from './layer-xattrs.ts';
 import { refuseChange } from './protection.ts';
 import { isAcl, setAcl } from './recorded-acl.ts';
+import { NO_OVERRIDE } from './stat-override.ts';
 import { type Union } from './union.ts';
 import { isOwnXattr } from '../layer-format.ts';
 
 const CAPABILITY = 'security.capability';
+
+/** Bits of `Inode.lacks`. */
+const LACKS = {
+  capability: 1,
+  /** All that users could see. */
+  all: 2,
+  /** It was looked at, and has some. */
+  notAll: 4,
+} as const;
+
+/** Names by their namespaces (xattr(7)), with which EINVAL and EOPNOTSUPP have nothing to do. */
+const NAMESPACES = [/^security\../, /^user\../, /^trusted\../, /^system\.posix_acl_(access|default)$/] as const;
+const SECURITY = 0;
 
 // XATTR_LIST_MAX of linux/limits.h.
 const list = new Memory(65536);
@@ -28,12 +43,36 @@ export function getInodeXattr(union: Union, inode: Inode, name: ByteString, addr
   const layer = union.layerOf(inode);
   const refused = refusal(union, layer, name, -ENODATA);
   if (refused < 0) return refused;
-  // The kernel asks before each write(2), and keeps no answer: FUSE is mounted without SB_NOSEC.
-  const isCapability = name === CAPABILITY;
-  if (isCapability && inode.lacksCapability) return -ENODATA;
+  if (isLacking(inode, layer, name)) return -ENODATA;
   const length = getLayerXattr(layer, union.dirfdOf(inode), union.nameOf(inode), name, address, size);
-  if (isCapability && length === -ENODATA) inode.lacksCapability = union.isSoleWriter;
+  if (length === -ENODATA && union.isSoleWriter) noteLack(union, inode, layer, name);
   return length;
+}
+
+/** The kernel asks before each write(2), and programs for each file that they list; FUSE keeps no such answer. */
+function isLacking(inode: Inode, layer: Layer | undefined, name: ByteString): boolean {
+  if ((inode.lacks & LACKS.capability) !== 0 && name === CAPABILITY) return true;
+  if ((inode.lacks & LACKS.all) === 0) return false;
+  return ((layer?.xattrNamespaces ?? 0) & namespaceOf(inode, name)) !== 0;
+}
+
+/** A bit for the namespace; 0 for one that is another for each type of file, or not known. */
+function namespaceOf(inode: Inode, name: ByteString): number {
+  const at = NAMESPACES.findIndex((names) => names.test(name));
+  const isFixed = inode.isDirectory || inode.type === S_IFREG || at === SECURITY;
+  return at < 0 || !isFixed ? 0 : 1 << at;
+}
+
+/** A file was asked for an xattr that it does not have. Most have none at all, which is found out once. */
+function noteLack(union: Union, inode: Inode, layer: Layer | undefined, name: ByteString): void {
+  if (name === CAPABILITY) inode.lacks |= LACKS.capability;
+  if (layer?.override !== NO_OVERRIDE) return;
+  // Elsewhere the filesystem answers EOPNOTSUPP.
+  layer.xattrNamespaces |= namespaceOf(inode, name);
+  if (inode.lacks > LACKS.capability) return;
+  const names = layerXattrNames(layer, union.dirfdOf(inode), union.nameOf(inode));
+  if (typeof names === 'number') return;
+  inode.lacks |= names.every((other) => isOwnXattr(other)) ? LACKS.all : LACKS.notAll;
 }
 
 /**
@@ -43,6 +82,7 @@ export function getInodeXattr(union: Union, inode: Inode, name: ByteString, addr
  */
 export function listInodeXattrs(union: Union, inode: Inode, address: number, size: number, trusted: boolean): number {
   if (union.options.noXattrs === true) return -EOPNOTSUPP;
+  if ((inode.lacks & LACKS.all) !== 0) return 0;
   const layer = union.layerOf(inode);
   const all = layerXattrNames(layer, union.dirfdOf(inode), union.nameOf(inode));
   if (typeof all === 'number') return all;
@@ -71,7 +111,7 @@ export function setInodeXattr(
   const raised = ensureUpper(union, inode, METADATA);
   if (raised < 0) return raised;
   // Under whichever name: records keep users' xattrs under further ones.
-  inode.lacksCapability = false;
+  inode.lacks = 0;
   if (union.upper !== undefined && isAcl(union.upper, name)) {
     return setAcl(union.upper, union.dirfdOf(inode), union.nameOf(inode), name, address, size, union.scratch);
   }

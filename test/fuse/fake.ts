@@ -97,6 +97,7 @@ export function createFake(answers: Answers = {}): { readonly fs: FileSystem; re
     timeout: 1e9,
     acl: false,
     exportable: false,
+    opensDirectories: true,
     passthroughObstacle: '',
     attributesLast: () => true,
     start: () => undefined,

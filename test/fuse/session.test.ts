@@ -135,6 +135,7 @@ describe('Slot', () => {
     validSeconds: 0,
     validNanoseconds: 0,
     setxattrExt: false,
+    opensDirectories: false,
     started: true,
     minor: 45,
   });
@@ -221,6 +222,7 @@ describe('INIT', () => {
       INIT.SPLICE_READ |
       INIT.FLOCK_LOCKS |
       INIT.AUTO_INVAL_DATA |
+      INIT.READDIRPLUS_AUTO |
       INIT.WRITEBACK_CACHE |
       INIT.NO_OPEN_SUPPORT |
       INIT.HANDLE_KILLPRIV |

@@ -1,3 +1,5 @@
+import { NO_HANDLE } from '../../filesystem.ts';
+import { ENOSYS } from '../../sys/errno.ts';
 import { FOPEN, FSYNC_FDATASYNC } from '../constants.ts';
 import type { Slot } from '../slot.ts';
 import { ABI } from '../structs.ts';
@@ -5,8 +7,10 @@ import { ABI } from '../structs.ts';
 const { fuse_open_out: OPEN_OUT, fuse_read_in: READ_IN, fuse_release_in: RELEASE_IN, fuse_fsync_in: FSYNC_IN } = ABI;
 
 export function opendir(slot: Slot): number {
-  const { opened } = slot;
-  const status = slot.connection.fs.opendir(slot.node, opened);
+  const { opened, connection } = slot;
+  // The kernel takes it for success, keeps listings cached, and sends neither OPENDIR nor RELEASEDIR again.
+  if (connection.opensDirectories) return -ENOSYS;
+  const status = connection.fs.opendir(slot.node, opened);
   if (status < 0) return status;
   // The kernel drops a cached listing by itself when the directory changes through this mount; KEEP_CACHE says that a
   // listing cached by an earlier open is good too.
@@ -19,7 +23,8 @@ export function opendir(slot: Slot): number {
 function fillDirectory(slot: Slot, plus: boolean): number {
   const { directory, connection } = slot;
   directory.begin(plus, Math.min(slot.u32(READ_IN.size), slot.payloadCapacity));
-  const status = connection.fs.readdir(slot.node, slot.u64(READ_IN.fh), slot.u64(READ_IN.offset), directory);
+  const handle = connection.opensDirectories ? NO_HANDLE : slot.u64(READ_IN.fh);
+  const status = connection.fs.readdir(slot.node, handle, slot.u64(READ_IN.offset), directory);
   return status < 0 ? status : directory.length;
 }
 
