@@ -175,10 +175,16 @@ const setDirectoryAtime =
   (draft) =>
     void (draft.fuse.diratime = draft.overlay.directoryAtime = changes);
 
-const PASSTHROUGH = ['auto', 'on', 'off'] as const;
+const PASSTHROUGH = ['auto', 'on', 'upper', 'all', 'off'] as const;
+
+function parsePassthrough(draft: Draft, value: ByteString, name: ByteString): void {
+  draft.fuse.passthrough = oneOf(PASSTHROUGH, value, name);
+  if (value === 'upper') draft.overlay.passLowers = 'none';
+  else if (value === 'all') draft.overlay.passLowers = 'all';
+}
 
 const FUSE: Readonly<Record<string, Apply>> = {
-  passthrough: (draft, value, name) => void (draft.fuse.passthrough = oneOf(PASSTHROUGH, value, name)),
+  passthrough: parsePassthrough,
   backend: (draft, value) => void (draft.fuse.backend = parseBackend(value)),
   fsname: (draft, value, name) => void (draft.fuse.fsname = parsePath(value, name)),
   ro: setFuse((fuse) => (fuse.readOnly = true)),

@@ -15,8 +15,11 @@ export interface FuseOptions {
   readonly propagation?: 'private' | 'rprivate' | 'slave' | 'rslave';
   /** Who speaks to the kernel: we ourselves (the default), or libfuse in the npm package fuse-native. */
   readonly backend?: Backend;
-  /** Whether the kernel reads and writes files by itself: where it can (the default), always or not at all, or never. */
-  readonly passthrough?: 'auto' | 'on' | 'off';
+  /**
+   * Whether the kernel reads and writes files by itself: where it can (the default), always or not at all, files of the
+   * upper alone, those of lower layers, too, or never.
+   */
+  readonly passthrough?: 'auto' | 'on' | 'upper' | 'all' | 'off';
 }
 
 export const BACKENDS = ['device', 'fuse-native'] as const;

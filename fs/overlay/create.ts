@@ -311,9 +311,9 @@ export function createFile(
     return owned;
   }
   const inode = adopt(union, parent, name, entry.attr);
-  passThrough(union, inode, fd, flags, opened);
+  const way = passThrough(union, inode, fd, flags, opened);
   grant(entry, inode);
-  opened.handle = union.handles.open(inode, fd, kept);
+  opened.handle = union.handles.open(inode, fd, kept, way);
   return 0;
 }
 
@@ -370,8 +370,8 @@ export function createTemporary(
   const inode = union.inodes.create(S_IFREG, union.upper.uniqueIno(entry.attr.ino), undefined, '');
   inode.unlinked = true;
   inode.protection = 0;
-  passThrough(union, inode, fd, flags, opened);
-  opened.handle = union.handles.open(inode, fd, kept);
+  const way = passThrough(union, inode, fd, flags, opened);
+  opened.handle = union.handles.open(inode, fd, kept, way);
   present(union, inode, entry.attr);
   grant(entry, inode);
   return 0;

@@ -3,16 +3,18 @@ import { EMFILE } from '../sys/errno.ts';
 import { close, dup3 } from '../sys/file.ts';
 import { type Inode } from './inode.ts';
 import { type Layer } from './layer.ts';
+import { dataMoved } from './passthrough.ts';
 import { openForReading } from './real-file.ts';
 import { type Union } from './union.ts';
 
 /**
- * After the data moved to the upper: files that were open before see what is written after; their descriptors get the
- * copy under the same number.
+ * After the data moved to the upper: files that were open before see what is written after, but for those that the
+ * kernel reads by itself; their descriptors get the copy under the same number.
  */
 export function reopenHandles(union: Union, inode: Inode): void {
   const { upper } = union;
   if (upper === undefined) return;
+  dataMoved(union, inode);
   for (let handle = inode.handles; handle !== undefined; handle = handle.next) {
     let fd = openAgain(union, upper, inode, handle.flags);
     if (fd === -EMFILE) {

@@ -6,10 +6,18 @@ import { type Inode } from './inode.ts';
 
 const NO_NAMES: readonly ByteString[] = [];
 
+/** A file that is open goes through its backing, or through the page cache of the union's own inode. */
+export const WAY = { none: 0, passing: 1, caching: 2 } as const;
+export type Way = (typeof WAY)[keyof typeof WAY];
+
 /** An open file or directory. */
 export class Handle {
   readonly id: number;
   readonly inode: Inode;
+  /** The inode's node number when it was opened. */
+  readonly node: number;
+  /** How the kernel reads and writes it. */
+  readonly way: Way;
   /** Descriptor of the file in its layer; -1 for a directory. Copy-up puts the new file under the same number. */
   readonly fd: number;
   /** open(2) flags of the descriptor: how it is accessed, and O_DIRECT. */
@@ -23,13 +31,17 @@ export class Handle {
   syncJob = -1;
   next: Handle | undefined;
 
-  constructor(id: number, inode: Inode, fd: number, flags: number) {
+  constructor(id: number, inode: Inode, fd: number, flags: number, way: Way) {
     this.id = id;
     this.inode = inode;
+    this.node = inode.id;
+    this.way = way;
     this.fd = fd;
     this.flags = flags;
     this.next = inode.handles;
     inode.handles = this;
+    if (way === WAY.passing) inode.passing++;
+    else if (way === WAY.caching) inode.caching++;
   }
 
   /** Begins to read a directory by an index, which all who have it open share; undefined ends it. */
@@ -54,9 +66,9 @@ export class HandleTable {
   readonly #free: number[] = [];
   count = 0;
 
-  open(inode: Inode, fd: number, flags: number): number {
+  open(inode: Inode, fd: number, flags: number, way: Way): number {
     const id = this.#free.pop() ?? this.#handles.length;
-    this.#handles[id] = new Handle(id, inode, fd, flags);
+    this.#handles[id] = new Handle(id, inode, fd, flags, way);
     this.count++;
     return id;
   }
@@ -74,9 +86,17 @@ export class HandleTable {
     this.count--;
     handle.list(undefined);
     unchain(handle);
+    uncount(handle);
     if (handle.fd >= 0) close(handle.fd);
     return handle.inode;
   }
+}
+
+/** Those of a former node count no more. */
+function uncount({ inode, node, way }: Handle): void {
+  if (node !== inode.id) return;
+  if (way === WAY.passing) inode.passing--;
+  else if (way === WAY.caching) inode.caching--;
 }
 
 function unchain(handle: Handle): void {

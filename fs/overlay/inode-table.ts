@@ -3,6 +3,7 @@ import { ROOT_NODE } from '../filesystem.ts';
 import { type ByteString } from '../sys/bytes.ts';
 import { S_IFDIR } from '../sys/constants.ts';
 import { close } from '../sys/file.ts';
+import { type Backings } from './backings.ts';
 import { type DirectoryFds } from './directory-fds.ts';
 import { Inode } from './inode.ts';
 
@@ -18,13 +19,15 @@ export class InodeTable {
   readonly #generations: number[] = [0];
   readonly #free: number[] = [];
   readonly #fds: DirectoryFds;
+  readonly #backings: Backings;
   readonly #keepsKnown: boolean;
   /** Generation of a number used for the first time: a handle of an earlier mount must not lead to another file. */
   readonly #firstGeneration: number;
   count = 0;
 
-  constructor(fds: DirectoryFds, keepsKnown: boolean) {
+  constructor(fds: DirectoryFds, backings: Backings, keepsKnown: boolean) {
     this.#fds = fds;
+    this.#backings = backings;
     this.#keepsKnown = keepsKnown;
     this.#firstGeneration = keepsKnown ? randomInt(1, 2 ** 31) : 0;
     this.create(S_IFDIR, 0, undefined, '');
@@ -42,7 +45,7 @@ export class InodeTable {
 
   create(type: number, ino: number, parent: Inode | undefined, name: ByteString): Inode {
     const id = this.#free.pop() ?? this.#inodes.length;
-    const inode = new Inode(id, this.#generations[id] ?? this.#firstGeneration, type, ino, parent, name);
+    const inode = new Inode(id, this.#generationOf(id), type, ino, parent, name);
     this.#inodes[id] = inode;
     this.count++;
     parent?.addChild(name, inode);
@@ -52,9 +55,49 @@ export class InodeTable {
   forget(id: number, lookups: number): void {
     const inode = this.#inodes[id];
     if (inode === undefined) return;
-    inode.nlookup = Math.max(0, inode.nlookup - lookups);
     inode.kept = this.#keepsKnown;
+    if (id === inode.id) inode.nlookup = Math.max(0, inode.nlookup - lookups);
+    else this.#forgetFormer(inode, id, lookups);
     this.release(inode);
+  }
+
+  /**
+   * Gives a file that the kernel has open another node number, by which it is another file to the kernel, with data
+   * elsewhere; whoever has it open goes on with the former one. Its names lead to the new one once the kernel looks them
+   * up again, as it does where an open is answered ESTALE (do_filp_open).
+   */
+  renumber(inode: Inode): void {
+    inode.formers ??= [];
+    inode.formers.push({ id: inode.id, generation: inode.generation, nlookup: inode.nlookup });
+    const id = this.#free.pop() ?? this.#inodes.length;
+    inode.id = id;
+    inode.generation = this.#generationOf(id);
+    inode.nlookup = 0;
+    inode.passing = 0;
+    inode.caching = 0;
+    inode.passedThrough = false;
+    this.#inodes[id] = inode;
+  }
+
+  /** A file handle may still bear the former number, and is to lead here for as long as the file has a name. */
+  #forgetFormer(inode: Inode, id: number, lookups: number): void {
+    const former = inode.formers?.find((one) => one.id === id);
+    if (former === undefined) return;
+    former.nlookup = Math.max(0, former.nlookup - lookups);
+    if (former.nlookup > 0 || this.#keepsKnown) return;
+    const left = inode.formers?.filter((one) => one !== former);
+    inode.formers = left?.length === 0 ? undefined : left;
+    this.#freeNumber(former.id, former.generation);
+  }
+
+  #generationOf(id: number): number {
+    return this.#generations[id] ?? this.#firstGeneration;
+  }
+
+  #freeNumber(id: number, generation: number): void {
+    this.#inodes[id] = undefined;
+    this.#generations[id] = generation + 1;
+    this.#free.push(id);
   }
 
   /** Drops the inode, and then its parents, where nothing holds them. */
@@ -67,12 +110,13 @@ export class InodeTable {
   }
 
   *all(): Generator<Inode> {
-    for (const inode of this.#inodes) if (inode !== undefined) yield inode;
+    for (const [id, inode] of this.#inodes.entries()) if (inode?.id === id) yield inode;
   }
 
   #isIdle(inode: Inode): boolean {
     return (
       inode.nlookup === 0 &&
+      inode.formers?.some((former) => former.nlookup > 0) !== true &&
       (!inode.kept || inode.unlinked) &&
       inode.id !== ROOT_NODE &&
       inode.handles === undefined &&
@@ -93,9 +137,9 @@ export class InodeTable {
     if (inode.upper !== undefined) this.#fds.drop(inode.upper);
     for (const lower of inode.lowers) this.#fds.drop(lower);
     inode.listed = undefined;
-    this.#inodes[inode.id] = undefined;
-    this.#generations[inode.id] = inode.generation + 1;
-    this.#free.push(inode.id);
+    this.#backings.end(inode);
+    for (const former of inode.formers ?? []) this.#freeNumber(former.id, former.generation);
+    this.#freeNumber(inode.id, inode.generation);
     this.count--;
   }
 

@@ -26,6 +26,13 @@ export interface Alias {
   readonly name: ByteString;
 }
 
+/** A node number that the kernel had for an inode before it was renumbered, and may still know. */
+export interface FormerNode {
+  readonly id: number;
+  readonly generation: number;
+  nlookup: number;
+}
+
 /**
  * A file of the union that the kernel knows or that a request is about.
  *
@@ -35,8 +42,10 @@ export interface Alias {
  * `real` is undefined; it is then in the upper layer.
  */
 export class Inode {
-  readonly id: number;
-  readonly generation: number;
+  /** Changes where the kernel is to take it for another file; see `InodeTable.renumber`. */
+  id: number;
+  generation: number;
+  formers: FormerNode[] | undefined = undefined;
   /** References that the kernel holds. */
   nlookup = 0;
   /** The kernel has let go of it, and may come back for it by a file handle. */
@@ -103,8 +112,13 @@ export class Inode {
   /** First of its open files. */
   handles: Handle | undefined = undefined;
 
-  /** While it is open: what `Passthrough.register` answered, or 0: the kernel asks for its data. */
+  /** What `Passthrough.register` answered, or 0: the kernel asks for its data. */
   backing = 0;
+  /** How many have its present node open through a backing, and how many through its page cache: never both. */
+  passing = 0;
+  caching = 0;
+  /** Its data, in a lower layer, is known to be a program's, or not to be. */
+  isProgram: boolean | undefined = undefined;
   /** The kernel has read or written it by itself: what its page cache has from before may be old. */
   passedThrough = false;
   /** It may be mapped for writing without our knowledge, and so change. */

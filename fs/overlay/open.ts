@@ -1,16 +1,20 @@
 import { type Opened } from '../filesystem.ts';
 import { O_ACCMODE, O_APPEND, O_DIRECT, O_NONBLOCK, O_RDONLY, O_TRUNC, S_IFREG } from '../sys/constants.ts';
-import { EISDIR, ENXIO, EPERM, EROFS } from '../sys/errno.ts';
+import { EISDIR, ENXIO, EPERM, EROFS, ESTALE } from '../sys/errno.ts';
 import { noteAccess } from './access-time.ts';
 import { ALL } from './copy-limit.ts';
 import { ensureUpper } from './copy-up.ts';
 import { type Inode } from './inode.ts';
 import { ensureData, openData } from './metacopy.ts';
-import { passThrough } from './passthrough.ts';
+import { mustRenumber, passThrough } from './passthrough.ts';
 import { refuseWrite } from './protection.ts';
 import { type Union } from './union.ts';
 
-/** Opens a regular file; for writing, it is copied up first, without its data where that goes at once (O_TRUNC). */
+/**
+ * Opens a regular file; for writing, it is copied up first, without its data where that goes at once (O_TRUNC).
+ *
+ * ESTALE: nothing was done, and the kernel is to look the name up again.
+ */
 export function openInode(union: Union, inode: Inode, flags: number, opened: Opened): number {
   if (inode.isDirectory) return -EISDIR;
   // The kernel opens devices, fifos and sockets itself.
@@ -21,6 +25,10 @@ export function openInode(union: Union, inode: Inode, flags: number, opened: Ope
     if (union.upper === undefined) return -EROFS;
     const refused = refuseWrite(union, inode, (flags & O_APPEND) !== 0 && !truncates);
     if (refused < 0) return refused;
+    if (mustRenumber(inode)) {
+      union.inodes.renumber(inode);
+      return -ESTALE;
+    }
     const limit = truncates ? 0 : ALL;
     const { isUpper } = inode;
     const raised = ensureUpper(union, inode, limit) || ensureData(union, inode, limit);
@@ -36,7 +44,7 @@ export function openInode(union: Union, inode: Inode, flags: number, opened: Ope
   }
   if (fd < 0) return fd;
   noteAccess(union, inode, fd, kept);
-  passThrough(union, inode, fd, flags, opened);
-  opened.handle = union.handles.open(inode, fd, kept);
+  const way = passThrough(union, inode, fd, flags, opened);
+  opened.handle = union.handles.open(inode, fd, kept, way);
   return 0;
 }

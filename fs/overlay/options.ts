@@ -59,6 +59,11 @@ export interface OverlayOptions {
   readonly userXattr?: boolean;
   /** Write whiteouts as `.wh.NAME` files even where device nodes could be made. */
   readonly dotWhiteouts?: boolean;
+  /**
+   * Which files of lower layers the kernel may read by itself though a write may move them to the upper: who has one open
+   * then does not see the write. Default `programs`.
+   */
+  readonly passLowers?: 'none' | 'programs' | 'all';
   /** Weight limit of the lookup cache: directory entries remembered. Default 262,144. */
   readonly cacheEntries?: number;
   /** Counters shared with the main thread; see `COUNTER`. */

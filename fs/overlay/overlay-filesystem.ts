@@ -25,7 +25,8 @@ import { createFile, createTemporary, grant, linkInode, makeNode } from './creat
 import { type Inode } from './inode.ts';
 import { resolve, statInode, statOpen } from './lookup.ts';
 import { openInode } from './open.ts';
-import { beginPassthrough, endPassthrough, passthroughObstacle } from './passthrough.ts';
+import { beginPassthrough, passthroughObstacle } from './passthrough.ts';
+import { WAY } from './handle.ts';
 import { readData, writeData } from './transfer.ts';
 import { COUNTER, DEFAULT_TIMEOUT, type OverlayOptions } from './options.ts';
 import { refuseCopy, refuseWrite } from './protection.ts';
@@ -67,7 +68,9 @@ export class OverlayFileSystem implements FileSystem {
   }
 
   attributesLast(node: number): boolean {
-    return this.#inode(node)?.changesUnseen !== true;
+    const inode = this.#inode(node);
+    // What is changed by its present number, nobody tells the former one.
+    return inode === undefined || (inode.id === node && !inode.changesUnseen);
   }
 
   get passthroughObstacle(): string {
@@ -123,7 +126,13 @@ export class OverlayFileSystem implements FileSystem {
     const inode = this.#inode(node);
     if (inode === undefined) return -ESTALE;
     const changed = changeAttributes(this.#union, inode, this.#union.handles.get(handle), change, caller);
+    this.#tellOthers(inode);
     return changed < 0 ? changed : statInode(this.#union, inode, attr);
+  }
+
+  /** A file that the kernel knows as several: what was changed by way of one of them changed in all. */
+  #tellOthers(inode: Inode): void {
+    if (inode.formers !== undefined) this.#union.attributesChanged(inode);
   }
 
   readlink(node: number, address: number, size: number): number {
@@ -175,7 +184,7 @@ export class OverlayFileSystem implements FileSystem {
     opened.keepCache = this.#union.isSoleWriter;
     opened.directIo = false;
     opened.backing = 0;
-    return openInode(this.#union, inode, flags, opened);
+    return inode.id === node ? openInode(this.#union, inode, flags, opened) : -ESTALE;
   }
 
   create(
@@ -230,7 +239,7 @@ export class OverlayFileSystem implements FileSystem {
   release(_node: number, handle: number): void {
     const inode = this.#union.handles.close(handle);
     if (inode !== undefined) {
-      endPassthrough(this.#union, inode);
+      if (inode.passing === 0) this.#union.backings.rest(inode);
       this.#union.inodes.release(inode);
     }
     this.#count();
@@ -274,7 +283,7 @@ export class OverlayFileSystem implements FileSystem {
     if (inode === undefined) return -ESTALE;
     if (!inode.isDirectory) return -ENOTDIR;
     noteDirectoryAccess(this.#union, inode);
-    opened.handle = this.#union.handles.open(inode, -1, O_RDONLY);
+    opened.handle = this.#union.handles.open(inode, -1, O_RDONLY, WAY.none);
     opened.keepCache = this.#union.isSoleWriter;
     opened.directIo = false;
     opened.backing = 0;
@@ -322,12 +331,18 @@ export class OverlayFileSystem implements FileSystem {
 
   setxattr(node: number, name: ByteString, address: number, size: number, flags: number): number {
     const inode = this.#inode(node);
-    return inode === undefined ? -ESTALE : setInodeXattr(this.#union, inode, name, address, size, flags);
+    if (inode === undefined) return -ESTALE;
+    const set = setInodeXattr(this.#union, inode, name, address, size, flags);
+    this.#tellOthers(inode);
+    return set;
   }
 
   removexattr(node: number, name: ByteString): number {
     const inode = this.#inode(node);
-    return inode === undefined ? -ESTALE : removeInodeXattr(this.#union, inode, name);
+    if (inode === undefined) return -ESTALE;
+    const removed = removeInodeXattr(this.#union, inode, name);
+    this.#tellOthers(inode);
+    return removed;
   }
 
   statfs(_node: number, out: Memory): number {

@@ -1,9 +1,10 @@
 import { type Opened, type Passthrough } from '../filesystem.ts';
 import { O_ACCMODE, O_APPEND, O_DIRECT, O_DSYNC, O_RDWR } from '../sys/constants.ts';
 import { ELOOP, EPERM } from '../sys/errno.ts';
-import { fstatfs } from '../sys/file.ts';
+import { fstatfs, pread } from '../sys/file.ts';
 import { Memory } from '../sys/memory.ts';
 import { toText } from '../sys/text.ts';
+import { WAY, type Way } from './handle.ts';
 import { type Inode } from './inode.ts';
 import { type Layer } from './layer.ts';
 import { COUNTER } from './options.ts';
@@ -13,9 +14,14 @@ import { type Union } from './union.ts';
 // which all mounts of the layer share.
 //
 // While a file is open, the kernel has it either so or through the page cache of the union's own inode, and so only one
-// layer's file for all who have it open (fs/fuse/iomode.c; a mistake is EIO). The first open decides. A file whose data
-// may move, from a lower layer to the upper, while it is open is left to the page cache: an open file goes on with what is
-// written to it after copy-up.
+// layer's file for all who have it open (fs/fuse/iomode.c; a mistake is EIO). The first open decides. When data that is
+// open so moves from a lower layer to the upper, the file gets another node number: who had it open goes on with the
+// lower file, and whoever opens it from then on has the upper's.
+//
+// So a reader of a lower file may miss what is written to it while it has it open, where overlayfs opens the upper's
+// (ovl_real_file; mappings stay with the lower one there, too). Logs and data are therefore left to the page cache.
+// Programs and libraries are not: they are what containers have in common, and nobody who has one open waits for what
+// is written into it.
 
 // The C library's `struct statfs`: f_type, f_flags.
 const TYPE = 0;
@@ -25,43 +31,59 @@ const OVERLAYFS_SUPER_MAGIC = 0x794c7630;
 
 const stated = new Memory(120);
 
+const ELF = Buffer.from('\x7fELF', 'latin1');
+const magic = new Memory(ELF.length);
+
 /** Lets the kernel have a file that is about to be opened as `fd`, where it may; fills `opened` accordingly. */
-export function passThrough(union: Union, inode: Inode, fd: number, flags: number, opened: Opened): void {
-  if (inode.handles === undefined) inode.backing = registered(union, inode, fd);
+export function passThrough(union: Union, inode: Inode, fd: number, flags: number, opened: Opened): Way {
+  if (inode.caching === 0 && inode.backing === 0) inode.backing = registered(union, inode, fd);
   if (inode.backing === 0) {
     if (inode.passedThrough) opened.keepCache = false;
     inode.passedThrough = false;
-    return;
+    return WAY.caching;
   }
+  if (layerOfData(union, inode)?.writable === false) union.backings.remember(inode);
   inode.passedThrough = true;
   opened.backing = inode.backing;
   opened.keepCache = false;
   opened.directIo = needsRequests(union, flags);
   if ((flags & O_ACCMODE) === O_RDWR) expectChanges(union, inode);
   union.count(COUNTER.passthroughOpens);
+  return WAY.passing;
 }
 
-/** After a file was closed: the last one to do so ends it. */
-export function endPassthrough(union: Union, inode: Inode): void {
-  if (inode.backing === 0 || inode.handles !== undefined) return;
-  union.passthrough?.unregister(inode.backing);
-  inode.backing = 0;
+/** Whether to open it for writing would move data that the kernel has open. */
+export function mustRenumber(inode: Inode): boolean {
+  return inode.passing > 0 && (!inode.isUpper || inode.metacopy);
+}
+
+/** After the data moved to the upper. */
+export function dataMoved(union: Union, inode: Inode): void {
+  if (inode.passing > 0) union.inodes.renumber(inode);
+  union.backings.end(inode);
 }
 
 function registered(union: Union, inode: Inode, fd: number): number {
-  const { passthrough } = union;
+  const { passthrough } = union.backings;
   const layer = layerOfData(union, inode);
   if (passthrough === undefined || layer === undefined || layer.refusesPassthrough) return 0;
+  if (!layer.writable && union.upper !== undefined && !mayMove(union, inode, fd)) return 0;
   const backing = passthrough.register(fd);
-  if (backing === -EPERM) union.passthrough = undefined;
+  if (backing === -EPERM) union.backings.passthrough = undefined;
   if (backing === -ELOOP) layer.refusesPassthrough = true;
   return Math.max(0, backing);
 }
 
-/** The layer that has a file's data for as long as it is open, or undefined. */
 function layerOfData(union: Union, inode: Inode): Layer | undefined {
-  if (union.upper === undefined) return inode.data?.layer ?? inode.real?.layer;
-  return inode.isUpper && !inode.metacopy ? union.upper : undefined;
+  return inode.metacopy ? inode.data?.layer : (inode.real?.layer ?? union.upper);
+}
+
+/** Whether a file of a lower layer is passed through though its data may move to the upper. */
+function mayMove(union: Union, inode: Inode, fd: number): boolean {
+  const { passLowers = 'programs' } = union.options;
+  if (passLowers !== 'programs') return passLowers === 'all';
+  inode.isProgram ??= pread(fd, magic.address, ELF.length, 0) === ELF.length && magic.bytes.subarray(0, 4).equals(ELF);
+  return inode.isProgram;
 }
 
 /**
@@ -81,7 +103,7 @@ function expectChanges(union: Union, inode: Inode): void {
 
 /** Leaves layers to the page cache whose atimes the kernel's own reads would change. */
 export function beginPassthrough(union: Union, passthrough: Passthrough): void {
-  union.passthrough = passthrough;
+  union.backings.passthrough = passthrough;
   for (const layer of [...union.layers, ...union.dataLayers]) layer.refusesPassthrough = obstacleOf(layer) !== '';
 }
 

@@ -1,4 +1,5 @@
-import { type Notifier, type Passthrough } from '../filesystem.ts';
+import { type Notifier } from '../filesystem.ts';
+import { Backings } from './backings.ts';
 import { Attr } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
 import { EBADF } from '../sys/errno.ts';
@@ -98,8 +99,8 @@ export class Union {
   readonly index: RealDirectory | undefined;
   /** Once the kernel is there. */
   notifier: Notifier | undefined = undefined;
-  /** Where the kernel can have files to read and write by itself; see passthrough.ts. */
-  passthrough: Passthrough | undefined = undefined;
+  /** Files that the kernel reads and writes by itself; see passthrough.ts. */
+  readonly backings = new Backings();
   /** Where the session lets requests wait, what does the slow work. */
   slowLane: SlowLane | undefined = undefined;
   /** Scratch for a single function's use between two of its own calls. */
@@ -109,7 +110,7 @@ export class Union {
     refuseOverlap(options);
     this.options = options;
     this.fds = new DirectoryFds(directoryFds(options));
-    this.inodes = new InodeTable(this.fds, options.nfsExport === true);
+    this.inodes = new InodeTable(this.fds, this.backings, options.nfsExport === true);
     this.counters = options.counters ?? new Float64Array(COUNTERS);
     this.owners = new Owners(options);
     this.isSoleWriter = (options.timeout ?? DEFAULT_TIMEOUT) >= DEFAULT_TIMEOUT;
@@ -178,6 +179,7 @@ export class Union {
   /** Has the kernel ask for a file's attributes again: they changed by more than what it asked for. */
   attributesChanged(inode: Inode): void {
     if (inode.nlookup > 0) this.notifier?.invalidateInode(inode.id, ATTRIBUTES_ONLY, 0);
+    for (const former of inode.formers ?? []) this.notifier?.invalidateInode(former.id, ATTRIBUTES_ONLY, 0);
   }
 
   close(): void {

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { DIST } from '../support/paths.ts';
@@ -93,6 +93,66 @@ print(len(g.read()))`;
     expect([counted('READ'), stats().overlay.passthroughOpens]).toEqual([1, 2]);
   });
 
+  test('programs of a lower layer are read by the kernel, and with passthrough=all every file of one', () => {
+    const program = Buffer.concat([Buffer.from('\x7fELF'), Buffer.alloc(SIZE, 'p')]);
+    writeFileSync(ground.at('B/program'), program);
+    mount(WRITABLE);
+    expect(readFileSync(ground.at('m/program')).equals(program)).toBe(true);
+    expect([counted('READ'), stats().overlay.passthroughOpens]).toEqual([0, 1]);
+    mount('lowerdir=A:B,upperdir=U2,workdir=W2,passthrough=all', 'm2');
+    expect(readFileSync(ground.at('m2/bottom'), 'utf8')).toBe('bottom');
+    expect(counted('READ', 'm2')).toBe(0);
+    ground.lamina('umount', 'm2');
+    mount('lowerdir=A:B,upperdir=U2,workdir=W2,passthrough=upper', 'm2');
+    expect(readFileSync(ground.at('m2/program')).equals(program)).toBe(true);
+    expect([counted('READ', 'm2') > 0, stats('m2').overlay.passthroughOpens]).toEqual([true, 0]);
+  });
+
+  test('a lower file that is open as the kernel reads it, and then copied up, is the new file to all who open it after', () => {
+    const names = ['written', 'cut', 'linked', 'changed'];
+    for (const name of names) writeFileSync(ground.at(`B/${name}`), `\x7fELF ${name}`);
+    linkSync(ground.at('B/linked'), ground.at('B/other'));
+    mount(WRITABLE);
+    const script = `
+def new(name): return open('m/' + name, 'rb').read()[5:].decode()
+old = {name: os.open('m/' + name, os.O_RDONLY) for name in ${JSON.stringify(names)}}
+was = {name: os.fstat(fd).st_ino for name, fd in old.items()}
+w = os.open('m/written', os.O_RDWR)
+os.pwrite(w, b'WRITTEN', 5)
+shared = mmap.mmap(w, 5)
+os.truncate('m/cut', 7)
+open('m/other', 'ab').write(b'!')
+os.fchmod(old['changed'], 0o4755)
+print(*[new(name) for name in old], new('other'), shared[:].decode('latin1'))
+print(*[os.pread(fd, 100, 5).decode() for fd in old.values()])
+same = lambda a, b: (a.st_ino, a.st_size, a.st_mode, a.st_nlink, a.st_mtime_ns, a.st_ctime_ns) == (b.st_ino, b.st_size, b.st_mode, b.st_nlink, b.st_mtime_ns, b.st_ctime_ns)
+print(all(same(os.fstat(fd), os.stat('m/' + name)) and os.fstat(fd).st_ino == was[name] for name, fd in old.items()))
+os.chmod('m/linked', 0o640)
+print(oct(os.stat('m/other').st_mode), oct(os.fstat(old['linked']).st_mode))
+os.utime('m/other', (7, 8))
+os.setxattr(old['linked'], 'user.a', b'b')
+print(os.stat('m/linked').st_mtime, os.fstat(old['linked']).st_mtime, os.getxattr('m/other', 'user.a').decode())
+os.unlink('m/linked'); os.unlink('m/other')
+print(os.fstat(old['linked']).st_nlink, os.pread(old['linked'], 6, 5).decode())
+os.close(w)
+for fd in old.values(): os.close(fd)
+print(new('written'), new('cut'))`;
+    expect(python(script).split('\n')).toEqual([
+      'WRITTEN cu linked! changed linked! \x7fELF ',
+      'written cut linked changed',
+      'True',
+      '0o100640 0o100640',
+      '8.0 8.0 b',
+      '0 linked',
+      'WRITTEN cu',
+    ]);
+    expect(readFileSync(ground.at('B/written'), 'utf8')).toBe('\x7fELF written');
+    run('sh', '-c', 'echo 2 >/proc/sys/vm/drop_caches');
+    expect(
+      (JSON.parse(ground.lamina('stats', '--json', 'm').stdout) as { overlay: { inodes: number } }).overlay.inodes,
+    ).toBe(1);
+  });
+
   test('reading changes no atime in a layer', () => {
     const paths = ['B/bottom', 'U/own'];
     writeFileSync(ground.at('U/own'), 'own');
@@ -145,7 +205,7 @@ print(os.pread(a, 100, 0).decode(), os.fstat(c).st_size)`;
   });
 
   test.each([
-    ['passthrough=yes', 'passthrough=yes is none of auto, on and off'],
+    ['passthrough=yes', 'passthrough=yes is none of auto, on, upper, all and off'],
     ['passthrough=on,backend=fuse-native', 'passthrough=on needs the backend "device"'],
     ['passthrough=on,timeout=1', 'timeout= says that the layers change underneath'],
   ])('%s is refused', (option, reason) => {

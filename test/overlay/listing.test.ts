@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type DirectorySink } from '../../fs/filesystem.ts';
-import { type Handle } from '../../fs/overlay/handle.ts';
+import { type Handle, WAY } from '../../fs/overlay/handle.ts';
 import { type Inode } from '../../fs/overlay/inode.ts';
 import { resolve } from '../../fs/overlay/lookup.ts';
 import { readEntries } from '../../fs/overlay/read-directory.ts';
@@ -54,7 +54,7 @@ function directory(name: keyof typeof DIRECTORIES): Inode {
 }
 
 function open(inode: Inode): Handle {
-  const handle = union.handles.get(union.handles.open(inode, -1, 0));
+  const handle = union.handles.get(union.handles.open(inode, -1, 0, WAY.none));
   if (handle === undefined) throw new Error('no handle');
   return handle;
 }
