@@ -26,6 +26,12 @@ export function settingsAdvice(): string | undefined {
   return remedies.length === 0 ? undefined : `as root: ${remedies.join('; ')}`;
 }
 
+/** Whether our root is no mount point. */
+export function isChrooted(): boolean {
+  const mounts = readFileSync('/proc/self/mountinfo', 'latin1').split('\n');
+  return mounts.every((line) => line.split(' ', 5)[4] !== '/');
+}
+
 function readSetting(name: string): string | undefined {
   try {
     return readFileSync(`${PROC_SYS}/${name.replaceAll('.', '/')}`, 'latin1').trim();

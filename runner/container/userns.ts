@@ -10,7 +10,7 @@ import { SystemError, describeErrno } from '../../fs/sys/errno.ts';
 import { mount, umount } from '../../fs/sys/mount.ts';
 import { execve, setCloseOnExec } from '../../fs/sys/process.ts';
 import { homeDirectory } from './home-directory.ts';
-import { OUTER_CONTAINER, settingsAdvice } from './namespace-advice.ts';
+import { OUTER_CONTAINER, isChrooted, settingsAdvice } from './namespace-advice.ts';
 import { findProgram } from './program.ts';
 import { type SubordinateIds, readSubordinateIds } from './subordinate-ids.ts';
 
@@ -230,6 +230,7 @@ function workingDirectory(): string {
 export function userNamespaceAdvice(): string {
   const settings = settingsAdvice();
   if (settings !== undefined) return settings;
+  if (isChrooted()) return 'the kernel makes none in a chroot: run lamina outside of it, or as root';
   return callerUid() === 0 ? OUTER_CONTAINER : `run as root; ${OUTER_CONTAINER}`;
 }
 

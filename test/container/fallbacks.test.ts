@@ -1,24 +1,29 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { DIST, REPOSITORY } from '../support/paths.ts';
 import { firstMissing, has, hasFuseDevice, isRoot, titled } from '../support/requirements.ts';
-import { Lamina, type Outcome, ended, recipe } from './lamina.ts';
+import { Lamina, type Outcome, ended, extraProgram, recipe } from './lamina.ts';
 
-const missing = firstMissing(isRoot(), hasFuseDevice());
+const missing = firstMissing(isRoot(), hasFuseDevice(), has('perl'));
 const withoutStrace = firstMissing(missing, has('strace'));
 
 const CLI = join(DIST, 'cli/lamina.js');
 
 // What must hold on any kernel: root, descriptors, masks, read-only and nodev mounts.
+// The classic way out of a chroot: a root below the working directory, and up from there.
+const ESCAPE = `perl -e 'mkdir "/jail"; print chroot("/jail") ? "jailed" : "refused"; chdir ".." for 1 .. 99; chroot "."; print -e "/usr" ? " outside" : " inside", "\\n"'`;
+
 const LOOK = [
   'ls /proc/1/fd | wc -l',
   'ls / | wc -l',
   'while read -r id parent dev root point flags rest; do echo "$point $flags"; done < /proc/self/mountinfo',
   'touch /mnt/x 2>/dev/null && echo written',
+  ESCAPE,
   'mknod /null c 1 3; cat /null 2>/dev/null && echo opened',
+  '[ -e /proc/1/root/usr ] && echo files of the host; [ "$(readlink /proc/1/exe)" = /bin/sh ] || echo other program',
   'true',
 ].join('; ');
 
@@ -30,7 +35,7 @@ describe.skipIf(missing)(titled('where the kernel lacks a call, a container come
   beforeAll(async () => {
     lamina = new Lamina();
     directory = mkdtempSync(join(tmpdir(), 'lamina-fallback-'));
-    await lamina.load(recipe('tiny'));
+    await lamina.load(recipe('tiny', [extraProgram('perl')]));
     usual = await lamina.call(['run', '--rm', '-v', '/etc:/mnt:ro', 'tiny', 'sh', '-c', LOOK]);
   });
 
@@ -54,7 +59,8 @@ describe.skipIf(missing)(titled('where the kernel lacks a call, a container come
     expect(usual).toMatchObject({ code: 0, stderr: '' });
     expect(usual.stdout).toMatch(/^3\n/);
     expect(usual.stdout).toMatch(/^\/mnt ro,nodev/m);
-    expect(usual.stdout).not.toMatch(/written|opened/);
+    expect(usual.stdout).toMatch(/^jailed inside$/m);
+    expect(usual.stdout).not.toMatch(/written|opened|files of the host|other program/);
   });
 
   test.skipIf(withoutStrace)(
@@ -81,21 +87,22 @@ describe.skipIf(missing)(titled('where the kernel lacks a call, a container come
     mkdirSync(root);
     const names = execFileSync('ls', ['/'], { encoding: 'utf8' }).split('\n');
     const top = names.filter((name) => /^(usr|lib.*|bin|sbin|etc|proc|dev|sys|tmp|var)$/.test(name));
-    top.push(...[REPOSITORY, DIST, process.execPath].map((path) => path.split('/')[1] ?? ''));
+    const modules = realpathSync(join(REPOSITORY, 'node_modules'));
+    top.push(...[REPOSITORY, DIST, process.execPath, modules].map((path) => path.split('/')[1] ?? ''));
     const binds = [...new Set(top)].map((name) => `mkdir -p ${root}/${name} && mount --rbind /${name} ${root}/${name}`);
     const script = `${binds.join(' && ')} && exec chroot ${root} "$@"`;
     const inside =
       '[ -e /usr ] || echo own root; while read -r name value; do [ "$name" = CapBnd: ] && echo $value; done < /proc/self/status';
-    const command = [process.execPath, CLI, 'run', '--rm', 'tiny', 'sh', '-c', `${inside}; true`];
+    const command = [process.execPath, CLI, 'run', '--rm', 'tiny', 'sh', '-c', `${inside}; ${ESCAPE}`];
     const child = spawn('unshare', ['--mount', 'sh', '-c', script, 'sh', ...command], {
       env: { ...process.env, LAMINA_ROOT: lamina.root },
     });
     const { code, stdout, stderr } = await ended(child);
     expect(stderr).toMatch(/^lamina: warning: .*plain chroot\n$/);
-    expect({ code, stdout }).toEqual({ code: 0, stdout: 'own root\n00000000a80025fb\n' });
+    expect({ code, stdout }).toEqual({ code: 0, stdout: 'own root\n00000000a80025fb\nrefused inside\n' });
     // A shell in there, so that its mounts are there for both commands.
     const twice =
-      '"$@" run -d --rm --network none --name c tiny sleep 1000 >/dev/null && "$@" exec -w /srv c sh -c "ls / | wc -l; pwd"; "$@" rm -f c';
+      '"$@" run -d --rm --network none --name c tiny sleep 1000 >/dev/null && "$@" exec -w /srv c sh -c "ls / | wc -l; pwd"; "$@" inspect -f "{{.State.RootChange}}" c; "$@" rm -f c';
     const added = spawn(
       'unshare',
       ['--mount', 'sh', '-c', script, 'sh', 'sh', '-c', twice, 'sh', process.execPath, CLI],
@@ -104,6 +111,6 @@ describe.skipIf(missing)(titled('where the kernel lacks a call, a container come
       },
     );
     const listed = (await lamina.output('tiny', 'sh', '-c', 'ls / | wc -l')).trim();
-    expect(await ended(added)).toMatchObject({ code: 0, stdout: `${listed}\n/srv\nc\n` });
+    expect(await ended(added)).toMatchObject({ code: 0, stdout: `${listed}\n/srv\nchroot\nc\n` });
   });
 });

@@ -40,6 +40,8 @@ const NO_CGROUPS = 'umount -l /sys/fs/cgroup';
 const READ_ONLY_CGROUPS =
   'for m in /sys/fs/cgroup /sys/fs/cgroup/*; do mount -o remount,bind,ro $m 2>/dev/null || true; done';
 
+const refused = (call: string): string[] => ['strace', '-f', '-qq', '-o', '/dev/null', '-e', `inject=${call}`];
+
 /** One line that begins as all of ours do. */
 const LINE = /^lamina: [^\n]+\n$/;
 
@@ -79,8 +81,11 @@ describe.skipIf(missing)(titled('a machine that lacks something, with the remedy
     who: User | 'root' = 'root',
     wrapper: readonly string[] = [],
   ): Promise<Outcome> {
-    const become = who === 'root' ? [] : ['setpriv', `--reuid=${who.name}`, `--regid=${who.uid}`, '--init-groups'];
-    const command = [...become, ...wrapper, process.execPath, join(DIST, 'cli/lamina.js'), ...args];
+    const isTraced = wrapper[0] === 'strace';
+    // strace(1) that is root itself changes ids so that newuidmap keeps its rights.
+    const ids = isTraced ? [] : ['setpriv', `--reuid=${USER}`, `--regid=${USER}`, '--init-groups'];
+    const become = who === 'root' ? wrapper : [...ids, ...wrapper, ...(isTraced ? ['-u', USER] : [])];
+    const command = [...become, process.execPath, join(DIST, 'cli/lamina.js'), ...args];
     const root = (who === 'root' ? lamina : ordinary)?.root ?? '';
     const home = who === 'root' ? {} : { HOME: `/home/${who.name}`, USER: who.name, XDG_RUNTIME_DIR: '' };
     const child = spawn('unshare', ['--mount', 'sh', '-ec', `${prepare}; exec "$@"`, nothing, ...command], {
@@ -151,15 +156,22 @@ describe.skipIf(missing)(titled('a machine that lacks something, with the remedy
     });
 
     test.skipIf(withoutStrace)(
-      titled('unshare(CLONE_NEWUSER) refused, and mount(2) refused in a new user namespace', withoutStrace),
+      titled('unshare(CLONE_NEWUSER), mount(2) or pivot_root(2) in a new user namespace', withoutStrace),
       async () => {
         for (const call of ['unshare:error=EPERM', 'mount:error=EACCES']) {
-          const strace = ['strace', '-f', '-qq', '-o', '/dev/null', '-e', `inject=${call}`];
-          const { code, stderr } = await on(OPEN_FUSE, RUN, me(), strace);
+          const { code, stderr } = await on(OPEN_FUSE, RUN, me(), refused(call));
           expect(code).toBe(125);
           expect(stderr).toMatch(LINE);
           expect(stderr).toMatch(/^lamina: an ordinary user needs a user namespace, .*: (run as root|as root: sysctl)/);
         }
+        const named = ['run', '--name', 'moved', '--network', 'host', 'tiny', 'true'];
+        expect(await on(OPEN_FUSE, named, me(), refused('pivot_root:error=EPERM'))).toMatchObject({
+          code: 0,
+          stderr: '',
+        });
+        const inspected = await on(OPEN_FUSE, ['inspect', '-f', '{{.State.RootChange}}', 'moved'], me());
+        expect(inspected.stdout).toBe('move\n');
+        expect((await on(OPEN_FUSE, ['rm', 'moved'], me())).code).toBe(0);
       },
     );
 
@@ -232,7 +244,6 @@ describe.skipIf(missing)(titled('a machine that lacks something, with the remedy
   test.skipIf(withoutStrace)(
     titled('namespaces, processes and pivot_root of root, as a seccomp filter refuses them', withoutStrace),
     async () => {
-      const refused = (call: string): string[] => ['strace', '-f', '-qq', '-o', '/dev/null', '-e', `inject=${call}`];
       for (const args of [RUN, ['run', '-d', ...RUN.slice(1)]]) {
         const { code, stderr } = await on('true', args, 'root', refused('unshare:error=EPERM'));
         expect(code).toBe(125);
