@@ -1,6 +1,5 @@
 import { digestOfFile } from './digest.ts';
 import { type Image } from './image.ts';
-import { LayerIngester } from './ingest.ts';
 import { type ImageLayout } from './layout.ts';
 import { DEFAULT_LIMITS, type Limits } from './limits.ts';
 import { type Descriptor, parseManifest } from './manifest.ts';
@@ -21,6 +20,8 @@ export async function unpackedImage(
 ): Promise<Image> {
   const image = store.resolve(reference);
   if (image.unpacked) return image;
+  // Rarely needed: a start loads what unpacks only with something to unpack.
+  const { LayerIngester } = await import('./ingest.ts');
   const content = store.lockContent();
   const scratch = store.scratch();
   try {

@@ -7,8 +7,6 @@ import { clearMountpoint } from '../mountpoint.ts';
 import { mountUnion, unmountUnion } from '../union.ts';
 import { isRootless } from '../userns.ts';
 import { mountOverlay } from './overlay.ts';
-import { slim } from './slim.ts';
-import { mountCopy } from './vfs.ts';
 
 /** A container's root, for as long as one run of it takes. */
 export interface MountedRoot {
@@ -16,7 +14,10 @@ export interface MountedRoot {
   unmount(report: (message: string) => void): Promise<void>;
 }
 
-/** Mounts a container's root on its place, by its driver; what a killed supervisor left mounted goes. */
+/**
+ * Mounts a container's root on its place, by its driver; what a killed supervisor left mounted goes. What only a copy
+ * needs is loaded for one alone.
+ */
 export async function mountRoot(container: Container, options: ContainerOptions): Promise<MountedRoot> {
   await clearMountpoint(container);
   switch (options.driver) {
@@ -24,7 +25,7 @@ export async function mountRoot(container: Container, options: ContainerOptions)
       mountByKernel(container, options);
       return { unmount: () => detach(container) };
     case 'vfs':
-      await mountCopy(container);
+      await (await import('./vfs.ts')).mountCopy(container);
       return { unmount: (report) => takeBack(container, options, report) };
     default: {
       const union = await mountUnion(container, options).catch((error: unknown) => {
@@ -60,6 +61,7 @@ async function takeBack(
   await detach(container);
   if (lifecycle.remove) return;
   try {
+    const { slim } = await import('./slim.ts');
     slim(container);
   } catch (error) {
     report(error instanceof Error ? error.message : String(error));

@@ -4,7 +4,7 @@ import { withStageNetwork } from '../network/shared-network.ts';
 import { stageProcessesOf } from '../namespace-spec.ts';
 import { type ContainerOptions } from '../options/container-options.ts';
 import { SIGKILL } from '../signals.ts';
-import { type Executions } from '../exec/executions.ts';
+import { type LateExecutions } from '../exec/late-executions.ts';
 import { StageProcess } from '../stage-process.ts';
 import { type Attachment } from './attachment.ts';
 import { type ContainerIo } from './container-io.ts';
@@ -33,7 +33,7 @@ export class ContainerRun {
   readonly io: ContainerIo;
   readonly attachments: Attachment[] = [];
   /** Those who have been added since the command runs. */
-  executions: Executions | undefined;
+  executions: LateExecutions | undefined;
   /** Settled once the command runs, or cannot. */
   readonly started = new Deferred<undefined>();
   /** Resolved with the exit code once it is in the container's state. */

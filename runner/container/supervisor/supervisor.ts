@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { type Socket } from 'node:net';
-import { Executions } from '../exec/executions.ts';
+import { LateExecutions } from '../exec/late-executions.ts';
 import { type Image } from '../../image/image.ts';
 import { type Store } from '../../image/store.ts';
 import { isPaused, letGoOn } from '../cgroup/pausing.ts';
@@ -187,7 +187,7 @@ export class Supervisor implements ControlHandler {
     const failure = await stage.failure;
     if (failure !== undefined) throw new RunError(failure.message, failure.exitCode);
     const groups = cgroup?.record.directories.map(({ path }) => path) ?? [];
-    run.executions = new Executions(stage.pid, spec, groups);
+    run.executions = new LateExecutions(stage.pid, spec, groups);
     const rootChange = await stage.rootChange;
     this.#update({
       status: 'running',
