@@ -140,15 +140,14 @@ function list(flags: Flags): void {
   }
 }
 
-async function start(flags: Flags): Promise<void> {
+async function main(): Promise<void> {
+  const flags = parseFlags(process.argv);
   if (flags.list) list(flags);
   else if (flags.from !== undefined) await fromReport(flags.from, flags);
   else if (await inOwnNamespace(flags.rootless)) await benchmark(flags);
 }
 
-try {
-  await start(parseFlags(process.argv));
-} catch (error) {
+main().catch((error: unknown) => {
   process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 1;
-}
+});

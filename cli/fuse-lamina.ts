@@ -118,9 +118,7 @@ async function main(): Promise<void> {
   }
 }
 
-try {
-  await main();
-} catch (error) {
+main().catch((error: unknown) => {
   process.stderr.write(`fuse-lamina: ${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 1;
-}
+});

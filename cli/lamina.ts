@@ -77,6 +77,8 @@ async function createProgram(name: string | undefined): Promise<Command> {
     .showHelpAfterError('(lamina --help lists the commands)')
     .version(version(), '-V, --version')
     .enablePositionalOptions();
+  // Asked for by scripts that look whether there is a lamina.
+  if (name === '--version' || name === '-V') return program;
   const named = name === undefined || !Object.hasOwn(COMMANDS, name) ? undefined : COMMANDS[name];
   const loaders = named === undefined ? Object.values(COMMANDS) : [named];
   for (const load of loaders) program.addCommand(await (await load()).createCommand());
@@ -105,4 +107,4 @@ async function main(): Promise<void> {
   }
 }
 
-await main();
+void main();

@@ -1,7 +1,6 @@
-import { readFileSync } from 'node:fs';
+import packageFile from '../package.json' with { type: 'json' };
 
-/** The package's version. */
+/** The package's version, as it was when the program was built. */
 export function version(): string {
-  const file = new URL(import.meta.resolve('laminafs/package.json'));
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+  return packageFile.version;
 }

@@ -61,10 +61,12 @@ const program = new Command('bench:image')
   .option('--keep <dir>', 'make the image there, and take it from there the next time')
   .addHelpText('after', '\nWhat is measured lies below TMPDIR, which decides the filesystem. It needs root.');
 
-try {
+async function main(): Promise<void> {
   const flags = program.parse().opts<Flags>();
   if (await inOwnNamespace(false)) await benchmark(flags);
-} catch (error) {
+}
+
+main().catch((error: unknown) => {
   process.stderr.write(`bench:image: ${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 1;
-}
+});

@@ -17,10 +17,14 @@ export class UnpackThread {
     this.#worker = worker;
   }
 
-  /** Undefined where no thread can be had. */
-  static async start(): Promise<UnpackThread | undefined> {
+  /**
+   * Undefined where no thread can be had.
+   *
+   * @param program the compiled thread.
+   */
+  static async start(program: URL = WORKER): Promise<UnpackThread | undefined> {
     try {
-      const worker = new Worker(WORKER);
+      const worker = new Worker(program);
       // It says that it is ready; an error comes before that, or while it unpacks, where its ports tell.
       await once(worker, 'message');
       worker.on('error', () => undefined);

@@ -1,5 +1,6 @@
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
@@ -7,6 +8,7 @@ import { type Digest, chainIdsOf } from '../../runner/image/digest.ts';
 import { type Growth } from '../../runner/image/growing-file.ts';
 import { DEFAULT_LIMITS } from '../../runner/image/limits.ts';
 import { openStore } from '../../runner/image/store.ts';
+import { UnpackThread } from '../../runner/image/unpack-thread.ts';
 import { DIST } from '../support/paths.ts';
 import { isRoot, titled } from '../support/requirements.ts';
 import { type ArchiveEntry, dockerArchive, sha256, tar } from './archives.ts';
@@ -14,8 +16,6 @@ import { evilEntries } from './evil-entries.ts';
 import { FakeRegistry } from './fake-registry.ts';
 import { snapshot, Target, temporary } from './ground.ts';
 import { runLamina } from './kills.ts';
-
-type Threads = typeof import('../../runner/image/unpack-thread.ts');
 
 const ARCHITECTURE = process.arch === 'x64' ? 'amd64' : process.arch;
 /** Together they are worth a thread; zeros become a hole. */
@@ -80,8 +80,7 @@ function treesOf(root: string, archives: readonly Buffer[]): string[][] {
 
 /** Unpacks all at once in a thread, and finishes them in their order. */
 async function unpackInThread(archives: readonly Buffer[]): Promise<string[][]> {
-  const { UnpackThread } = (await import(join(DIST, 'runner/image/unpack-thread.js'))) as Threads;
-  const thread = await UnpackThread.start();
+  const thread = await UnpackThread.start(pathToFileURL(join(DIST, 'runner/image/unpack-worker.js')));
   if (thread === undefined) throw new Error('no thread could be started');
   const base = temporary();
   const paths = archives.map((_, at) => join(base, String(at)));

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { DIST, REPOSITORY } from './paths.ts';
 
-const SOURCES = ['fs', 'runner', 'cli', 'tsconfig.json', 'tsconfig.build.json', 'package.json'];
+const SOURCES = ['fs', 'runner', 'cli', 'tsconfig.json', 'tsconfig.build.json', 'rolldown.config.ts', 'package.json'];
 
 /** Newest modification below `path`, milliseconds; 0 where there is nothing. */
 function newest(path: string): number {

@@ -54,4 +54,4 @@ function joinGroups(count: number): void {
   }
 }
 
-await runStage(becomeAdded);
+void runStage(becomeAdded);

@@ -71,4 +71,4 @@ async function becomeContainer(text: string): Promise<never> {
   return becomeCommand(process, security, buildRoot(spec, sharedMemory, populate));
 }
 
-await runStage(becomeContainer);
+void runStage(becomeContainer);

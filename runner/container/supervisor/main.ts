@@ -101,6 +101,5 @@ async function main(): Promise<void> {
   }
 }
 
-await main();
 // A worker that serves a mount which others still hold would keep Node's own exit waiting.
-exitNow(0);
+void main().then(() => exitNow(0));

@@ -82,4 +82,4 @@ async function main({ directory, isRootless }: TrialInput): Promise<void> {
   process.exit(0);
 }
 
-await main(JSON.parse(process.argv[2] ?? '') as TrialInput);
+void main(JSON.parse(process.argv[2] ?? '') as TrialInput);
