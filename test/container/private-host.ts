@@ -36,7 +36,7 @@ export class PrivateHost {
 
   private constructor(setUp: string) {
     this.resolver = HOST_RESOLVER;
-    const script = `set -e; ip link set lo up; mount --bind "$0" /etc/resolv.conf; ${TUN}; ${setUp}; echo ready; exec cat`;
+    const script = `set -e; ip link set lo up; mount --bind "$0" /etc/resolv.conf; ${OPEN_TUN}; ${setUp}; echo ready; exec cat`;
     this.#holder = spawn('unshare', ['--net', '--mount', 'sh', '-c', script, this.#resolvConf], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
@@ -105,7 +105,7 @@ export class PrivateHost {
 }
 
 // A tap device that everybody may make, as udev gives it.
-const TUN =
+export const OPEN_TUN =
   'mount -t tmpfs none /mnt; mknod -m 666 /mnt/tun c 10 200; mount --bind /mnt/tun /dev/net/tun; umount -l /mnt';
 
 /** An interface with an address and no way out. */
