@@ -61,8 +61,9 @@ async function act(references: readonly string[], flags: Flags): Promise<void> {
 }
 
 const HELP = `
-After the machine has been started, "lamina start --all --filter restart-policy=always" starts the containers with that
-policy. A container is started with the options that it was made with, on the files that it left.`;
+After the machine has been started, "lamina start --all --filter should-start-on-boot=true" starts the containers with the
+policy always, and those with unless-stopped that nobody has ended. A container is started with the options that it was
+made with, on the files that it left.`;
 
 /** `lamina start`. */
 export function createCommand(): Command {

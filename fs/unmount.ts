@@ -1,12 +1,13 @@
-import { open } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
 import { unmountByHelper } from './fuse/fusermount.ts';
 import { MOUNT_TYPE } from './fuse/options.ts';
 import { resolveMounted } from './mountpoint.ts';
 import { forgetMount, readRegistry, type RegisteredMount } from './registry.ts';
 import { type ByteString, toText } from './sys/text.ts';
-import { MNT_DETACH, UMOUNT_NOFOLLOW } from './sys/constants.ts';
+import { MNT_DETACH, O_CLOEXEC, O_PATH, UMOUNT_NOFOLLOW } from './sys/constants.ts';
 import { describeErrno, EBUSY, EINVAL, EPERM } from './sys/errno.ts';
-import { syncfsAsync, umountAsync } from './sys/mount.ts';
+import { close, openat } from './sys/file.ts';
+import { umountAsync } from './sys/mount.ts';
 import { mountAt } from './sys/mountinfo.ts';
 
 /** How an attempt to unmount ended. */
@@ -28,9 +29,24 @@ async function detach(path: ByteString, lazy: boolean): Promise<Unmounted> {
 /** Unmounts for good, lazily where others use the mount: what they have changed in mappings is written before. */
 export async function detachForGood(path: ByteString): Promise<void> {
   if ((await detach(path, false)) === 'done') return;
-  const root = await open(Buffer.from(path, 'latin1'), 'r').catch(() => undefined);
-  if (root !== undefined) await syncfsAsync(root.fd).finally(() => root.close());
+  await syncAside(path);
   await detach(path, true);
+}
+
+/**
+ * syncfs(2) by a process of its own: a thread of the daemon that waits for the daemon's answers holds the device, so that
+ * both would wait for ever where the daemon is killed meanwhile.
+ */
+function syncAside(path: ByteString): Promise<void> {
+  // Opened so, it asks the filesystem for nothing.
+  const mount = openat(-1, path, O_PATH | O_CLOEXEC, 0);
+  if (mount < 0) return Promise.resolve();
+  const child = spawn('sync', ['-f', '/proc/self/fd/3'], { stdio: ['ignore', 'ignore', 'ignore', mount] });
+  close(mount);
+  return new Promise((resolve) => {
+    child.on('error', () => resolve());
+    child.on('close', () => resolve());
+  });
 }
 
 const POLL_MILLISECONDS = 10;

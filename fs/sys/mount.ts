@@ -45,10 +45,3 @@ export async function umountAsync(target: ByteString, flags: number): Promise<nu
   path.bytes.write(target, 'latin1');
   return umount2OnPool(path.address, flags).finally(() => path.bytes.fill(0));
 }
-
-const syncfsOnPool = bindAsync('int syncfs(int fd)');
-
-/** syncfs(2) on a thread of libuv's pool, for a filesystem that may be served by this very process. */
-export function syncfsAsync(fd: number): Promise<number> {
-  return syncfsOnPool(fd);
-}

@@ -82,6 +82,12 @@ const FILTERS: Readonly<Record<string, FilterMaker>> = {
     };
   },
   'restart-policy': (value) => (container) => container.config.options?.lifecycle.restart.name === value,
+  'should-start-on-boot': (value) => {
+    if (value !== 'true' && value !== 'false') {
+      throw new Error(`filter should-start-on-boot=${value} is neither true nor false`);
+    }
+    return (container) => startsOnBoot(container) === (value === 'true');
+  },
   since: (value, context) => {
     const { created } = referred(value, context).config;
     return ({ config }) => config.created > created;
@@ -95,6 +101,12 @@ const FILTERS: Readonly<Record<string, FilterMaker>> = {
     return ({ config }) => Date.parse(config.created) < moment;
   },
 };
+
+/** As podman has it: what its user has ended is not to come again by itself, unless it always is. */
+function startsOnBoot(container: Container): boolean {
+  const { name } = container.config.options?.lifecycle.restart ?? {};
+  return name === 'always' || (name === 'unless-stopped' && container.readState().stopped !== true);
+}
 
 /** Whether a port is one of `80`, `80-89/udp`. */
 function portFilter(value: string): (port: ExposedPort) => boolean {

@@ -22,10 +22,13 @@ export class DetachedSupervisor {
   private constructor(process: ChildProcess) {
     // Node makes such a pipe a socket pair.
     this.#channel = process.stdio[CHANNEL] as Duplex;
-    this.#channel.on('error', () => undefined);
     // Nobody waits for the process: its end of the channel tells of its end.
     this.#channel.once('close', () => this.#fail(new Error("the container's supervisor has ended early")));
-    createInterface({ input: this.#channel }).on('line', (line) => this.#receive(JSON.parse(line) as StartEvent));
+    this.#channel.on('error', () => undefined);
+    const lines = createInterface({ input: this.#channel });
+    lines.on('line', (line) => this.#receive(JSON.parse(line) as StartEvent));
+    // Errors of the channel are its own, too.
+    lines.on('error', () => undefined);
     process.once('error', (error) => this.#fail(new Error(`cannot start the supervisor: ${error.message}`)));
     process.unref();
   }

@@ -29,7 +29,10 @@ class Starter {
     const order = new Deferred<StartOrder>();
     this.order = order.promise;
     this.#channel.on('error', () => undefined);
-    createInterface({ input: this.#channel }).once('line', (line) => order.resolve(JSON.parse(line) as StartOrder));
+    const lines = createInterface({ input: this.#channel });
+    lines.once('line', (line) => order.resolve(JSON.parse(line) as StartOrder));
+    // Errors of the channel are its own, too.
+    lines.on('error', () => undefined);
     this.#channel.once('close', () => {
       order.reject(new Error('there is nothing to start'));
       this.gone.resolve(undefined);
