@@ -39,11 +39,28 @@ class StringArray {
   }
 }
 
+/** execve(2), prepared: all that it needs is in memory before, so that it makes no other system call. */
+export class Execution {
+  readonly #path: Memory;
+  readonly #argv: StringArray;
+  readonly #env: StringArray;
+
+  constructor(path: ByteString, argv: readonly ByteString[], env: readonly ByteString[]) {
+    this.#path = new Memory(path.length + 1);
+    this.#path.bytes.write(path, 'latin1');
+    this.#argv = new StringArray(argv);
+    this.#env = new StringArray(env);
+  }
+
+  /** Answers only where it fails, a negative errno. */
+  execute(): number {
+    return result(nativeExecve(this.#path.address, this.#argv.address, this.#env.address));
+  }
+}
+
 /** execve(2): answers only where it fails, a negative errno. */
 export function execve(path: ByteString, argv: readonly ByteString[], env: readonly ByteString[]): number {
-  const argvArray = new StringArray(argv);
-  const envArray = new StringArray(env);
-  return result(nativeExecve(firstPath(path), argvArray.address, envArray.address));
+  return new Execution(path, argv, env).execute();
 }
 
 const SYS_CLOSE_RANGE = syscallNumber('close_range');

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { listMounts } from '../../fs/index.ts';
 import { removeLeftGroups } from './cgroup/cgroup.ts';
 import { type Container, type ContainerState, isLive, liveStatus } from './container.ts';
 import { type ContainerStore } from './container-store.ts';
@@ -37,6 +38,8 @@ export async function removeContainer(
     }
   }
   if (withVolumes) removeAnonymousVolumes(containers.storeRoot, mounts);
+  // What is not mounted any more is forgotten: a supervisor that was killed has not taken its own off the list.
+  await listMounts();
 }
 
 async function removeOnce(containers: ContainerStore, container: Container, force: boolean): Promise<void> {
@@ -47,8 +50,12 @@ async function removeOnce(containers: ContainerStore, container: Container, forc
     if (!existsSync(container.directory)) return;
     await endProcesses(container.readState(), name);
   }
-  if (!isLive(container.readState())) await removeLeftGroups(container.directory);
+  if (!isLive(container.readState())) await removeLeft(container);
   containers.remove(container, (current) => checkEnded(current, name));
+}
+
+function removeLeft({ id, directory, config }: Container): Promise<void> {
+  return removeLeftGroups(id, directory, config.options?.resources.cgroupParent);
 }
 
 /** Gives up on a supervisor that does not answer. */

@@ -156,7 +156,8 @@ export class Machine {
 function difference(before: Inventory, after: Inventory): string[] {
   return Object.entries(after).flatMap(([kind, lines]) => {
     const known = before[kind] ?? [];
-    const [more, less] = [without(lines, known), without(known, lines)];
+    // Mounts of the real machine, which are copied, go when their directories are removed there.
+    const [more, less] = [without(lines, known), kind === 'mounts' ? [] : without(known, lines)];
     return [...more.map((line) => `+ ${kind} ${line}`), ...less.map((line) => `- ${kind} ${line}`)];
   });
 }

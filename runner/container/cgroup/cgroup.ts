@@ -1,5 +1,5 @@
-import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { describeErrno } from '../../../fs/sys/errno.ts';
 import { close } from '../../../fs/sys/file.ts';
 import { type Limits, type ResourceOptions, isLimited } from '../options/resources.ts';
@@ -28,12 +28,27 @@ export function readGroups(directory: string): GroupRecord | undefined {
   }
 }
 
-/** Kills what a container whose lamina was killed has left in its groups, and removes them. */
-export async function removeLeftGroups(directory: string): Promise<void> {
-  const record = readGroups(directory);
-  if (record === undefined) return;
-  await removeGroups(record);
+/**
+ * Kills what a container whose lamina was killed has left in its groups, and removes them.
+ *
+ * @param directory the container's.
+ */
+export async function removeLeftGroups(
+  id: string,
+  directory: string,
+  cgroupParent: string | undefined,
+): Promise<void> {
+  await removeGroups(readGroups(directory) ?? unnotedGroups(id, cgroupParent));
   rmSync(join(directory, RECORD), { force: true });
+}
+
+/** What was made by one who was killed before it was noted. */
+function unnotedGroups(id: string, cgroupParent: string | undefined): GroupRecord {
+  const sites = sitesOf(findHierarchies(ownView()), cgroupParent);
+  const directories = sites.flatMap(({ hierarchy: { version, controllers, mountpoint }, parents }) =>
+    parents.map((parent) => ({ version, controllers, path: join(parent, id), hierarchy: basename(mountpoint) })),
+  );
+  return { directories: directories.filter(({ path }) => existsSync(path)) };
 }
 
 /** The control group of a container that we run. */

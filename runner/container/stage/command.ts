@@ -3,7 +3,7 @@ import { type ByteString, toText } from '../../../fs/sys/bytes.ts';
 import { AT_FDCWD, S_IFDIR, S_IFMT } from '../../../fs/sys/constants.ts';
 import { EACCES, ENOENT, ENOEXEC, describeErrno } from '../../../fs/sys/errno.ts';
 import { statat } from '../../../fs/sys/file.ts';
-import { X_OK, access, execve } from '../../../fs/sys/process.ts';
+import { Execution, X_OK, access } from '../../../fs/sys/process.ts';
 import { EXIT, RunError } from '../spec.ts';
 
 const attr = new Attr();
@@ -18,9 +18,11 @@ export interface Program {
 export function findProgram(args: readonly ByteString[], env: readonly ByteString[]): Program {
   const command = args[0] ?? '';
   const path = command.includes('/') ? command : findInPath(command, env);
+  // Prepared before there is a filter, which may allow execve(2) and nothing else that it takes.
+  const execution = new Execution(path, args, env);
   return {
     execute: () => {
-      throw explain(path, execve(path, args, env));
+      throw explain(path, execution.execute());
     },
   };
 }
