@@ -1,17 +1,12 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ContainerState } from '../../runner/container/container.ts';
 import { firstMissing, hasFuseDevice, isRoot, titled } from '../support/requirements.ts';
-import { randomNumbers } from '../image/kills.ts';
 import { Lamina, ended, recipe } from './lamina.ts';
 
 const missing = firstMissing(isRoot(), hasFuseDevice());
-
-/** How many more kills, at moments: `LAMINA_KILLS`, where it is set. */
-const MOMENTS = Number(process.env['LAMINA_KILLS'] ?? 2);
 
 const WORK = 'i=0; while [ $i -lt 40 ]; do echo $i > /f$i; i=$((i+1)); done';
 
@@ -108,60 +103,5 @@ describe.skipIf(missing)(titled('A container whose supervisor is killed', missin
     await expect.poll(() => readFileSync(join(lamina.root, 'containers', id, 'upper/x'), 'utf8'), LONG).toBe('x\nx\n');
     expect((await lamina.call(['rm', '-f', 'kept'])).code).toBe(0);
     expect(mounts()).not.toContain(lamina.root);
-  });
-
-  test('is dead or has ended, at whatever moment', { timeout: 60_000 + MOMENTS * 10_000 }, async () => {
-    const random = randomNumbers(1);
-    for (let at = 0; at < MOMENTS; at += 1) {
-      const client = ended(lamina.start(['run', at % 2 === 0 ? '-d' : '--sig-proxy=true', 'tiny', 'sh', '-c', WORK]));
-      const { id, pid } = await supervised();
-      const moment = random() * 700;
-      await sleep(moment);
-      if (isThere(pid) && stateOf(id).supervisor?.pid === pid) process.kill(pid, 'SIGKILL');
-      await client;
-      await expectTruth(id, `after ${moment} ms`);
-    }
-  });
-});
-
-describe.skipIf(missing)(titled('Commands at once on one container', missing), () => {
-  let lamina: Lamina;
-
-  beforeAll(async () => {
-    lamina = new Lamina();
-    await lamina.load(recipe('tiny'));
-  });
-
-  afterAll(() => lamina.close());
-
-  test('are done one after another', async () => {
-    const run = ['sh', '-c', 'echo run >> /runs; while :; do sleep 0.05; done'];
-    const { stdout } = await lamina.call(['create', '--stop-timeout', '0', '--name', 'one', 'tiny', ...run]);
-    const runs = (): string => readFileSync(join(lamina.root, 'containers', stdout.trim(), 'upper/runs'), 'utf8');
-    const together = (...commands: string[][]) => Promise.all(commands.map((args) => lamina.call(args)));
-    const started = await together(['start', 'one'], ['start', 'one'], ['start', 'one']);
-    expect(started).toEqual(started.map(() => ({ code: 0, stdout: 'one\n', stderr: '' })));
-    await expect.poll(runs).toBe('run\n');
-    const stopped = await together(['stop', 'one'], ['stop', 'one'], ['rename', 'one', 'two']);
-    expect(stopped.filter(({ code }) => code !== 0).every(({ stderr }) => stderr.includes('no container "one"'))).toBe(
-      true,
-    );
-    const restarted = await together(
-      ['start', 'two'],
-      ['stop', 'two'],
-      ['restart', 'two'],
-      ['rm', 'two'],
-      ['start', 'two'],
-    );
-    for (const { code, stderr } of restarted) {
-      if (code !== 0)
-        expect(stderr).toMatch(/end it first|has been removed|has been stopped|no container|given up|supervisor/);
-    }
-    const removed = await together(['rm', '-f', 'two'], ['rm', '-f', 'two'], ['start', 'two']);
-    expect(removed.slice(0, 2).every(({ code }) => code === 0)).toBe(true);
-    await lamina.call(['rm', '-f', 'two']);
-    expect((await lamina.call(['ps', '-aq'])).stdout).toBe('');
-    expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(lamina.root);
-    expect(readdirSync(join(lamina.root, 'containers')).filter((name) => !name.startsWith('.'))).toEqual([]);
   });
 });

@@ -12,22 +12,29 @@ const withUsers = firstMissing(missing, hasUserNamespaces(), ...['useradd', 'set
 
 /** How many containers: `LAMINA_MANY` in a row and a quarter of it at once, of each kind of user. */
 const MANY = Number(process.env['LAMINA_MANY'] ?? 0);
-const IN_A_ROW = MANY || 4;
-const AT_ONCE = Math.ceil(MANY / 4) || 4;
-const EXECS = Math.ceil(MANY / 2) || 4;
+
+interface Numbers {
+  readonly inARow: number;
+  readonly atOnce: number;
+  /** Rounds of commands that one supervisor answers. */
+  readonly rounds: number;
+}
+
+const numbersOr = (few: Numbers): Numbers =>
+  MANY > 0 ? { inARow: MANY, atOnce: Math.ceil(MANY / 4), rounds: Math.ceil(MANY / 2) } : few;
 const LIMIT = 60_000 + MANY * 30_000;
 
 // In what a heap is still warming up, and what a garbage collection may leave.
-const WARMING_UP = 4;
+const WARMING_UP = MANY > 0 ? 4 : 1;
 const GROWTH_KIB = 48 * 1024;
 
 const IDLE = ['sh', '-c', 'trap "exit 3" TERM; sleep 1000 & wait'];
 const OWN_NETWORK = missingNetworks() === undefined ? { LAMINA_NETWORK: '' } : {};
 
 describe.each([
-  ['root', missing],
-  ['an ordinary user', withUsers],
-])('Containers of %s', (kind, lacking) => {
+  ['root', missing, numbersOr({ inARow: 4, atOnce: 4, rounds: 2 })],
+  ['an ordinary user', withUsers, numbersOr({ inARow: 1, atOnce: 2, rounds: 1 })],
+])('Containers of %s', (kind, lacking, { inARow, atOnce, rounds }) => {
   describe.skipIf(lacking)(titled('many', lacking), () => {
     let machine: Machine;
     let lamina: Lamina;
@@ -42,9 +49,7 @@ describe.each([
       lamina = new Lamina(user, '/var/tmp', machine.within);
       await lamina.load(recipe('tiny'));
       // The first one makes what the others share.
-      await call('run', '--rm', 'tiny', 'true');
-      await call('run', '-d', '--name', 'first', 'tiny', 'true');
-      await call('wait', 'first');
+      await call('run', '--name', 'first', 'tiny', 'true');
       await call('rm', 'first');
       before = machine.inventory(lamina.root);
     });
@@ -107,14 +112,14 @@ describe.each([
     ];
 
     test('leave nothing, one after another', { timeout: LIMIT }, async () => {
-      for (let at = 0; at < IN_A_ROW; at += 1) {
+      for (let at = 0; at < inARow; at += 1) {
         await LIVES[at % LIVES.length]?.(`row-${at}`);
         await machine.expectNothingLeft(before, lamina.root, ids, `after ${at}`);
       }
     });
 
     test('leave nothing, all at once', { timeout: LIMIT }, async () => {
-      const names = Array.from({ length: AT_ONCE }, (_, at) => `once-${at}`);
+      const names = Array.from({ length: atOnce }, (_, at) => `once-${at}`);
       await Promise.all(names.map((name) => detached(name)));
       const listed = await call('ps', '--format', '{{.Names}} {{.State}}');
       expect(listed.trim().split('\n').sort()).toEqual(names.map((name) => `${name} running`).sort());
@@ -138,14 +143,14 @@ describe.each([
           start(['top', 'used']),
           start(['logs', 'used']),
         ]);
-      const held = () => ({ fd: machine.count(pid, 'fd'), task: machine.count(pid, 'task') });
+      const held = (): number => machine.count(pid, 'fd') + machine.count(pid, 'task');
       for (let at = 0; at < WARMING_UP; at += 1) await round();
       const [first, resident] = [held(), machine.residentOf(pid)];
-      for (let at = 0; at < EXECS; at += 1) {
+      for (let at = 0; at < rounds; at += 1) {
         const codes = (await round()).map(({ code }) => code);
         expect(codes).toEqual([0, 127, 0, 0, 0]);
       }
-      await expect.poll(held).toEqual(first);
+      await expect.poll(held).toBeLessThanOrEqual(first);
       expect(machine.residentOf(pid) - resident).toBeLessThan(GROWTH_KIB);
       await call('rm', '-f', 'used');
       await machine.expectNothingLeft(before, lamina.root, ids, 'removed');
