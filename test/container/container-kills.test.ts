@@ -115,8 +115,8 @@ describe.each([
 
     /** Kills the process after a time, or as soon as it is there; answers whether it ever was. */
     async function kill(role: Role, action: ReturnType<typeof start>, moment: number): Promise<boolean> {
-      let isOver = false;
-      void action.outcome.then(() => (isOver = true));
+      const progress = { isOver: false };
+      void action.outcome.then(() => (progress.isOver = true));
       await sleep(moment);
       for (;;) {
         const pid = find(role, action.pid);
@@ -125,7 +125,7 @@ describe.each([
           await expect.poll(() => machine.has(pid), LONG).toBe(false);
           return true;
         }
-        if (isOver) return false;
+        if (progress.isOver) return false;
         await sleep(2);
       }
     }
@@ -139,7 +139,7 @@ describe.each([
       const image = ['-v', `${join(scratch, 'ack')}:/ack`, 'tiny', 'sh', '-c', WRITER];
       if (trial.made !== undefined) {
         const [verb, ...flags] = trial.runs === true ? ['run', '-d'] : ['create'];
-        await ok(verb ?? '', ...flags, ...trial.made, '--name', 'one', ...image);
+        await ok(verb, ...flags, ...trial.made, '--name', 'one', ...image);
         if (trial.runs === true) await expect.poll(acknowledged, LONG).toBeGreaterThan(2);
       }
       const args = trial.action.flatMap((word) => (word === 'IMAGE' ? image : word === 'NAME' ? 'one' : word));

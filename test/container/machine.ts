@@ -48,8 +48,8 @@ export class Machine {
     this.#pid = readFileSync(`/proc/${holder}/task/${holder}/children`, 'latin1').trim();
     const enter = ['nsenter', `--target=${this.#pid}`, '--pid', '--mount', '--ipc'];
     this.within = [...enter, 'sh', '-c', TELL_PID, 'sh'];
-    const [program = '', ...rest] = [...enter, 'sh', '-c', 'echo $$; exec sh'];
-    this.#hand = spawn(program, rest, { stdio: ['pipe', 'pipe', 'ignore'] });
+    const shell = [...enter.slice(1), 'sh', '-c', 'echo $$; exec sh'];
+    this.#hand = spawn('nsenter', shell, { stdio: ['pipe', 'pipe', 'ignore'] });
     const hand = this.#hand;
     this.#handPid = await new Promise((resolve) =>
       hand.stdout?.once('data', (chunk: Buffer) => resolve(chunk.toString('utf8').trim())),

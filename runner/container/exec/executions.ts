@@ -1,6 +1,7 @@
 import { permittedCapabilities } from '../../../fs/sys/capability.ts';
 import { type Socket } from 'node:net';
 import { mergeEnvironment } from '../options/process.ts';
+import { identify } from '../process-identity.ts';
 import { EXIT, type ProcessSpec, RunError, type SecuritySpec, type StageSpec } from '../spec.ts';
 import { Attachment } from '../supervisor/attachment.ts';
 import { type ContainerIo } from '../supervisor/container-io.ts';
@@ -16,8 +17,12 @@ type Basis = Pick<StageSpec, 'process' | 'security'>;
 // Docker's: what a process that has ended left running may keep its output open for ever.
 const OUTPUT_MILLISECONDS = 2000;
 
+// Docker's exit code of exec where the container does not run.
+const NOT_RUNNING = 1;
+
 /** The processes that clients have added to a run of a container. */
 export class Executions {
+  readonly #init: number;
   readonly #spawner: ExecSpawner;
   readonly #container: Basis;
   readonly #live = new Set<Promise<void>>();
@@ -28,6 +33,7 @@ export class Executions {
    * @param groups directories of the container's control groups.
    */
   constructor(init: number, container: Basis, groups: readonly string[]) {
+    this.#init = init;
     this.#spawner = new ExecSpawner(init, groups);
     this.#container = container;
   }
@@ -61,7 +67,7 @@ export class Executions {
       attachment.end(exitCode);
     } catch (error) {
       await io.drain();
-      attachment.fail(failureOf(error));
+      attachment.fail(this.#failureOf(error));
     }
   }
 
@@ -73,7 +79,7 @@ export class Executions {
       socket.end('{}\n');
       await exited;
     } catch (error) {
-      socket.end(`${JSON.stringify(failureOf(error))}\n`);
+      socket.end(`${JSON.stringify(this.#failureOf(error))}\n`);
     }
     await io?.drain();
   }
@@ -101,6 +107,14 @@ export class Executions {
     };
   }
 
+  #failureOf(error: unknown): ExecFailure {
+    const exitCode = error instanceof RunError ? error.exitCode : EXIT.ownError;
+    // Whatever could not be opened or entered: the container has ended meanwhile.
+    const isOver = exitCode === EXIT.ownError && identify(this.#init) === undefined;
+    if (isOver) return { error: 'the container is not running any more', exitCode: NOT_RUNNING };
+    return { error: error instanceof Error ? error.message : String(error), exitCode };
+  }
+
   /** To be called after the end of the container's first process: ends the others. */
   async close(): Promise<void> {
     this.#spawner.kill();
@@ -112,9 +126,4 @@ export class Executions {
 /** As docker has it: all capabilities and no AppArmor profile, and still the container's seccomp filter. */
 function privileged(security: SecuritySpec): SecuritySpec {
   return { ...security, bounding: permittedCapabilities(), apparmor: undefined };
-}
-
-function failureOf(error: unknown): ExecFailure {
-  const message = error instanceof Error ? error.message : String(error);
-  return { error: message, exitCode: error instanceof RunError ? error.exitCode : EXIT.ownError };
 }
