@@ -66,15 +66,24 @@ export class Lamina {
   }
 
   start(args: readonly string[], { env = {} }: Invocation = {}): ChildProcess {
-    const command = [process.execPath, join(DIST, 'cli/lamina.js'), ...args];
+    const [program = '', ...rest] = this.commandLine(args);
+    return spawn(program, rest, { cwd: '/', env: { ...process.env, ...this.environment, ...env } });
+  }
+
+  /** What is executed in `environment` for these arguments. */
+  commandLine(args: readonly string[]): string[] {
     const user = this.#user;
     const become =
       user === undefined
         ? []
         : [...OPEN_FUSE, 'setpriv', `--reuid=${user.name}`, `--regid=${user.uid}`, '--init-groups'];
-    const [program = '', ...rest] = [...this.#within, ...become, ...command];
+    return [...this.#within, ...become, process.execPath, join(DIST, 'cli/lamina.js'), ...args];
+  }
+
+  get environment(): Readonly<Record<string, string>> {
+    const user = this.#user;
     const home = user === undefined ? {} : { HOME: `/home/${user.name}`, USER: user.name, XDG_RUNTIME_DIR: '' };
-    return spawn(program, rest, { cwd: '/', env: { ...process.env, ...home, LAMINA_ROOT: this.root, ...env } });
+    return { ...home, LAMINA_ROOT: this.root };
   }
 
   async call(args: readonly string[], invocation: Invocation = {}): Promise<Outcome> {

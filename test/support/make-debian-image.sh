@@ -2,14 +2,15 @@
 # Makes a Debian image of six layers in the directory $1: debian.oci.tar (OCI archive, tag "v6") and debian.docker.tar
 # (docker-archive, debian:test), from a root filesystem made by debootstrap. Its layers hold what unpacking gets wrong
 # easily: whiteouts, an opaque directory, hard links, setuid files, device nodes, file capabilities, a name that is not
-# UTF-8, a file replaced by a directory and back. Runs as root; done again, it does nothing.
+# UTF-8, a file replaced by a directory and back. Beside it, packages for its containers to install: debs/base and
+# debs/postgres. Runs as root; done again, it does nothing.
 set -eu
 
 directory=${1:?usage: make-debian-image.sh DIRECTORY}
 mkdir -p "$directory"
 cd "$directory"
 
-if [ -e debian.oci.tar ] && [ -e debian.docker.tar ]; then exit 0; fi
+if [ -e debian.oci.tar ] && [ -e debian.docker.tar ] && [ -d debs ]; then exit 0; fi
 for tool in debootstrap umoci skopeo setcap; do
   command -v "$tool" >/dev/null || PATH="$PATH:/usr/sbin:/sbin"
   command -v "$tool" >/dev/null || {
@@ -24,6 +25,25 @@ if [ ! -d debian-rootfs ]; then
   # Downloaded packages are no part of an image.
   rm -rf debian-rootfs.part/var/cache/apt/archives/*.deb
   mv debian-rootfs.part debian-rootfs
+fi
+
+# Packages that the root filesystem lacks, with what they need.
+fetch() {
+  name=$1
+  shift
+  chroot debian-rootfs apt-get install -qq -y --no-install-recommends --download-only -o "Dir::Cache::Archives=/var/cache/$name" "$@" >/dev/null
+  mkdir "debs.part/$name"
+  mv "debian-rootfs/var/cache/$name"/*.deb "debs.part/$name"
+  rm -r "debian-rootfs/var/cache/$name"
+}
+if [ ! -d debs ]; then
+  rm -rf debs.part
+  mkdir debs.part
+  fetch base sudo iputils-ping libcap2-bin rsync acl attr man-db systemd-standalone-tmpfiles
+  fetch postgres postgresql-15
+  # apt's index of what it has read is no part of an image.
+  rm -f debian-rootfs/var/cache/apt/*.bin
+  mv debs.part debs
 fi
 
 scratch=$(mktemp -d "$directory/image.XXXXXX")

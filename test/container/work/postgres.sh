@@ -1,0 +1,28 @@
+# A cluster that dpkg's scripts made, served on a unix socket by its own user; what it wrote is there when the container
+# has been stopped and started again.
+set -eu
+as() {
+  su postgres -c "$1"
+}
+wait_for() {
+  until as 'pg_isready -q'; do sleep 0.1; done
+}
+
+pg_ctlcluster 15 main start
+wait_for
+case $1 in
+first)
+  as 'createdb work'
+  as 'psql -q work' <<SQL
+create table numbers (number int primary key, hash text);
+insert into numbers select n, md5(n::text) from generate_series(1, 20000) n;
+create index on numbers (hash);
+SQL
+  ;;
+again)
+  as 'psql -q work -c "reindex table numbers; vacuum full numbers"'
+  ;;
+esac
+as 'psql -At work -c "select count(*), sum(length(hash)), bool_and(hash = md5(number::text)) from numbers"'
+ps -C postgres -o user= | sort -u
+stat -c '%F %U %a' /run/postgresql/.s.PGSQL.5432
