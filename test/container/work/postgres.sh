@@ -20,9 +20,9 @@ create index on numbers (hash);
 SQL
   ;;
 again)
-  as 'psql -q work -c "reindex table numbers; vacuum full numbers"'
+  as 'psql -q work -c "reindex table numbers" -c "vacuum full numbers"'
   ;;
 esac
 as 'psql -At work -c "select count(*), sum(length(hash)), bool_and(hash = md5(number::text)) from numbers"'
-ps -C postgres -o user= | sort -u
+stat -c %U "/proc/$(head -n 1 /var/lib/postgresql/15/main/postmaster.pid)"
 stat -c '%F %U %a' /run/postgresql/.s.PGSQL.5432

@@ -1,5 +1,6 @@
 # systemd-tmpfiles makes what its configuration says, twice over.
 set -eu
+mkdir -p /etc/tmpfiles.d
 cat >/etc/tmpfiles.d/work.conf <<CONF
 d /run/work 0750 root adm -
 f /run/work/file 0640 root adm - content
