@@ -64,6 +64,7 @@ const COMMANDS: Readonly<Record<string, Load>> = {
   mount: () => import('./mount.ts'),
   umount: () => import('./umount.ts'),
   fsck: () => import('./fsck.ts'),
+  index: () => import('./index.ts'),
   mounts: () => import('./mounts.ts'),
   stats: () => import('./stats.ts'),
   doctor: () => import('./doctor.ts'),

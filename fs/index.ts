@@ -86,6 +86,20 @@ export async function fsck(options: FsckOptions): Promise<FsckReport> {
   return (await import('./check-upper.ts')).checkUpper(options);
 }
 
+/**
+ * Writes the index of a layer beside its directory: unions that have it ask the layer's filesystem for little but its files'
+ * data. From then on, until it is written anew or removed, the layer must not change. Rejects where the layer cannot be
+ * read whole, or the file not be written.
+ */
+export async function writeLayerIndex(layer: ByteString): Promise<void> {
+  (await import('./overlay/index-layer.ts')).writeLayerIndex(layer);
+}
+
+/** Where the index of a layer is. */
+export async function layerIndexPath(layer: ByteString): Promise<ByteString> {
+  return (await import('./overlay/index-layer.ts')).indexPath(layer);
+}
+
 /** Why the backend fuse-native cannot be loaded here; empty where it can. */
 export async function fuseNativeObstacle(): Promise<string> {
   try {

@@ -72,6 +72,7 @@ function oneOf<Word extends string>(words: readonly Word[], value: ByteString, n
 
 const REDIRECT_DIR = ['on', 'follow', 'nofollow', 'off'] as const;
 const VERITY = ['off', 'on', 'require'] as const;
+const LAYER_INDEX = ['auto', 'off'] as const;
 const UUID = ['null', 'off', 'on', 'auto'] as const;
 /** Inode numbers are unique over all layers and constant whichever is asked for. */
 const XINO = ['on', 'auto', 'off'] as const;
@@ -127,6 +128,7 @@ const UNION: Readonly<Record<string, Apply>> = {
   uuid: (draft, value, name) => void (draft.overlay.uuid = oneOf(UUID, value, name)),
   xino: (_draft, value, name) => void oneOf(XINO, value, name),
   nfs_export: (draft, value, name) => void (draft.overlay.nfsExport = parseBoolean(value, name)),
+  layer_index: (draft, value, name) => void (draft.overlay.layerIndex = oneOf(LAYER_INDEX, value, name)),
   nooverride_creds: only([], 'the layers are accessed with the rights of the daemon, not of the caller'),
 };
 

@@ -19,6 +19,12 @@ const FUSE_OVERLAYFS: Contender = {
 
 const VARIANTS: readonly LaminaVariant[] = [
   {
+    name: 'lamina-indexed',
+    description:
+      'with an index of each lower layer (lamina index), as the layers of images have: made before, not measured',
+    isIndexed: true,
+  },
+  {
     name: 'lamina-metacopy',
     description: 'with metacopy=on: chown and chmod of a lower file copy no data',
     extra: ['metacopy=on'],

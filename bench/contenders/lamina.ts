@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { capture } from '../command.ts';
+import { capture, run } from '../command.ts';
 import { type Contender, mountOptions, type Requests } from './contender.ts';
 import { mountDaemon } from './daemon.ts';
 
@@ -18,10 +18,15 @@ export interface LaminaVariant {
   readonly description?: string;
   readonly extra?: readonly string[];
   readonly rootful?: string;
+  /** Its lower layers have indexes while it is mounted; making them is not measured. */
+  readonly isIndexed?: true;
 }
 
 /** lamina as built in `distribution`, with more options than the union's. */
-export function lamina(distribution: string, { name, description, extra = [], rootful }: LaminaVariant): Contender {
+export function lamina(distribution: string, variant: LaminaVariant): Contender {
+  const { name, description, extra = [], rootful, isIndexed } = variant;
+  const index = (...parameters: readonly string[]): Promise<void> =>
+    run([process.execPath, join(distribution, 'cli/lamina.js'), 'index', ...parameters]);
   const program = join(distribution, 'cli/fuse-lamina.js');
   return {
     name,
@@ -31,8 +36,15 @@ export function lamina(distribution: string, { name, description, extra = [], ro
     command: (union, path) => [process.execPath, program, '-o', mountOptions(union, path, extra), path],
     async mount(union, path) {
       const options = mountOptions(union, path, extra);
+      if (isIndexed === true) await index(...union.lowers);
       const mounted = await mountDaemon([process.execPath, program, '-f', '-o', options, path], path);
-      return { ...mounted, requests: () => countRequests(distribution, path) };
+      const requests = (): Promise<Requests> => countRequests(distribution, path);
+      if (isIndexed !== true) return { ...mounted, requests };
+      const unmount = async (): Promise<void> => {
+        await mounted.unmount();
+        await index('--remove', ...union.lowers);
+      };
+      return { ...mounted, requests, unmount };
     },
   };
 }

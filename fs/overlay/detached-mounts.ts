@@ -56,6 +56,12 @@ export class DetachedMounts {
     return undefined;
   }
 
+  /** Whether something is mounted inside a directory, or that cannot be told. */
+  hasMountsIn(path: ByteString): boolean {
+    const real = resolvePath(path);
+    return real === undefined || this.#hasMountsIn(real);
+  }
+
   #hasMountsIn(real: ByteString): boolean {
     const prefix = real.endsWith('/') ? real : `${real}/`;
     return this.#mountpoints.some((mountpoint) => mountpoint.startsWith(prefix) && mountpoint !== prefix);

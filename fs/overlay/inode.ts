@@ -20,6 +20,15 @@ export interface PendingCopy {
   readonly job: number;
 }
 
+/** Bits of `Inode.lacks`. */
+export const LACKS = {
+  capability: 1,
+  /** All that users could see. */
+  all: 2,
+  /** It was looked at, and has some. */
+  notAll: 4,
+} as const;
+
 /** Another name of a file with hard links. */
 export interface Alias {
   readonly parent: Inode;

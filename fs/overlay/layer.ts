@@ -5,6 +5,7 @@ import { scatteredNumber } from '../sys/inode-number.ts';
 import { ENOTDIR, SystemError, check } from '../sys/errno.ts';
 import { close, fstat, openat } from '../sys/file.ts';
 import { type Inode } from './inode.ts';
+import { type LayerIndex } from './layer-index.ts';
 import { RealDirectory } from './real-directory.ts';
 
 /** Inode numbers of a second, third ... filesystem get this much added, so that they stay unique (xino). */
@@ -36,6 +37,8 @@ export class Layer {
   /** FICLONE from this layer to the upper was refused once. */
   refusesClone = false;
 
+  /** What is in it, where that was written down; see indexed-layer.ts. */
+  contents: LayerIndex | undefined = undefined;
   /** Bits for the namespaces of xattrs that its filesystem is known to have; see xattrs.ts. */
   xattrNamespaces = 0;
 

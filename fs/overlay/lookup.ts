@@ -4,7 +4,8 @@ import { S_IFDIR, S_IFMT, S_IFREG } from '../sys/constants.ts';
 import { EIO, ENAMETOOLONG, ENOENT, ENOTDIR, ESTALE } from '../sys/errno.ts';
 import { close, fstat, statat } from '../sys/file.ts';
 import { SELF } from '../sys/xattr.ts';
-import { type Inode } from './inode.ts';
+import { isKnownBare, isKnownPlain, statIndexed, statIndexedDirectory, statIndexedInode } from './indexed-layer.ts';
+import { LACKS, type Inode } from './inode.ts';
 import { type IndexEntry } from './directory-index.ts';
 import { hexOf, originIno, readOrigin } from './file-handle.ts';
 import { type Layer } from './layer.ts';
@@ -50,7 +51,9 @@ export function resolve(union: Union, parent: Inode, name: ByteString, attr: Att
 
 /** Attributes of a file as users see them. */
 export function statInode(union: Union, inode: Inode, attr: Attr): number {
-  const done = statShown(union.layerOf(inode), union.dirfdOf(inode), union.nameOf(inode), attr);
+  const done = statIndexedInode(inode, attr)
+    ? 0
+    : statShown(union.layerOf(inode), union.dirfdOf(inode), union.nameOf(inode), attr);
   if (done < 0) return inode.unlinked ? -ESTALE : done;
   present(union, inode, attr);
   if (inode.metacopy) presentBlocks(union, inode, attr);
@@ -95,7 +98,7 @@ function presentDirectoryLinks(union: Union, inode: Inode, attr: Attr): void {
 function instantiate(union: Union, parent: Inode, name: ByteString, entry: IndexEntry, attr: Attr): Inode | number {
   const top = entry.inUpper ? parent.upper : parent.lowers[entry.lower - 1];
   if (top === undefined) return -EIO;
-  const done = statShown(top.layer, union.fds.fd(top), name, attr);
+  const done = statIndexed(top, name, attr) ? 0 : statShown(top.layer, union.fds.fd(top), name, attr);
   if (done < 0) return done;
   const type = attr.mode & S_IFMT;
   const inode =
@@ -140,7 +143,9 @@ function createFile(
   inode.realName = name;
   if (!layer.writable) inode.lowerNlink = inLayer ? attr.nlink : 1;
   else if (real.impure) takeOrigin(union, inode, real, attr);
-  if (type === S_IFREG && mayBeMetacopy(union, real, attr)) takeMetacopy(union, inode, parent, real, name);
+  const isBare = isKnownBare(real, name);
+  if (isBare) inode.lacks = LACKS.all;
+  else if (type === S_IFREG && mayBeMetacopy(union, real, attr)) takeMetacopy(union, inode, parent, real, name);
   if (attr.nlink > 1 && inLayer) registerLinks(inode, layer, attr.ino);
   else if (layer.keptInos.has(attr.ino)) inode.realIno = attr.ino;
   return inode;
@@ -252,6 +257,7 @@ function createDirectory(
   inode.lowers = lowers;
   // The number of the topmost lower directory: it stays the same when the upper one comes into being.
   const lower = inode.lowers[0];
+  if (own === undefined && lower !== undefined && isKnownPlain(lower)) inode.lacks = LACKS.all;
   if (lower !== undefined) inode.ino = isInPlace(lower, parent, name) ? entry.lowerIno : inoOf(union, lower);
   return inode;
 }
@@ -262,6 +268,6 @@ function isInPlace(lower: RealDirectory, parent: Inode, name: ByteString): boole
 }
 
 function inoOf(union: Union, directory: RealDirectory): number {
-  const stated = fstat(union.fds.fd(directory), union.scratch);
+  const stated = statIndexedDirectory(directory, union.scratch) ? 0 : fstat(union.fds.fd(directory), union.scratch);
   return stated < 0 ? 0 : directory.layer.uniqueIno(union.scratch.ino);
 }

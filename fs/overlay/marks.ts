@@ -1,5 +1,6 @@
 import { type ByteString } from '../sys/bytes.ts';
 import { SELF, getxattrText, xattrNames } from '../sys/xattr.ts';
+import { isKnownPlain } from './indexed-layer.ts';
 import { type RealDirectory } from './real-directory.ts';
 import { type Union } from './union.ts';
 import { DOT_OPAQUE, OPAQUE_XATTRS, isDotMark } from '../layer-format.ts';
@@ -11,6 +12,8 @@ import { DOT_OPAQUE, OPAQUE_XATTRS, isDotMark } from '../layer-format.ts';
  * Answers 0 or a negative errno.
  */
 export function readMarks(union: Union, directory: RealDirectory): number {
+  if (directory.marksRead) return 0;
+  directory.marksRead = isKnownPlain(directory);
   if (directory.marksRead) return 0;
   const fd = union.fds.fd(directory);
   if (fd < 0) return fd;

@@ -4,6 +4,7 @@ import { readDirectory } from '../sys/directory.ts';
 import { ENOENT } from '../sys/errno.ts';
 import { close, statat } from '../sys/file.ts';
 import { DirectoryIndex, IndexEntry, UPPER } from './directory-index.ts';
+import { addIndexed } from './indexed-layer.ts';
 import { type Inode } from './inode.ts';
 import { readMarks } from './marks.ts';
 import { openWithoutTrace } from './real-file.ts';
@@ -59,10 +60,11 @@ export function findEntry(union: Union, directory: Inode, name: ByteString): Ind
 }
 
 function readLayer(union: Union, directory: RealDirectory, position: number, index: DirectoryIndex): number {
-  const dirfd = union.fds.fd(directory);
-  if (dirfd < 0) return dirfd;
   const marked = position === UPPER ? 0 : readMarks(union, directory);
   if (marked < 0) return marked;
+  if (addIndexed(directory, position, index)) return 0;
+  const dirfd = union.fds.fd(directory);
+  if (dirfd < 0) return dirfd;
   // The union reads it once for many requests, of which most are not to list it.
   const fd = openWithoutTrace(directory.layer, dirfd, '.', O_RDONLY | O_DIRECTORY);
   if (fd < 0) return fd;

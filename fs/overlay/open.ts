@@ -1,9 +1,11 @@
 import { type Opened } from '../filesystem.ts';
 import { O_ACCMODE, O_APPEND, O_DIRECT, O_NONBLOCK, O_RDONLY, O_TRUNC, S_IFREG } from '../sys/constants.ts';
 import { EISDIR, ENXIO, EPERM, EROFS, ESTALE } from '../sys/errno.ts';
+import { close } from '../sys/file.ts';
 import { noteAccess } from './access-time.ts';
 import { ALL } from './copy-limit.ts';
 import { ensureUpper } from './copy-up.ts';
+import { isAsIndexed } from './indexed-layer.ts';
 import { type Inode } from './inode.ts';
 import { ensureData, openData } from './metacopy.ts';
 import { mustRenumber, passThrough } from './passthrough.ts';
@@ -43,6 +45,12 @@ export function openInode(union: Union, inode: Inode, flags: number, opened: Ope
     fd = openData(union, inode, kept | O_NONBLOCK);
   }
   if (fd < 0) return fd;
+  if (!isAsIndexed(inode, fd)) {
+    close(fd);
+    union.attributesChanged(inode);
+    // Has the kernel look the path up again.
+    return -ESTALE;
+  }
   noteAccess(union, inode, fd, kept);
   const way = passThrough(union, inode, fd, flags, opened);
   opened.handle = union.handles.open(inode, fd, kept, way);

@@ -64,6 +64,8 @@ export interface OverlayOptions {
    * then does not see the write. Default `programs`.
    */
   readonly passLowers?: 'none' | 'programs' | 'all';
+  /** Indexes that lie beside lower layers (`writeLayerIndex`) are used (`auto`, the default) or not. */
+  readonly layerIndex?: 'auto' | 'off';
   /** Weight limit of the lookup cache: directory entries remembered. Default 262,144. */
   readonly cacheEntries?: number;
   /** Counters shared with the main thread; see `COUNTER`. */

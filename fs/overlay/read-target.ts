@@ -1,6 +1,7 @@
 import { O_NONBLOCK, O_RDONLY } from '../sys/constants.ts';
 import { EINVAL, EIO } from '../sys/errno.ts';
 import { close, pread, readlinkat } from '../sys/file.ts';
+import { readIndexedTarget } from './indexed-layer.ts';
 import { type Inode } from './inode.ts';
 import { openForReading } from './real-file.ts';
 import { NO_OVERRIDE } from './stat-override.ts';
@@ -8,6 +9,8 @@ import { type Union } from './union.ts';
 
 /** Writes a symlink's target at `address`; answers its length. */
 export function readTarget(union: Union, inode: Inode, address: number, size: number): number {
+  const known = readIndexedTarget(inode, address, size);
+  if (known > 0) return known;
   const dirfd = union.dirfdOf(inode);
   const name = union.nameOf(inode);
   const length = readlinkat(dirfd, name, address, size);

@@ -23,6 +23,9 @@ export class RealDirectory {
   /** Whether the directory may hold whiteouts in the form of xattrs (`overlay.opaque=x`). */
   xattrWhiteouts = false;
 
+  /** In the index of its layer, once that was asked. */
+  place: number | undefined = undefined;
+
   constructor(layer: Layer, parent: RealDirectory | undefined, name: ByteString) {
     this.layer = layer;
     this.parent = parent;

@@ -12,6 +12,7 @@ import { DirectoryFds } from './directory-fds.ts';
 import { HandleTable } from './handle.ts';
 import { Owners } from './id-map.ts';
 import { IndexCache } from './index-cache.ts';
+import { takeIndex } from './indexed-layer.ts';
 import { type Inode } from './inode.ts';
 import { InodeTable } from './inode-table.ts';
 import { Layer, assignFilesystemIds } from './layer.ts';
@@ -149,6 +150,9 @@ export class Union {
     if (this.index !== undefined) verifyRoots(this, this.index);
     if (options.uuid === 'on' && this.upper !== undefined) giveUuid(this.upper, `${prefix}uuid`);
     settleOverrides(this, isInitialUserNamespace());
+    if (options.layerIndex !== 'off' && this.isSoleWriter) {
+      for (const layer of this.lowers) if (!mounts.hasMountsIn(layer.path)) takeIndex(layer);
+    }
     this.#stackRoot();
   }
 

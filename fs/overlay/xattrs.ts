@@ -5,7 +5,7 @@ import { Memory, copyBytes } from '../sys/memory.ts';
 import { setxattr } from '../sys/xattr.ts';
 import { METADATA } from './copy-limit.ts';
 import { ensureUpper } from './copy-up.ts';
-import { type Inode } from './inode.ts';
+import { LACKS, type Inode } from './inode.ts';
 import { type Layer } from './layer.ts';
 import { getLayerXattr, isKeptForUsers, layerXattrNames, removeLayerXattr, storedXattr } from './layer-xattrs.ts';
 import { refuseChange } from './protection.ts';
@@ -15,15 +15,6 @@ import { type Union } from './union.ts';
 import { isOwnXattr } from '../layer-format.ts';
 
 const CAPABILITY = 'security.capability';
-
-/** Bits of `Inode.lacks`. */
-const LACKS = {
-  capability: 1,
-  /** All that users could see. */
-  all: 2,
-  /** It was looked at, and has some. */
-  notAll: 4,
-} as const;
 
 /** Names by their namespaces (xattr(7)), with which EINVAL and EOPNOTSUPP have nothing to do. */
 const NAMESPACES = [/^security\../, /^user\../, /^trusted\../, /^system\.posix_acl_(access|default)$/] as const;

@@ -1,4 +1,6 @@
+import { join } from 'node:path';
 import { KERNEL, LAMINA, type Mounter } from '../support/mounters.ts';
+import { DIST } from '../support/paths.ts';
 import { type Break, type Plan } from './case.ts';
 import { DEPARTURES } from './departures.ts';
 import { type Program } from './protocol.ts';
@@ -91,6 +93,7 @@ class Batch {
 
   async run(): Promise<Result> {
     await this.#makeLayers();
+    if (this.#variant.isIndexed === true) await this.#indexLayers();
     await this.#mount();
     const { breaks } = this.#plan;
     for (let segment = 0; segment <= breaks.length; segment += 1) {
@@ -124,6 +127,10 @@ class Batch {
       );
       if (index < this.#lowers.length - 1) await this.#overlay(layer, this.#lowers.slice(index + 1), overlaid);
     }
+  }
+
+  async #indexLayers(): Promise<void> {
+    await this.#pair.kernel.ground.must([process.execPath, join(DIST, 'cli/lamina.js'), 'index', ...this.#lowers]);
   }
 
   async #overlay(upper: string, lowers: readonly string[], programs: readonly Program[]): Promise<void> {

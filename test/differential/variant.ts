@@ -9,6 +9,8 @@ export interface Variant {
   readonly environment?: readonly string[];
   /** Without an index overlayfs breaks hard links of lower files at a copy-up: there are none then. */
   readonly breaksLinks: boolean;
+  /** lamina has an index of each lower layer. */
+  readonly isIndexed?: true;
   /** Why kernel overlayfs does not read what lamina writes then. */
   readonly alone?: string;
 }
@@ -21,6 +23,7 @@ function alike(...options: readonly string[]): Variant {
 
 export const VARIANTS: Readonly<Record<string, Variant>> = {
   all: alike('metacopy=on'),
+  indexed: { ...alike('metacopy=on'), isIndexed: true },
   'without-metacopy': alike('metacopy=off'),
   'without-index': alike('index=off', 'metacopy=on'),
   'without-redirects': alike('redirect_dir=nofollow', 'metacopy=off'),
