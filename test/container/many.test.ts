@@ -49,7 +49,9 @@ describe.each([
       lamina = new Lamina(user, '/var/tmp', machine.within);
       await lamina.load(recipe('tiny'));
       // The first one makes what the others share.
-      await call('run', '--name', 'first', 'tiny', 'true');
+      await call('run', '--rm', 'tiny', 'true');
+      await call('run', '-d', '--name', 'first', 'tiny', 'true');
+      await call('wait', 'first');
       await call('rm', 'first');
       before = machine.inventory(lamina.root);
     });
