@@ -3,6 +3,7 @@ import { enterUserNamespace } from '../runner/container/userns.ts';
 import { inspectImage } from '../runner/image/inspect.ts';
 import { ImageSizes } from '../runner/image/sizes.ts';
 import { openStore } from '../runner/image/store.ts';
+import { complain, messageOf } from './complain.ts';
 import { print } from './print.ts';
 import { printableJson } from './printable.ts';
 import { Template } from './template.ts';
@@ -21,9 +22,15 @@ async function inspect(references: readonly string[], { format }: { readonly for
   await enterUserNamespace(true);
   const store = openStore();
   const sizes = new ImageSizes(store);
-  const described = references.map((reference) => {
-    const image = store.describe(reference);
-    return inspectImage(image, sizes.of(image), sizes.layersOf(image));
+  const described = references.flatMap((reference) => {
+    try {
+      const image = store.describe(reference);
+      return [inspectImage(image, sizes.of(image), sizes.layersOf(image))];
+    } catch (error) {
+      complain(messageOf(error));
+      process.exitCode = 1;
+      return [];
+    }
   });
   if (template === undefined) print(`${printableJson(described, format === 'json' ? undefined : 4)}\n`);
   else for (const image of described) print(`${template.execute(image)}\n`);

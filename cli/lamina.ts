@@ -87,9 +87,20 @@ async function createProgram(name: string | undefined): Promise<Command> {
   return program;
 }
 
+// Of their own: run, exec and try have 125 for all that is wrong before the command runs, others mount(8)’s and fsck(8)’s.
+const HAS_OWN_CODES = /^(?:run|exec|try|u?mount|mounts|fsck|check)$/;
+const BAD_FLAG = 125;
+
+/** Docker's and podman's code for a flag that is not understood, whatever the command. */
+function usageCode({ code, exitCode }: CommanderError): number {
+  const isFlag = ['commander.unknownOption', 'commander.optionMissingArgument', 'commander.invalidArgument'];
+  return isFlag.includes(code) ? BAD_FLAG : exitCode;
+}
+
 /** What commander finds wrong begins with whom it is from, as all else that we say. */
 function speakAsOurselves(command: Command): void {
   command.configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'lamina: ')) });
+  if (!HAS_OWN_CODES.test(command.name())) command.exitOverride((error) => process.exit(usageCode(error)));
   command.commands.forEach(speakAsOurselves);
 }
 

@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { ContainerStore } from '../runner/container/container-store.ts';
 import { FILTER_KEYS, containerFilter } from '../runner/container/filters.ts';
 import { type Container } from '../runner/container/container.ts';
@@ -21,6 +21,7 @@ interface Flags {
   readonly filter?: readonly string[];
   readonly format?: string;
   readonly noheading?: true;
+  readonly sort?: (typeof SORT_KEYS)[number];
   /** False with --no-trunc. */
   readonly trunc: boolean;
 }
@@ -42,6 +43,9 @@ const TITLES = {
 } as const;
 
 const COLUMNS = ['ID', 'Image', 'Command', 'RunningFor', 'Status', 'Ports', 'Names'];
+
+// podman's words.
+const SORT_KEYS = ['command', 'created', 'id', 'image', 'names', 'runningfor', 'size', 'status'] as const;
 
 const HELP = `
 A container is Created, Up, Restarting or Exited; Dead where its supervisor was killed; Up (orphaned) where that was killed
@@ -65,7 +69,27 @@ function chosen(flags: Flags): Container[] {
   // A filter that asks for a state asks for those that have ended, too.
   const isWhole = flags.all === true || count !== undefined || filter.some((text) => /^(?:status|exited)=/.test(text));
   const passes = containerFilter(filter, all, () => openStore());
-  return all.filter((container) => (isWhole || isUp(container.readState())) && passes(container)).slice(0, count);
+  const found = all.filter((container) => (isWhole || isUp(container.readState())) && passes(container));
+  return sorted(found.slice(0, count), flags.sort);
+}
+
+/** Upwards; by age the oldest comes first. */
+function sorted(containers: Container[], key: Flags['sort']): Container[] {
+  if (key === undefined) return containers;
+  const keys = new Map(containers.map((container) => [container, sortKey(container, key)]));
+  const keyOf = (container: Container): string | number => keys.get(container) ?? '';
+  return containers.sort((one, other) => (keyOf(one) < keyOf(other) ? -1 : keyOf(one) > keyOf(other) ? 1 : 0));
+}
+
+function sortKey(container: Container, key: (typeof SORT_KEYS)[number]): string | number {
+  const { config } = container;
+  if (key === 'size') return treeSize(container.upper);
+  if (key === 'command') return config.args.join(' ');
+  if (key === 'id') return config.id;
+  if (key === 'image') return config.image;
+  if (key === 'names') return config.name;
+  if (key === 'status') return describeContainer(container, Date.now(), true).State;
+  return config.created;
 }
 
 function rowOf(container: Container, { trunc, size }: Flags): Row {
@@ -102,6 +126,7 @@ export function createCommand(name = 'ps'): Command {
     .option('-s, --size', 'with the bytes of the files that it has changed, and of all that it has')
     .option('-f, --filter <key=value>', `only some (${FILTER_KEYS}); can be repeated`, collect)
     .option('--format <format>', 'table, json, or a Go template')
+    .addOption(new Option('--sort <key>', 'in the order of this (default: the newest first)').choices(SORT_KEYS))
     .option('--noheading', 'no line of titles')
     .option('--no-trunc', 'ids and commands in full')
     .addHelpText('after', HELP)

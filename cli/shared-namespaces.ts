@@ -9,15 +9,16 @@ interface SharingFlags {
   readonly network?: string;
   readonly pid?: string;
   readonly ipc?: string;
+  readonly uts?: string;
 }
 
 /**
  * As `enterUserNamespace`, for a command that makes a container; an ordinary user goes into the user namespace of the
  * container whose namespaces are to be shared, since nobody outside of it may enter those.
  */
-export async function enterNamespacesFor({ network, pid, ipc }: SharingFlags): Promise<void> {
+export async function enterNamespacesFor({ network, pid, ipc, uts }: SharingFlags): Promise<void> {
   await enterBeside(
-    [network, pid, ipc].map((choice) => sharedContainer(choice ?? '')),
+    [network, pid, ipc, uts].map((choice) => sharedContainer(choice ?? '')),
     false,
   );
 }
@@ -31,6 +32,7 @@ export async function enterNamespacesToStart(references: readonly string[]): Pro
     option?.network.container,
     sharedContainer(option?.namespaces.pid ?? ''),
     sharedContainer(option?.namespaces.ipc ?? ''),
+    sharedContainer(option?.namespaces.uts ?? ''),
   ]);
   await enterBeside(shared, true);
 }

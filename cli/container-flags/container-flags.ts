@@ -1,12 +1,17 @@
+import { hostname } from 'node:os';
 import { type Command, Option } from 'commander';
 import { type Backend, BACKENDS } from '../../fs/index.ts';
 import { DRIVER_CHOICES, type DriverChoice, wantedDriver } from '../../runner/container/driver/choice.ts';
 import { type ContainerOptions } from '../../runner/container/options/container-options.ts';
 import { type RunOptions } from '../../runner/container/create.ts';
 import { deviceRules } from '../../runner/container/options/devices.ts';
+import { sharedContainer } from '../../runner/container/options/namespaces.ts';
+import { hostnameOf } from '../../runner/container/options/process.ts';
 import { type ResourceOptions } from '../../runner/container/options/resources.ts';
 import { type SecurityOptions } from '../../runner/container/options/security.ts';
+import { ContainerStore } from '../../runner/container/container-store.ts';
 import { layerDirectory } from '../../runner/container/directories.ts';
+import { storeRoot } from '../../runner/image/store-root.ts';
 import { collect } from './collect.ts';
 import { type ImageFlags, addImageFlags, obtainOptionsOf } from './image.ts';
 import { type LifecycleFlags, addLifecycleFlags, lifecycleOptionsOf } from './lifecycle.ts';
@@ -99,7 +104,7 @@ export function containerOptionsOf(
     obtain: directories === undefined ? obtainOptionsOf(image, flags) : undefined,
     name: flags.name,
     container: {
-      process: processOptionsOf(command, flags, namespaces.uts === 'host'),
+      process: processOptionsOf(command, flags, inheritedName(flags, namespaces.uts)),
       mounts: mountOptionsOf(flags),
       network: networkOptionsOf(flags),
       lifecycle: lifecycleOptionsOf(flags, stdinOnce),
@@ -109,6 +114,19 @@ export function containerOptionsOf(
       ...rootOptionsOf(flags),
     },
   };
+}
+
+/** As docker has it, a container in the host's network has the host's name; one in another's uts namespace has that one's. */
+function inheritedName(flags: ContainerFlags, uts: string): string | undefined {
+  if (uts !== 'private' && flags.hostname !== undefined) {
+    throw new Error(`--hostname ${flags.hostname} is not possible with --uts ${uts}: it would be set for others, too`);
+  }
+  const other = sharedContainer(uts);
+  if (other !== undefined) {
+    const { config } = new ContainerStore(storeRoot()).find(other);
+    return config.options === undefined ? undefined : hostnameOf(config.options.process, config.id);
+  }
+  return uts === 'host' || flags.network === 'host' ? hostname() : undefined;
 }
 
 /** The container's control group has to allow the devices that it is given. */

@@ -25,7 +25,7 @@ export function addNamespaceFlags(command: Command): Command {
     .optionsGroup('Namespaces:')
     .option('--pid <namespace>', "processes: private (default), host, or container:NAME for another container's")
     .option('--ipc <namespace>', 'shared memory and queues: private (default), shareable, host, none, container:NAME')
-    .option('--uts <namespace>', 'host name: private (default) or host')
+    .option('--uts <namespace>', "host name: private (default), host, or container:NAME for another container's")
     .option('--cgroupns <namespace>', 'what it sees of control groups: private (default) or host')
     .option('--userns <namespace>', "users: host (default), the caller's own, which are an ordinary user's mapped ids")
     .option('--domainname <name>', 'NIS domain name')
@@ -48,7 +48,7 @@ export function namespaceOptionsOf(flags: NamespaceFlags): NamespaceOptions {
     ...OWN_NAMESPACES,
     pid: parse('pid', pid, 'container'),
     ipc: parse('ipc', ipc, 'none', 'container'),
-    uts: parse('uts', uts),
+    uts: parse('uts', uts, 'container'),
     cgroup: parse('cgroupns', cgroupns),
     domainname: domainname === undefined ? undefined : checkHostname(domainname),
     timeOffsets: flags.timeOffset?.map(parseTimeOffset),

@@ -1,4 +1,3 @@
-import { hostname } from 'node:os';
 import { type Command } from 'commander';
 import { type ProcessOptions, checkHostname, resolveEnvironment } from '../../runner/container/options/process.ts';
 import { findInit } from '../../runner/container/init-program.ts';
@@ -28,7 +27,10 @@ export function addProcessFlags(command: Command): Command {
     .option('-w, --workdir <directory>', 'working directory, which must exist')
     .option('-u, --user <user[:group]>', 'names or numbers')
     .option('-h, --hostname <name>', "host name; the id's first digits where none is given")
-    .option('--entrypoint <command>', "in place of the image's entrypoint")
+    .option(
+      '--entrypoint <command>',
+      "in place of the image's entrypoint: a program, or a JSON list of it and its arguments",
+    )
     .option(
       '--init',
       'a small init of this machine (catatonit, docker-init, tini) as process 1, which reaps and passes signals on',
@@ -36,11 +38,11 @@ export function addProcessFlags(command: Command): Command {
     .option('--init-path <file>', 'which one');
 }
 
-/** @param hasHostsName its host name is the host's, and no other can be given. */
+/** @param inherited its host name where none is given: of the namespaces that it shares. */
 export function processOptionsOf(
   command: readonly string[],
   flags: ProcessFlags,
-  hasHostsName: boolean,
+  inherited: string | undefined,
 ): ProcessOptions {
   const { workdir, user, hostname: name, entrypoint, env = [], envFile = [] } = flags;
   if (workdir !== undefined && !workdir.startsWith('/')) {
@@ -51,13 +53,21 @@ export function processOptionsOf(
     env: resolveEnvironment(envFile, env),
     interactive: flags.interactive === true,
     terminal: flags.tty === true,
-    ...{ workdir, user, entrypoint },
+    ...{ workdir, user, entrypoint: entrypoint === undefined ? undefined : entrypointOf(entrypoint) },
     ...(flags.init === true ? { init: findInit(flags.initPath) } : {}),
-    hostname: hasHostsName ? ownHostname(name) : name === undefined ? undefined : checkHostname(name),
+    hostname: name === undefined ? inherited : checkHostname(name),
   };
 }
 
-function ownHostname(given: string | undefined): string {
-  if (given === undefined) return hostname();
-  throw new Error(`--hostname ${given} is not possible with --uts host: it would be set for the whole host`);
+/** As podman has it: what is no list of JSON is the program itself. */
+function entrypointOf(text: string): string | readonly string[] {
+  if (!text.startsWith('[')) return text;
+  let list: unknown;
+  try {
+    list = JSON.parse(text);
+  } catch {
+    return text;
+  }
+  const words = Array.isArray(list) ? (list as unknown[]) : [];
+  return words.every((word) => typeof word === 'string') ? words : text;
 }

@@ -41,7 +41,7 @@ export function createContainer(
   const { id: imageId, layers } = image;
   const wanted = {
     ...{ name, image: reference, imageId, layers, args, process: processOf(process, image), options },
-    labels: { ...image.config.labels, ...lifecycle.labels },
+    labels: sortedByName({ ...image.config.labels, ...lifecycle.labels }),
     stopSignal: lifecycle.stopSignal ?? image.config.stopSignal ?? 'SIGTERM',
   };
   return containers.create(wanted, state, (container) => {
@@ -59,4 +59,9 @@ export function createContainer(
 
 function initPoints({ init }: ProcessOptions): MountPoint[] {
   return init === undefined ? [] : [{ path: INIT_PATH, isDirectory: false }];
+}
+
+/** As Go's programs print a map. */
+function sortedByName(labels: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(labels).sort(([one], [other]) => (one < other ? -1 : 1)));
 }

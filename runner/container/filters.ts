@@ -100,6 +100,9 @@ const FILTERS: Readonly<Record<string, FilterMaker>> = {
     const moment = parseMoment(value);
     return ({ config }) => Date.parse(config.created) < moment;
   },
+  // A volume's name, or where anything is mounted.
+  volume: (value) => (container) =>
+    container.mounts.some((mount) => mount.destination === value || (mount.type !== 'tmpfs' && mount.name === value)),
 };
 
 /** As podman has it: what its user has ended is not to come again by itself, unless it always is. */

@@ -5,8 +5,16 @@ import { labelsOf, statusOf } from './filters.ts';
 import { inspectExposed, inspectNetwork, inspectNetworkOptions } from './network/inspect-network.ts';
 import { type ContainerOptions } from './options/container-options.ts';
 import { securityConfig } from './inspect-security.ts';
+import { SHM_SIZE } from './namespace-spec.ts';
 import { isAlive } from './process-identity.ts';
 import { type ContainerMount, inspectMount } from './volume/container-mount.ts';
+
+/** Go's nil slice: a template sees an empty list, JSON has null. */
+class NoList extends Array<never> {
+  toJSON(): null {
+    return null;
+  }
+}
 
 /** What docker has for a time that has not come. */
 const NEVER = '0001-01-01T00:00:00Z';
@@ -77,6 +85,7 @@ function describeConfig(container: Container): Readonly<Record<string, unknown>>
   return {
     Hostname: options?.process.hostname ?? config.id.slice(0, 12),
     User: first?.user ?? '',
+    AttachStdin: options?.process.interactive === true && options.lifecycle.stdinOnce,
     Tty: options?.process.terminal === true,
     OpenStdin: options?.process.interactive === true,
     StdinOnce: options?.process.interactive === true && options.lifecycle.stdinOnce,
@@ -85,11 +94,17 @@ function describeConfig(container: Container): Readonly<Record<string, unknown>>
     Cmd: first?.cmd ?? config.args,
     Image: config.image,
     WorkingDir: first?.workingDir ?? '',
-    Entrypoint: (first?.entrypoint.length ?? 0) > 0 ? first?.entrypoint : null,
+    Entrypoint: (first?.entrypoint.length ?? 0) > 0 ? first?.entrypoint : new NoList(),
     Labels: labelsOf(container),
     StopSignal: config.stopSignal ?? 'SIGTERM',
     ...(options?.lifecycle.stopTimeout === undefined ? {} : { StopTimeout: options.lifecycle.stopTimeout }),
   };
+}
+
+/** Where filesystems in memory are, each with its options. */
+function temporaries(mounts: readonly ContainerMount[]): Readonly<Record<string, string>> {
+  const inMemory = mounts.map(inspectMount).filter(({ Type }) => Type === 'tmpfs');
+  return Object.fromEntries(inMemory.map(({ Destination, Mode }) => [Destination, Mode]));
 }
 
 function hostConfig(options: ContainerOptions, mounted: readonly ContainerMount[]): Readonly<Record<string, unknown>> {
@@ -113,6 +128,9 @@ function hostConfig(options: ContainerOptions, mounted: readonly ContainerMount[
     AutoRemove: lifecycle.remove,
     ...securityConfig(options),
     ReadonlyRootfs: mounts.readOnly,
+    Init: options.process.init !== undefined,
+    ShmSize: resources.shmSize ?? SHM_SIZE,
+    Tmpfs: temporaries(mounted),
     OomScoreAdj: resources.oomScoreAdj ?? 0,
     Memory: limits.memory ?? 0,
     MemorySwap: limits.memorySwap ?? 0,

@@ -7,8 +7,8 @@ import { isAlive } from './process-identity.ts';
 import { type JoinedNamespace, type NamespaceSpec, type SharedMemorySpec } from './spec.ts';
 import type { StageProcesses } from './stage-spawner.ts';
 
-// Docker's.
-const SHM_SIZE = 64 * 2 ** 20;
+/** Docker's size of /dev/shm, bytes. */
+export const SHM_SIZE = 64 * 2 ** 20;
 
 /**
  * @param shmSize bytes of /dev/shm.
@@ -17,6 +17,8 @@ const SHM_SIZE = 64 * 2 ** 20;
 export function namespaceSpecOf(options: NamespaceOptions, storeRoot: string, shmSize = SHM_SIZE): NamespaceSpec {
   const other = sharedContainer(options.ipc);
   const pid = other === undefined ? undefined : processOf(other, storeRoot, 'ipc');
+  const named = sharedContainer(options.uts);
+  const namedPid = named === undefined ? undefined : processOf(named, storeRoot, 'uts');
   const isOwn = { uts: options.uts === 'private', ipc: ['private', 'none'].includes(options.ipc) };
   const own =
     CLONE_NEWNS |
@@ -25,7 +27,7 @@ export function namespaceSpecOf(options: NamespaceOptions, storeRoot: string, sh
     (options.cgroup === 'private' ? CLONE_NEWCGROUP : 0);
   return {
     own,
-    joined: pid === undefined ? [] : [joinedOf(pid, 'ipc', CLONE_NEWIPC)],
+    joined: [...joinedOf(pid, 'ipc', CLONE_NEWIPC), ...joinedOf(namedPid, 'uts', CLONE_NEWUTS)],
     sharedMemory: sharedMemoryOf(options, pid, shmSize),
     timeOffsets: options.timeOffsets,
     foreignProcesses: options.pid !== 'private',
@@ -52,7 +54,11 @@ function processOf(reference: string, storeRoot: string, kind: string): number {
   );
 }
 
-function joinedOf(pid: number, name: string, flag: number): JoinedNamespace {
+function joinedOf(pid: number | undefined, name: string, flag: number): JoinedNamespace[] {
+  return pid === undefined ? [] : [namespaceOf(pid, name, flag)];
+}
+
+function namespaceOf(pid: number, name: string, flag: number): JoinedNamespace {
   const path = `/proc/${pid}/ns/${name}`;
   return { flag, path, link: readlinkSync(path) };
 }
@@ -61,5 +67,5 @@ function sharedMemoryOf({ ipc }: NamespaceOptions, pid: number | undefined, size
   if (ipc === 'none') return { kind: 'none' };
   if (ipc === 'host') return { kind: 'shared' };
   if (pid === undefined) return { kind: 'own', size };
-  return { kind: 'shared', namespace: joinedOf(pid, 'mnt', CLONE_NEWNS) };
+  return { kind: 'shared', namespace: namespaceOf(pid, 'mnt', CLONE_NEWNS) };
 }

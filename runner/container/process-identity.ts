@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 
 /** A process that cannot be mistaken for a later one of the same number. */
 export interface ProcessIdentity {
@@ -17,7 +17,22 @@ export function identify(pid: number): ProcessIdentity | undefined {
 
 /** Whether the process still runs; a zombie does not. */
 export function isAlive({ pid, startTime, boot }: ProcessIdentity): boolean {
-  return boot === bootId() && startTimeOf(pid) === startTime;
+  if (boot !== bootId()) return false;
+  const found = startTimeOf(pid);
+  return found === undefined ? isHidden(pid) : found === startTime;
+}
+
+/**
+ * Whether it is there all the same: a /proc with hidepid= shows an ordinary user nothing of processes in another user
+ * namespace, as containers are. Then a later one of the same number is taken for it: what may run is not removed.
+ */
+function isHidden(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return !existsSync(`/proc/${pid}`);
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EPERM';
+  }
 }
 
 function bootId(): string {

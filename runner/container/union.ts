@@ -39,8 +39,9 @@ export function mountUnion(container: Container, { backend, lifecycle }: Contain
   });
 }
 
-// How long others may hold the mount, such as a container that is just being started and still has a copy of it.
-const UNMOUNT_GRACE_MILLISECONDS = 2000;
+// How long others may hold the mount, such as a container that is just being started and still has a copy of it. The
+// next run of the container cannot have the upper before, and on a busy machine it is long till all have let go.
+const UNMOUNT_GRACE_MILLISECONDS = 10_000;
 
 /** @param report told of what goes wrong. */
 export async function unmountUnion(union: Mount, report: (message: string) => void): Promise<void> {

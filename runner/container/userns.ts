@@ -207,7 +207,8 @@ function reexecute(descriptors: readonly [user: number, mounts: number]): never 
     `--user=/proc/self/fd/${user}`,
     `--mount=/proc/self/fd/${mounts}`,
   ];
-  const argv = [...enter, '--', process.execPath, ...process.execArgv, ...process.argv.slice(1)];
+  // Behind the dashes Node takes nothing for its own: --env-file would be read by it, wherever it stands.
+  const argv = [...enter, '--', process.execPath, ...process.execArgv, '--', ...process.argv.slice(1)];
   const env = Object.entries({ ...process.env, [MARKER]: JSON.stringify(marker) });
   const failed = execve(
     toBytes(nsenter),

@@ -284,9 +284,21 @@ describe.skipIf(missing)(titled('a container of root, seen from inside', missing
 
   test('--user of an id that is not listed gets a line in /etc/passwd, which the upper does not show', async () => {
     await lamina
-      .call(['run', '--name', 'unlisted', '--user', '4321:7', 'tiny', 'sh', '-c', 'id -un; tail -n 1 /etc/passwd'])
+      .call([
+        'run',
+        '--name',
+        'unlisted',
+        '--user',
+        '4321:7',
+        '-w',
+        '/srv',
+        'tiny',
+        'sh',
+        '-c',
+        'id -un; tail -n 1 /etc/passwd',
+      ])
       .then((outcome) => {
-        expect(outcome).toEqual({ code: 0, stdout: '4321\n4321:x:4321:7:container user:/:/bin/sh\n', stderr: '' });
+        expect(outcome).toEqual({ code: 0, stdout: '4321\n4321:*:4321:7:container user:/srv:/bin/sh\n', stderr: '' });
       });
     expect((await lamina.call(['diff', 'unlisted'])).stdout).toBe('');
   });

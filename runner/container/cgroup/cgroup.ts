@@ -33,11 +33,7 @@ export function readGroups(directory: string): GroupRecord | undefined {
  *
  * @param directory the container's.
  */
-export async function removeLeftGroups(
-  id: string,
-  directory: string,
-  cgroupParent: string | undefined,
-): Promise<void> {
+export async function removeLeftGroups(id: string, directory: string, cgroupParent: string | undefined): Promise<void> {
   await removeGroups(readGroups(directory) ?? unnotedGroups(id, cgroupParent));
   rmSync(join(directory, RECORD), { force: true });
 }

@@ -6,8 +6,8 @@ import { type ContainerProcess } from '../container.ts';
 export interface ProcessOptions {
   /** In place of the image's own arguments, where it is not empty. */
   readonly command: readonly string[];
-  /** In place of the image's entrypoint; empty for none. */
-  readonly entrypoint?: string | undefined;
+  /** In place of the image's entrypoint: a program, or one with arguments; empty for none. */
+  readonly entrypoint?: string | readonly string[] | undefined;
   /** `NAME=VALUE`, in order: what was given, resolved. */
   readonly env: readonly string[];
   readonly workdir?: string | undefined;
@@ -33,7 +33,7 @@ function commandParts(
   { config }: Image,
 ): [entrypoint: readonly string[], cmd: readonly string[]] {
   // An entrypoint that is given takes the image's arguments away with its entrypoint; an empty one gives none.
-  const first = entrypoint === undefined ? config.entrypoint : entrypoint === '' ? [] : [entrypoint];
+  const first = entrypoint === undefined ? config.entrypoint : [entrypoint].flat().filter((word) => word !== '');
   return [first, command.length > 0 || entrypoint !== undefined ? command : config.cmd];
 }
 

@@ -70,7 +70,7 @@ export function listAccount(inside: Inside, { uid, gid, home, isListed }: Accoun
   checkTable(target, '/etc/passwd');
   const text = readTable(inside, '/etc/passwd');
   const separator = text === '' || text.endsWith('\n') ? '' : '\n';
-  writeFileSync(copy, `${text}${separator}${uid}:x:${uid}:${gid}:container user:${home}:/bin/sh\n`, { mode: 0o644 });
+  writeFileSync(copy, `${text}${separator}${uid}:*:${uid}:${gid}:container user:${home}:/bin/sh\n`, { mode: 0o644 });
   const source = check(openat(-1, toBytes(copy), O_PATH | O_CLOEXEC), `open ${copy}`);
   bind(source, target, false, 'an /etc/passwd with a line for the user');
   close(source);

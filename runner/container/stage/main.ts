@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { toBytes } from '../../../fs/sys/bytes.ts';
 import { close } from '../../../fs/sys/file.ts';
 import { type ProcessSpec, type StageSpec } from '../spec.ts';
-import { findAccount, listAccount } from './account.ts';
+import { type Account, findAccount, listAccount } from './account.ts';
 import { changeProfileOnExec } from './apparmor.ts';
 import { type Entered, becomeCommand } from './become-command.ts';
 import { mountDev } from './devices.ts';
@@ -36,7 +36,7 @@ function buildRoot(spec: StageSpec, sharedMemory: SharedMemory, populate: Popula
   if (createWorkdir) close(inside.ensureDirectory(toBytes(workdir)));
   maskOthers(inside, spec.kernel.paths.masked);
   restrictRoot(inside, readOnly);
-  const account = findAccount(inside, user, spec.security.groups.names);
+  const account = atHome(findAccount(inside, user, spec.security.groups.names), workdir);
   chownVolumes(volumes, account);
   listAccount(inside, account, passwdFile);
   close(inside.fd);
@@ -44,6 +44,12 @@ function buildRoot(spec: StageSpec, sharedMemory: SharedMemory, populate: Popula
   tellStatus({ rootChange: change });
   if (change === 'chroot') warnOfChroot();
   return { account, change, terminal };
+}
+
+/** As podman has it, who is not listed is at home where the command starts. */
+function atHome(account: Account, workdir: string): Account {
+  // What would end the field of /etc/passwd, or its line.
+  return account.isListed || /[:\n]/.test(workdir) ? account : { ...account, home: workdir };
 }
 
 function openTerminal(inside: Inside, { terminal: wanted }: ProcessSpec): StageTerminal | undefined {

@@ -42,10 +42,11 @@ interface InspectedMount {
 export function inspectMount(mount: ContainerMount): InspectedMount {
   if (mount.type === 'tmpfs') {
     const { destination, data, readOnly } = mount;
-    return { Type: 'tmpfs', Source: '', Destination: destination, Mode: data.join(), RW: !readOnly, Propagation: '' };
+    const Mode = data.join();
+    return omittingEmpty({ Type: 'tmpfs', Source: '', Destination: destination, Mode, RW: !readOnly, Propagation: '' });
   }
   const { type, name, source, destination, readOnly, propagation = 'rprivate' } = mount;
-  return {
+  return omittingEmpty({
     Type: type,
     ...(name === undefined ? {} : { Name: name }),
     Source: source,
@@ -54,7 +55,13 @@ export function inspectMount(mount: ContainerMount): InspectedMount {
     Mode: modeOf(mount),
     RW: !readOnly,
     Propagation: type === 'bind' ? propagation : '',
-  };
+  });
+}
+
+/** Fields that JSON leaves out where they are empty, and a template has all the same. */
+function omittingEmpty(mount: InspectedMount): InspectedMount {
+  const absent = (['Name', 'Driver'] as const).filter((name) => mount[name] === undefined);
+  return Object.defineProperties(mount, Object.fromEntries(absent.map((name) => [name, { value: '' }])));
 }
 
 function modeOf({ readOnly, noExec, noSuid, dev, union }: BoundMount): string {
