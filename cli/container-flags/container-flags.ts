@@ -19,6 +19,7 @@ import { type MountFlags, addMountFlags, mountOptionsOf } from './mounts.ts';
 import { type NamespaceFlags, addNamespaceFlags, namespaceOptionsOf } from './namespaces.ts';
 import { type NetworkFlags, addNetworkFlags, networkOptionsOf } from './network.ts';
 import { type ProcessFlags, addProcessFlags, processOptionsOf } from './process.ts';
+import { addRefusedFlags } from './refused.ts';
 import { type ResourceFlags, addResourceFlags, resourceOptionsOf } from './resources.ts';
 import { type SecurityFlags, addSecurityFlags, securityOptionsOf } from './security.ts';
 
@@ -54,6 +55,7 @@ export function addContainerFlags(command: Command): Command {
     addResourceFlags,
     addSecurityFlags,
     addNamespaceFlags,
+    addRefusedFlags,
   ])
     add(command);
   return command

@@ -257,6 +257,14 @@ describe.skipIf(missing)(titled('a machine that lacks something, with the remedy
     },
   );
 
+  test('an option that lamina has no part of is refused in one line, and one that asks for what is so is accepted', async () => {
+    const refused = await on('true', ['run', '--rm', '--gpus', 'all', 'tiny', 'true']);
+    expect(refused).toMatchObject({ code: 125, stdout: '' });
+    expect(refused.stderr).toMatch(/^lamina: --gpus: [^\n]*--device[^\n]*\n$/);
+    const accepted = ['--no-healthcheck', '--isolation', 'default', '--volume-driver', 'local'];
+    expect(await on('true', ['run', ...accepted, ...RUN.slice(1)])).toMatchObject({ code: 0, stderr: '' });
+  });
+
   test('open files: run and run -d end with one line, and leave nothing', async () => {
     for (const limit of [40, 80]) {
       const { code, stderr } = await on('true', RUN, 'root', ['prlimit', `--nofile=${limit}:${limit}`]);
