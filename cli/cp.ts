@@ -6,6 +6,7 @@ import { ContainerStore } from '../runner/container/container-store.ts';
 import { type ContainerRoot, copiedProcess, openContainerRoot } from '../runner/container/copy/container-root.ts';
 import { type CopyOptions, archiveOf, copy, unpackInto } from '../runner/container/copy/copy.ts';
 import { HOST, containerSide } from '../runner/container/copy/side.ts';
+import { namesInside, namesOutside } from '../runner/container/user-namespace/owner-names.ts';
 import { enterNamespacesOf, enterUserNamespace } from '../runner/container/userns.ts';
 import { decompress } from '../runner/image/compression.ts';
 import { writeOutput } from '../runner/image/archive/output.ts';
@@ -95,23 +96,26 @@ function optionsOf(flags: Flags, warnings: Warnings): CopyOptions {
 
 async function copyIn(
   container: Container,
-  { inside }: ContainerRoot,
+  { inside, mappings }: ContainerRoot,
   from: ByteString,
   to: ByteString,
   flags: Flags,
   warnings: Warnings,
 ): Promise<void> {
   const target = { side: containerSide(inside, container.config.name), path: inRoot(to) };
+  const owners = namesOutside(mappings);
   const options = optionsOf(flags, warnings);
-  if (from !== '-') return copy({ side: HOST, path: from }, target, options);
+  // The owners that files have here are those outside of the container already.
+  const given = options.keepsOwners ? options : { ...options, owners };
+  if (from !== '-') return copy({ side: HOST, path: from }, target, given);
   // The archive says whom its files belong to.
-  const write = { warnings, limits: DEFAULT_LIMITS, keepsOwners: true, isHarmless: false };
+  const write = { warnings, limits: DEFAULT_LIMITS, keepsOwners: true, isHarmless: false, owners };
   return unpackInto(decompress(process.stdin), target, write);
 }
 
 async function copyOut(
   container: Container,
-  { inside }: ContainerRoot,
+  { inside, mappings }: ContainerRoot,
   from: ByteString,
   to: ByteString,
   flags: Flags,
@@ -123,7 +127,8 @@ async function copyOut(
     const target = { side: HOST, path: to };
     return copy(source, target, { ...options, isHarmless: !options.keepsOwners });
   }
-  return writeArchive(`copy ${toText(from)}`, undefined, (output) => writeOutput(output, archiveOf(source, options)));
+  const named = { ...options, sourceOwners: namesInside(mappings) };
+  return writeArchive(`copy ${toText(from)}`, undefined, (output) => writeOutput(output, archiveOf(source, named)));
 }
 
 /** A path in a container is one from its root, as in docker. */

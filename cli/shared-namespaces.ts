@@ -10,15 +10,16 @@ interface SharingFlags {
   readonly pid?: string;
   readonly ipc?: string;
   readonly uts?: string;
+  readonly userns?: string;
 }
 
 /**
  * As `enterUserNamespace`, for a command that makes a container; an ordinary user goes into the user namespace of the
  * container whose namespaces are to be shared, since nobody outside of it may enter those.
  */
-export async function enterNamespacesFor({ network, pid, ipc, uts }: SharingFlags): Promise<void> {
+export async function enterNamespacesFor({ network, pid, ipc, uts, userns }: SharingFlags): Promise<void> {
   await enterBeside(
-    [network, pid, ipc, uts].map((choice) => sharedContainer(choice ?? '')),
+    [network, pid, ipc, uts, userns].map((choice) => sharedContainer(choice ?? '')),
     false,
   );
 }
@@ -33,6 +34,7 @@ export async function enterNamespacesToStart(references: readonly string[]): Pro
     sharedContainer(option?.namespaces.pid ?? ''),
     sharedContainer(option?.namespaces.ipc ?? ''),
     sharedContainer(option?.namespaces.uts ?? ''),
+    option?.namespaces.users?.container,
   ]);
   await enterBeside(shared, true);
 }

@@ -6,6 +6,8 @@ import {
   parseTimeOffset,
 } from '../../runner/container/options/namespaces.ts';
 import { checkHostname } from '../../runner/container/options/process.ts';
+import { parseUserNamespace } from '../../runner/container/options/user-namespace.ts';
+import { caller } from '../../runner/container/userns.ts';
 import { collect } from './collect.ts';
 
 /** What the options of `addNamespaceFlags` give. */
@@ -15,6 +17,8 @@ export interface NamespaceFlags {
   readonly uts?: string;
   readonly cgroupns?: string;
   readonly userns?: string;
+  readonly uidmap?: readonly string[];
+  readonly gidmap?: readonly string[];
   readonly domainname?: string;
   readonly timeOffset?: readonly string[];
 }
@@ -27,7 +31,18 @@ export function addNamespaceFlags(command: Command): Command {
     .option('--ipc <namespace>', 'shared memory and queues: private (default), shareable, host, none, container:NAME')
     .option('--uts <namespace>', "host name: private (default), host, or container:NAME for another container's")
     .option('--cgroupns <namespace>', 'what it sees of control groups: private (default) or host')
-    .option('--userns <namespace>', "users: host (default), the caller's own, which are an ordinary user's mapped ids")
+    .option(
+      '--userns <namespace>',
+      "users: host (default), those of lamina itself; keep-id[:uid=N,gid=N,size=N], an ordinary user's container whose user " +
+        "is the caller; nomap, one that the caller has no part in; auto[:size=N,uidmapping=I:O:N,gidmapping=I:O:N], root's with " +
+        'ids of its own, of the range of "containers" in /etc/subuid; container:NAME',
+    )
+    .option(
+      '--uidmap <inside:outside[:count]>',
+      "users that are others outside, of an ordinary user's ids from 0 on; can be repeated",
+      collect,
+    )
+    .option('--gidmap <inside:outside[:count]>', 'the same of groups; without it, as --uidmap', collect)
     .option('--domainname <name>', 'NIS domain name')
     .option(
       '--time-offset <clock=seconds>',
@@ -38,12 +53,9 @@ export function addNamespaceFlags(command: Command): Command {
 }
 
 export function namespaceOptionsOf(flags: NamespaceFlags): NamespaceOptions {
-  const { pid, ipc, uts, cgroupns, userns, domainname } = flags;
+  const { pid, ipc, uts, cgroupns, domainname } = flags;
   const parse = (option: string, text: string | undefined, ...words: string[]): string =>
     text === undefined ? 'private' : parseNamespace(option, text, ...words);
-  if (userns !== undefined && !['', 'host'].includes(userns)) {
-    throw new Error(`--userns ${JSON.stringify(userns)} is not supported: host is`);
-  }
   return {
     ...OWN_NAMESPACES,
     pid: parse('pid', pid, 'container'),
@@ -51,6 +63,7 @@ export function namespaceOptionsOf(flags: NamespaceFlags): NamespaceOptions {
     uts: parse('uts', uts, 'container'),
     cgroup: parse('cgroupns', cgroupns),
     domainname: domainname === undefined ? undefined : checkHostname(domainname),
+    users: parseUserNamespace(flags, caller),
     timeOffsets: flags.timeOffset?.map(parseTimeOffset),
   };
 }

@@ -44,3 +44,11 @@ export function hasSingleId(): boolean {
   uids ??= readMap('/proc/self/uid_map');
   return uids.length === 1 && uids[0]?.[1] === 1;
 }
+
+/** How many ids our user namespace has. */
+export function mappedIdCounts(): { readonly users: number; readonly groups: number } {
+  uids ??= readMap('/proc/self/uid_map');
+  gids ??= readMap('/proc/self/gid_map');
+  const total = (ranges: readonly Range[]): number => ranges.reduce((sum, [, count]) => sum + count, 0);
+  return { users: total(uids), groups: total(gids) };
+}

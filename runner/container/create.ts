@@ -1,6 +1,8 @@
+import { join } from 'node:path';
 import { toBytes } from '../../fs/index.ts';
 import { type Image } from '../image/image.ts';
 import { type ObtainOptions } from '../image/obtain.ts';
+import { withLock } from '../image/lock.ts';
 import { type Store } from '../image/store.ts';
 import { type Container, type ContainerState } from './container.ts';
 import { type ContainerStore } from './container-store.ts';
@@ -10,6 +12,7 @@ import { type MountPoint, createInitLayer } from './init-layer.ts';
 import { INIT_PATH } from './init-program.ts';
 import { type ContainerOptions } from './options/container-options.ts';
 import { type ProcessOptions, commandOf, processOf } from './options/process.ts';
+import { settleUsers } from './user-namespace/settle.ts';
 import { holdMountedImage } from './volume/mounted-image.ts';
 import { resolveMounts } from './volume/resolve-mounts.ts';
 import { mountPointsOf } from './volume/stage-mounts.ts';
@@ -31,10 +34,26 @@ export function createContainer(
   store: Store,
   containers: ContainerStore,
   image: Image,
+  wanted: RunOptions,
+  state: ContainerState,
+): Container {
+  const { container: asked } = wanted;
+  const users = asked.namespaces.users;
+  const settled = (): Container =>
+    make(store, containers, image, { ...wanted, container: settleUsers(asked, image, containers) }, state);
+  // Between the look at the ranges of others and the first sight of this one's nobody else may look.
+  return users?.auto === undefined ? settled() : withLock(join(containers.storeRoot, 'user-ranges.lock'), settled);
+}
+
+function make(
+  store: Store,
+  containers: ContainerStore,
+  image: Image,
   { image: reference, name, container: asked }: RunOptions,
   state: ContainerState,
 ): Container {
-  const options = { ...asked, driver: settleDriver(asked.driver ?? 'union', store) };
+  const hasOwnUsers = asked.namespaces.users?.mappings !== undefined;
+  const options = { ...asked, driver: settleDriver(asked.driver ?? 'union', store, hasOwnUsers) };
   const { lifecycle, mounts, process } = options;
   const args = commandOf(process, image);
   if (args.length === 0) throw new Error(`image ${reference} has no command: say which one to run after its name`);

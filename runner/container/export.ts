@@ -6,6 +6,7 @@ import { mountAt } from '../../fs/sys/mountinfo.ts';
 import { REAL_OWNERS } from '../image/layer-file.ts';
 import { packTree, type PackOptions } from '../image/pack.ts';
 import { type Container, liveStatus } from './container.ts';
+import { mappingsOf, namesInside } from './user-namespace/owner-names.ts';
 import { mountAside } from './mount-aside.ts';
 
 /** The process in whose mount namespace the container's filesystem is mounted; undefined for one that does not run. */
@@ -25,7 +26,8 @@ export async function* exportContainer(container: Container, options: PackOption
     if (mountAt(toBytes(container.merged)) === undefined) {
       throw new Error(`its filesystem is not mounted here; end the container, and export it then`);
     }
-    yield* packMounted(container, { ...options, isLive: true });
+    const owners = namesInside(mappingsOf(container));
+    yield* packMounted(container, { ...options, isLive: true, owners });
     return;
   }
   const union = await mountAside(container, 'read');

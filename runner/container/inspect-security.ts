@@ -1,7 +1,9 @@
 import { type ContainerOptions } from './options/container-options.ts';
 import { type DeviceRule } from './options/device-rule.ts';
 import { type SecurityOptions } from './options/security.ts';
+import { type UserNamespaceOptions } from './options/user-namespace.ts';
 import { systemPathsOf } from './system-paths.ts';
+import { mappingWords } from './user-namespace/id-mappings.ts';
 
 /** The parts of docker's HostConfig that tell what a container's processes may do, and whose namespaces they share. */
 export function securityConfig(options: ContainerOptions): Readonly<Record<string, unknown>> {
@@ -31,8 +33,16 @@ export function securityConfig(options: ContainerOptions): Readonly<Record<strin
     IpcMode: namespaces.ipc,
     UTSMode: namespaces.uts,
     CgroupnsMode: namespaces.cgroup,
-    UsernsMode: '',
+    ...usersConfig(namespaces.users),
   };
+}
+
+/** As podman has it. */
+function usersConfig(users: UserNamespaceOptions | undefined): Readonly<Record<string, unknown>> {
+  const { mode = '', mappings } = users ?? {};
+  if (mappings === undefined) return { UsernsMode: mode };
+  const words = { UidMap: mappingWords(mappings.users), GidMap: mappingWords(mappings.groups) };
+  return { UsernsMode: mode, IDMappings: words };
 }
 
 function securityOpt({ seccomp, noNewPrivileges, apparmor }: SecurityOptions): string[] {

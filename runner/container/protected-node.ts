@@ -5,17 +5,17 @@ import { copyToSealedMemory } from '../../fs/sys/memory-file.ts';
 import { MOUNT_ATTR, cloneTree, mountSetattr } from '../../fs/sys/mount-attributes.ts';
 
 /**
- * Gives `use` a path of this Node to be executed for a container's stage.
+ * Gives `use` a descriptor of this Node to be executed for a container's stage, through /proc/self/fd.
  *
  * A command that is a script with the interpreter /proc/self/exe executes the stage's own program inside the
  * container, from where it can be written to if the file can (CVE-2019-5736). So the stage runs from a detached
  * read-only mount of Node's file, or where the kernel has no such thing (before Linux 5.12) from a sealed copy in
  * memory.
  */
-export function withProtectedNode<T>(use: (path: string) => T): T {
+export function withProtectedNode<T>(use: (fd: number) => T): T {
   const fd = openReadOnly() ?? copyToSealedMemory(process.execPath);
   try {
-    return use(`/proc/self/fd/${fd}`);
+    return use(fd);
   } finally {
     close(fd);
   }

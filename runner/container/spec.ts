@@ -1,5 +1,6 @@
 import { type TerminalSize } from '../../fs/sys/terminal.ts';
 import { type Sysctl } from './options/sysctls.ts';
+import { type KeptUser } from './options/user-namespace.ts';
 import { type SystemPaths } from './system-paths.ts';
 import { type MountAttributes, type TmpfsRequest } from './volume/mount-request.ts';
 
@@ -24,8 +25,11 @@ export interface ProcessSpec {
   readonly createWorkdir: boolean;
   /** `user[:group]`, names or numbers; empty for root. */
   readonly user: string;
-  /** Where to write the /etc/passwd of a user that the container's own does not list. */
+  /** Where to write the /etc/passwd and /etc/group of a user that the container's own do not list. */
   readonly passwdFile: string;
+  readonly groupFile: string;
+  /** The caller, who is listed under his own name whoever the command runs as, and whose group is among its groups. */
+  readonly kept?: KeptUser | undefined;
   /** A pty as the controlling terminal and all standard files. */
   readonly terminal?: TerminalSpec | undefined;
 }
@@ -168,6 +172,8 @@ export interface StageSpec {
   readonly security: SecuritySpec;
   readonly kernel: KernelSpec;
   readonly namespaces: NamespaceSpec;
+  /** The stage is in a user namespace of the container's own, where it is nobody yet. */
+  readonly hasOwnUsers: boolean;
 }
 
 /** Why the stage did not get as far as the command. */

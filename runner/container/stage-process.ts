@@ -3,10 +3,11 @@ import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { close } from '../../fs/sys/file.ts';
+import { HandedFiles } from './handed-files.ts';
 import { EXIT, type RootChange, type StageFailure, type StageSpec } from './spec.ts';
 import { StagePipes } from './stage-pipes.ts';
 import { type PseudoTerminal } from './terminal/pseudo-terminal.ts';
-import type { SpawnerInput, SpawnerMessage, StageNetwork, StageProcesses } from './stage-spawner.ts';
+import type { SpawnerInput, SpawnerMessage, StageNetwork, StageProcesses, StageUsers } from './stage-spawner.ts';
 
 /** The compiled stage: neither a process nor a thread can be started from TypeScript on every Node that we support. */
 const STAGE = fileURLToPath(new URL('./stage/main.js', import.meta.url));
@@ -16,6 +17,13 @@ const SPAWNER = new URL('./stage-spawner.js', import.meta.url);
 export type StageFiles = readonly [stdin: number | 'ignore', stdout: number | 'ignore', stderr: number | 'ignore'];
 
 const NO_FILES: StageFiles = ['ignore', 'ignore', 'ignore'];
+
+/** The namespaces that a stage is started in. */
+export interface StageNamespaces {
+  readonly network: StageNetwork;
+  readonly processes: StageProcesses;
+  readonly users: StageUsers;
+}
 
 /** A container's first process, while it is still ours and after. */
 export class StageProcess {
@@ -29,16 +37,19 @@ export class StageProcess {
   readonly rootChange: Promise<RootChange | undefined>;
   /** Descriptor of its own network namespace, until its end; undefined where it has none. */
   readonly networkNamespace: number | undefined;
+  /** A process in its user namespace, where that is not its caller's, which others may change things of. */
+  readonly launcher: number | undefined;
   readonly #pipes: StagePipes;
   #ended = false;
 
   private constructor(
-    { pid, networkNamespace }: { readonly pid: number; readonly networkNamespace?: number | undefined },
+    { pid, networkNamespace, launcher }: Exclude<SpawnerMessage, { readonly exitCode: number | null }>,
     exited: Promise<number>,
     pipes: StagePipes,
   ) {
     this.pid = pid;
     this.networkNamespace = networkNamespace;
+    this.launcher = launcher;
     this.exited = exited.finally(() => {
       this.#ended = true;
       if (networkNamespace !== undefined) close(networkNamespace);
@@ -53,20 +64,21 @@ export class StageProcess {
    *
    * @param files its standard files; `terminal` where it is to make a pty for them.
    */
-  static async spawn(
-    files: StageFiles | 'terminal',
-    network: StageNetwork,
-    processes: StageProcesses,
-  ): Promise<StageProcess> {
+  static async spawn(files: StageFiles | 'terminal', namespaces: StageNamespaces): Promise<StageProcess> {
     const pipes = new StagePipes(files === 'terminal');
     const standard = files === 'terminal' ? NO_FILES : files;
-    const input: SpawnerInput = { stage: STAGE, files: [...standard, ...pipes.files], network, processes };
+    const handed = namespaces.users === 'inherited' ? undefined : new HandedFiles(pipes.files);
+    const input: SpawnerInput = {
+      ...{ stage: STAGE, files: [...standard, ...pipes.files], socket: handed?.theirs },
+      ...namespaces,
+    };
     const worker = new Worker(SPAWNER, { workerData: input });
     try {
       const [first] = (await once(worker, 'message')) as [SpawnerMessage];
       return new StageProcess('pid' in first ? first : { pid: -1 }, untilEnd(worker), pipes);
     } finally {
       pipes.handOver();
+      handed?.close();
     }
   }
 

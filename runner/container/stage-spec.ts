@@ -8,6 +8,7 @@ import { type Container } from './container.ts';
 import { INIT_PATH, initVolume } from './init-program.ts';
 import { hasOwnNetwork } from './network/mode.ts';
 import { type ProcessOptions, environmentOf, hostnameOf, workdirOf } from './options/process.ts';
+import { type KeptUser } from './options/user-namespace.ts';
 import { type MountSpec, type StageSpec } from './spec.ts';
 import { stageMounts } from './volume/stage-mounts.ts';
 
@@ -26,7 +27,8 @@ export async function stageSpec(
   { cgroup, size }: StageMeans,
 ): Promise<StageSpec> {
   const { options } = container;
-  const { process, mounts, network } = options;
+  const { process, mounts, network, namespaces } = options;
+  const kept = namespaces.users?.kept;
   const hostname = hostnameOf(process, container.id);
   return {
     rootfs: container.merged,
@@ -36,15 +38,24 @@ export async function stageSpec(
       env: environmentOf(process, image, hostname),
       workdir: workdirOf(process, image),
       createWorkdir: process.workdir === undefined,
-      user: process.user ?? image.config.user,
+      user: process.user ?? (kept === undefined ? image.config.user : `${kept.uid}:${kept.gid}`),
       passwdFile: join(container.files, 'passwd'),
+      groupFile: join(container.files, 'group'),
+      kept: kept === undefined ? undefined : { ...kept, home: homeOf(kept, container.mounts) },
       terminal: process.terminal ? { size } : undefined,
     },
     mounts: withInit(stageMounts(container, mounts), process),
     network: { own: hasOwnNetwork(network) },
+    hasOwnUsers: namespaces.users?.mappings !== undefined,
     cgroup: { mounts: cgroup === undefined ? [] : cgroupMounts(cgroup.record) },
     ...(await confinementOf(options, storeRoot)),
   };
+}
+
+/** As podman has it: his home where it is there, by a mount, else where the command begins. */
+function homeOf({ home }: KeptUser, mounts: readonly { readonly destination: string }[]): string | undefined {
+  const isMounted = mounts.some(({ destination }) => home === destination || home?.startsWith(`${destination}/`));
+  return isMounted ? home : undefined;
 }
 
 function withInit(mounts: MountSpec, { init }: ProcessOptions): MountSpec {

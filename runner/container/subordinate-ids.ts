@@ -23,10 +23,16 @@ export interface Lack {
   readonly remedy: string;
 }
 
+/** A user, as the tables may name him. */
+interface Owner {
+  readonly name: string;
+  readonly uid: number;
+}
+
 const MAX_ID = 0xffffffff;
 
 /** Ranges of `owner` in the text of /etc/subuid or /etc/subgid, in their order; malformed lines count for nothing. */
-export function parseSubordinateIds(text: string, owner: { readonly name: string; readonly uid: number }): IdRange[] {
+export function parseSubordinateIds(text: string, owner: Owner): IdRange[] {
   const ranges: IdRange[] = [];
   for (const line of text.split('\n')) {
     const match = /^([^:]+):(\d+):(\d+)\s*$/.exec(line);
@@ -40,12 +46,19 @@ export function parseSubordinateIds(text: string, owner: { readonly name: string
 /** The calling user's. */
 export function readSubordinateIds(): SubordinateIds {
   const owner = callingUser();
-  const users = parseSubordinateIds(readTable('/etc/subuid'), owner);
-  const groups = parseSubordinateIds(readTable('/etc/subgid'), owner);
+  const { users, groups } = readRangesOf(owner);
   const lack = lackOf(owner.name, users, groups);
   if (lack === undefined) return { users, groups, missing: undefined, remedy: undefined };
   const missing = `${lack.reason}: running with a single id, so all files show as root's, and --user does not work`;
   return { users: [], groups: [], missing, remedy: lack.remedy };
+}
+
+/** What the tables of subordinate ids say of somebody. */
+export function readRangesOf(owner: Owner): Pick<SubordinateIds, 'users' | 'groups'> {
+  return {
+    users: parseSubordinateIds(readTable('/etc/subuid'), owner),
+    groups: parseSubordinateIds(readTable('/etc/subgid'), owner),
+  };
 }
 
 function lackOf(name: string, users: readonly IdRange[], groups: readonly IdRange[]): Lack | undefined {
@@ -71,7 +84,7 @@ function grantTo(name: string): string {
   return `as root: usermod --add-subuids ${range} --add-subgids ${range} ${name}`;
 }
 
-function callingUser(): { name: string; uid: number } {
+function callingUser(): Owner {
   const uid = process.geteuid?.() ?? 0;
   try {
     return { name: userInfo().username, uid };

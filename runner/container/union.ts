@@ -5,6 +5,7 @@ import { hasSingleId } from '../../fs/sys/id-maps.ts';
 import { type Container } from './container.ts';
 import { isOfDirectories } from './directories.ts';
 import { type ContainerOptions } from './options/container-options.ts';
+import { type IdMapping, type IdMappings } from './user-namespace/id-mappings.ts';
 import { isRootless } from './userns.ts';
 import { within } from './supervisor/deferred.ts';
 
@@ -30,13 +31,24 @@ export function unionOf(container: Container): MountOptions['overlay'] {
 }
 
 /** Mounts and serves a container's union. */
-export function mountUnion(container: Container, { backend, lifecycle }: ContainerOptions): Promise<Mount> {
+export function mountUnion(container: Container, { backend, lifecycle, namespaces }: ContainerOptions): Promise<Mount> {
   return mount({
     mountpoint: toBytes(container.merged),
     // Nothing of one that is removed with its end is to survive a power cut (as podman has it).
-    overlay: { ...unionOf(container), volatile: lifecycle.remove },
+    overlay: { ...unionOf(container), ...ownersIn(namespaces.users?.mappings), volatile: lifecycle.remove },
     fuse: { fsname: 'lamina', dev: false, ...(backend === undefined ? {} : { backend }) },
   });
+}
+
+/**
+ * On disk the owners are those that the container sees, whoever these are outside: so layers are shared by containers of
+ * other users, and an image that is made of the upper has the owners that were meant.
+ */
+function ownersIn(mappings: IdMappings | undefined): Pick<MountOptions['overlay'], 'uidMapping' | 'gidMapping'> {
+  if (mappings === undefined) return {};
+  const ranges = (ids: readonly IdMapping[]) =>
+    ids.map(({ inside, outside, count }) => ({ host: inside, to: outside, length: count }));
+  return { uidMapping: ranges(mappings.users), gidMapping: ranges(mappings.groups) };
 }
 
 // How long others may hold the mount, such as a container that is just being started and still has a copy of it. The

@@ -11,6 +11,7 @@ import { mount, umount } from '../../fs/sys/mount.ts';
 import { execve, setCloseOnExec } from '../../fs/sys/process.ts';
 import { homeDirectory } from './home-directory.ts';
 import { OUTER_CONTAINER, isChrooted, settingsAdvice } from './namespace-advice.ts';
+import { type Caller } from './options/user-namespace.ts';
 import { findProgram } from './program.ts';
 import { type SubordinateIds, readSubordinateIds } from './subordinate-ids.ts';
 
@@ -25,6 +26,9 @@ const MARKER = 'LAMINA_USER_NAMESPACE';
 interface Marker {
   readonly uid: number;
   readonly gid: number;
+  /** Undefined where no table has the user. */
+  readonly name?: string | undefined;
+  readonly home?: string | undefined;
   readonly directory: string;
   /** Descriptors of the namespaces, no longer needed inside. */
   readonly descriptors: readonly number[];
@@ -38,6 +42,21 @@ let outside: Marker | undefined;
  */
 export function isRootless(): boolean {
   return outside !== undefined || readMarker() !== undefined || !hasCapability(CAP_SYS_ADMIN);
+}
+
+/** Who calls lamina, outside of its own user namespace. */
+export function caller(): Caller {
+  const { uid, gid, name, home } = outside ?? readMarker() ?? { ...outerIds(), ...accountOf() };
+  return { uid, gid, name, home, isRootless: isRootless() };
+}
+
+function accountOf(): { readonly name?: string; readonly home?: string } {
+  try {
+    const { username, homedir: home } = userInfo();
+    return { name: username, home };
+  } catch {
+    return {};
+  }
 }
 
 /** Ids outside of our own user namespace; those of the process where it has none. */
@@ -199,7 +218,7 @@ function reexecute(descriptors: readonly [user: number, mounts: number]): never 
   // Node marks even the standard files close-on-exec.
   for (const descriptor of [0, 1, 2, ...descriptors]) setCloseOnExec(descriptor, false);
   const { uid, gid } = outerIds();
-  const marker: Marker = { uid, gid, directory: workingDirectory(), descriptors };
+  const marker: Marker = { ...accountOf(), uid, gid, directory: workingDirectory(), descriptors };
   const nsenter = findProgram('nsenter', 'util-linux');
   const enter = [
     'nsenter',

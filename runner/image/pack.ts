@@ -33,6 +33,14 @@ export interface PackOptions {
   readonly dotNames?: boolean;
   /** Others may be at work in the tree: a file that is gone since its name was read is left out. */
   readonly isLive?: boolean;
+  /** Whom the archive names as owners; without it, those whom the files have. */
+  readonly owners?: OwnerNames | undefined;
+}
+
+/** Ids of an archive for those of files. */
+export interface OwnerNames {
+  readonly uid: (id: number) => number;
+  readonly gid: (id: number) => number;
 }
 
 /** A real file: `name` in an open directory, or with `SELF` that directory itself. */
@@ -71,7 +79,7 @@ export class Packer {
   *add(source: SourceFile, path: ByteString, data: SourceFile = source): Chunks {
     this.#checkPath(path);
     const { warnings } = this.#options;
-    const file = describeFile(source.dirfd, source.name, source.records, path, warnings);
+    const file = this.#renamed(describeFile(source.dirfd, source.name, source.records, path, warnings));
     if (file.type === undefined) {
       warnings.add('socket is left out', toText(path));
       return;
@@ -84,6 +92,11 @@ export class Packer {
     if (file.linkKey !== undefined) this.#links.set(file.linkKey, path);
     if (file.type === 'file') yield* this.#addRegular(file, path, data);
     else yield encodeHeader(this.#header(file, path, { type: file.type, linkname: file.target }));
+  }
+
+  #renamed(file: FileDescription): FileDescription {
+    const { owners } = this.#options;
+    return owners === undefined ? file : { ...file, uid: owners.uid(file.uid), gid: owners.gid(file.gid) };
   }
 
   get isLive(): boolean {

@@ -4,12 +4,16 @@ import { type Container, liveStatus } from '../container.ts';
 import { mountAside } from '../mount-aside.ts';
 import { isAlive } from '../process-identity.ts';
 import { Inside } from '../stage/inside.ts';
+import { type IdMappings } from '../user-namespace/id-mappings.ts';
+import { mappingsOf } from '../user-namespace/owner-names.ts';
 
 /** A container's filesystem, open to be copied from or to. */
 export interface ContainerRoot {
   readonly inside: Inside;
   /** To be called in the end, with nothing of it open any longer. */
   readonly close: () => Promise<void>;
+  /** Its owners are those outside of the container, who are others inside; undefined where they are as in there. */
+  readonly mappings: IdMappings | undefined;
 }
 
 /** The process in whose mount namespace the container is; undefined for one that does not run. */
@@ -30,12 +34,14 @@ export async function openContainerRoot(container: Container, use: 'read' | 'wri
     const inside = Inside.open(`/proc/${state.init.pid}/root`);
     // The number may have been another process's by then.
     if (!isAlive(state.init)) throw new Error(`container ${container.config.name} has just ended: try again`);
-    return { inside, close: () => Promise.resolve(void close(inside.fd)) };
+    const mappings = mappingsOf(container);
+    return { inside, mappings, close: () => Promise.resolve(void close(inside.fd)) };
   }
   const union = await mountAside(container, use);
   const inside = Inside.open(toBytes(container.merged));
   return {
     inside,
+    mappings: undefined,
     close: () => {
       close(inside.fd);
       return union.unmount();

@@ -5,7 +5,7 @@ import { SELF } from '../../../fs/sys/xattr.ts';
 import { type ByteSource } from '../../image/compression.ts';
 import { REAL_OWNERS } from '../../image/layer-file.ts';
 import { type Limits, NO_LIMITS } from '../../image/limits.ts';
-import { packEntry } from '../../image/pack.ts';
+import { type OwnerNames, packEntry } from '../../image/pack.ts';
 import { readTar } from '../../image/tar.ts';
 import { type Location, type Side, asksForContents, asksForDirectory, baseName, locate } from './side.ts';
 import { TreeWriter, type WriteOptions, openBelow } from './tree-writer.ts';
@@ -24,11 +24,14 @@ export interface CopyOptions extends Omit<WriteOptions, 'limits'> {
   readonly isLive: boolean;
 }
 
+/** How an archive of a source is made. */
+interface ArchiveOptions extends Pick<CopyOptions, 'followLink' | 'isLive' | 'warnings'> {
+  /** Whom it names as owners; without it, those whom the files have. */
+  readonly sourceOwners?: OwnerNames | undefined;
+}
+
 /** A source as an archive whose entries are named after it, or after nothing where it is `SRC/.`. */
-export async function* archiveOf(
-  { side, path }: End,
-  options: Pick<CopyOptions, 'followLink' | 'isLive' | 'warnings'>,
-): AsyncGenerator<Uint8Array> {
+export async function* archiveOf({ side, path }: End, options: ArchiveOptions): AsyncGenerator<Uint8Array> {
   const source = openSource({ side, path }, options);
   try {
     yield* pack(source, nameOf(path), options);
@@ -53,11 +56,11 @@ function nameOf(path: ByteString): ByteString {
 function pack(
   source: Location,
   name: ByteString,
-  { warnings, isLive }: Pick<CopyOptions, 'isLive' | 'warnings'>,
+  { warnings, isLive, sourceOwners }: Omit<ArchiveOptions, 'followLink'>,
 ): ByteSource {
   const file =
     source.kind === 'directory' ? { dirfd: source.fd, name: SELF } : { dirfd: source.parent, name: source.name };
-  return packEntry({ ...file, records: REAL_OWNERS }, name, { warnings, isLive, dotNames: true });
+  return packEntry({ ...file, records: REAL_OWNERS }, name, { warnings, isLive, dotNames: true, owners: sourceOwners });
 }
 
 function release(location: Location): void {

@@ -33,6 +33,7 @@ import { type Metadata, type Target, applyMetadata, xattrsOf } from '../../image
 import { parseEntryPath } from '../../image/entry-path.ts';
 import { FileWriter } from '../../image/file-writer.ts';
 import { type Limits } from '../../image/limits.ts';
+import { type OwnerNames } from '../../image/pack.ts';
 import { Retained } from '../../image/retained.ts';
 import { type TarEntry, entryError } from '../../image/tar.ts';
 import { type Warnings } from '../../image/warnings.ts';
@@ -46,6 +47,8 @@ export interface WriteOptions {
   readonly keepsOwners: boolean;
   /** Take no set-id bits, file capabilities and device nodes: on the host they would act with the host's rights. */
   readonly isHarmless: boolean;
+  /** Who the entries' owners are in the tree. */
+  readonly owners?: OwnerNames | undefined;
 }
 
 type Path = readonly ByteString[];
@@ -182,14 +185,15 @@ export class TreeWriter {
   }
 
   #metadataOf({ mode, uid, gid, mtime, pax }: TarEntry): Metadata {
-    const { keepsOwners, isHarmless, warnings } = this.#options;
+    const { keepsOwners, isHarmless, warnings, owners } = this.#options;
+    // Inside a user namespace of our own, root is who called us.
+    const [user, group] = keepsOwners ? [uid, gid] : [0, 0];
     const xattrs = new Map(xattrsOf(pax, warnings));
     if (isHarmless) xattrs.delete(CAPABILITY);
     return {
       mode: isHarmless ? mode & ~(S_ISUID | S_ISGID) : mode,
-      // Inside a user namespace of our own, root is who called us.
-      uid: keepsOwners ? uid : 0,
-      gid: keepsOwners ? gid : 0,
+      uid: owners?.uid(user) ?? user,
+      gid: owners?.gid(group) ?? group,
       mtime,
       xattrs,
     };

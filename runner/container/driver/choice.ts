@@ -25,9 +25,13 @@ export function wantedDriver(given: DriverChoice | undefined): DriverChoice {
 /**
  * The driver that a new container gets, and keeps. Call it where `enterUserNamespace` has been.
  *
+ * @param hasOwnUsers its users are others outside.
  * @throws where kernel overlayfs is asked for and does not work over the store.
  */
-export function settleDriver(choice: DriverChoice, store: Store): Driver {
+export function settleDriver(choice: DriverChoice, store: Store, hasOwnUsers: boolean): Driver {
+  if (hasOwnUsers && choice !== 'vfs' && choice !== 'overlay') return 'union';
+  if (hasOwnUsers)
+    throw new Error(`--driver ${choice} shows owners as they are on disk: --userns takes --driver union`);
   if (choice === 'union' || choice === 'vfs') return choice;
   const errno = overlayOver(store);
   if (errno === 0) return 'overlay';

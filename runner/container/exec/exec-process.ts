@@ -13,7 +13,8 @@ import { type StageFiles } from '../stage-process.ts';
 import { type PseudoTerminal } from '../terminal/pseudo-terminal.ts';
 import { type ExecSpec } from './exec-spec.ts';
 import type { ExecSpawnerInput, ExecSpawnerMessage, ExecSpawnerRequest } from './exec-spawner.ts';
-import { foreignNamespaces, isInPlainChroot } from './namespaces-of.ts';
+import type { EnteredNamespaces } from '../user-namespace/launch.ts';
+import { foreignNamespaces, isInPlainChroot, openEntered } from './namespaces-of.ts';
 
 /** Compiled: neither a process nor a thread can be started from TypeScript on every Node that we support. */
 const STAGE = fileURLToPath(new URL('./stage.js', import.meta.url));
@@ -52,6 +53,7 @@ export class ExecSpawner {
   /** Of those that have not ended, by the number of their request. */
   readonly #pids = new Map<number, number>();
   #worker: Worker | undefined;
+  #entered: EnteredNamespaces = {};
   #requests = 0;
 
   /**
@@ -125,7 +127,8 @@ export class ExecSpawner {
   #thread(hasPidNamespace: boolean): Worker {
     if (this.#worker !== undefined) return this.#worker;
     const init = hasPidNamespace ? check(pidfdOpen(this.#init), "open the container's first process") : undefined;
-    const input: ExecSpawnerInput = { stage: STAGE, init };
+    this.#entered = openEntered(this.#init);
+    const input: ExecSpawnerInput = { stage: STAGE, init, entered: this.#entered };
     const worker = new Worker(SPAWNER, { workerData: input });
     worker.on('message', (message: ExecSpawnerMessage) => this.#receive(message));
     worker.on('error', (error) => this.#fail(error));
@@ -164,5 +167,6 @@ export class ExecSpawner {
   /** To be called when all have ended. */
   close(): void {
     void this.#worker?.terminate();
+    for (const fd of [this.#entered.users, this.#entered.time]) if (fd !== undefined) close(fd);
   }
 }

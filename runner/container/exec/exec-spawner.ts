@@ -1,10 +1,8 @@
-import { spawn } from 'node:child_process';
 import { parentPort, workerData } from 'node:worker_threads';
 import { check } from '../../../fs/sys/errno.ts';
 import { close } from '../../../fs/sys/file.ts';
 import { CLONE_NEWPID, setns } from '../../../fs/sys/namespaces.ts';
-import { withProtectedNode } from '../protected-node.ts';
-import { stageEnvironment } from '../stage-environment.ts';
+import { type EnteredNamespaces, launchIn } from '../user-namespace/launch.ts';
 
 // The thread that the stages which are added to a container are children of. Its children are born in the container's
 // pid namespace, and it could not have any elsewhere again.
@@ -15,6 +13,8 @@ export interface ExecSpawnerInput {
   readonly stage: string;
   /** A pidfd of the container's first process, which the thread closes; undefined where it has no pid namespace. */
   readonly init: number | undefined;
+  /** Descriptors of those of its namespaces that no process of several threads can enter. */
+  readonly entered: EnteredNamespaces;
 }
 
 /** What it is asked for: a stage with these as its descriptors 0 and up. */
@@ -36,17 +36,8 @@ function enter(init: number): void {
   check(entered, "enter the container's pid namespace");
 }
 
-function start(stage: string, { number, files }: ExecSpawnerRequest): void {
-  const child = withProtectedNode((node) =>
-    spawn(node, [stage], {
-      argv0: 'lamina',
-      cwd: '/',
-      env: stageEnvironment(),
-      // A session of its own: a container must not reach the terminal of its caller (TIOCSTI).
-      detached: true,
-      stdio: [...files],
-    }),
-  );
+function start({ stage, entered }: ExecSpawnerInput, { number, files }: ExecSpawnerRequest): void {
+  const child = launchIn({ stage, files }, entered);
   if (child.pid !== undefined) tell({ number, pid: child.pid });
   child.once('error', ({ message }) => tell({ number, error: message }));
   child.once('exit', (exitCode, signal) => tell({ number, exitCode, signal }));
@@ -56,6 +47,6 @@ function tell(message: ExecSpawnerMessage): void {
   parentPort?.postMessage(message);
 }
 
-const { stage, init } = workerData as ExecSpawnerInput;
-if (init !== undefined) enter(init);
-parentPort?.on('message', (request: ExecSpawnerRequest) => start(stage, request));
+const input = workerData as ExecSpawnerInput;
+if (input.init !== undefined) enter(input.init);
+parentPort?.on('message', (request: ExecSpawnerRequest) => start(input, request));

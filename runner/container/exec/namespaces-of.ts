@@ -1,4 +1,4 @@
-import { readFileSync, readlinkSync } from 'node:fs';
+import { existsSync, openSync, readFileSync, readlinkSync } from 'node:fs';
 import {
   CLONE_NEWCGROUP,
   CLONE_NEWIPC,
@@ -7,6 +7,7 @@ import {
   CLONE_NEWPID,
   CLONE_NEWUTS,
 } from '../../../fs/sys/namespaces.ts';
+import type { EnteredNamespaces } from '../user-namespace/launch.ts';
 
 // linux/capability.h.
 const CAP_SYS_CHROOT = 18n;
@@ -35,6 +36,17 @@ export function isInPlainChroot(pid: number): boolean {
   if (readlinkSync(`/proc/${pid}/root`) === '/') return false;
   const bounding = /^CapBnd:\s+([0-9a-f]+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1] ?? '';
   return ((BigInt(`0x${bounding || 'f'.repeat(16)}`) >> CAP_SYS_CHROOT) & 1n) === 0n;
+}
+
+/** Those namespaces of a process that no process of several threads can enter, where they are not our own. */
+export function openEntered(pid: number): EnteredNamespaces {
+  return { users: openForeign(pid, 'user'), time: openForeign(pid, 'time') };
+}
+
+function openForeign(pid: number, name: string): number | undefined {
+  // Before Linux 5.6 there are no namespaces of time.
+  if (!existsSync(`/proc/${pid}/ns/${name}`)) return undefined;
+  return namespaceOf(pid, name) === namespaceOf('self', name) ? undefined : openSync(`/proc/${pid}/ns/${name}`, 'r');
 }
 
 function namespaceOf(pid: number | 'self', name: string): string {

@@ -23,7 +23,7 @@ function becomeAdded(text: string): never {
   if (security.apparmor !== undefined) changeProfileOnExec(security.apparmor);
   enter(spec);
   const inside = Inside.open('/');
-  const account = findAccount(inside, command.user, security.groups.names);
+  const account = findAccount(inside, command, security.groups.names);
   joinGroups(spec.cgroups);
   const { terminal: wanted } = command;
   const terminal = wanted === undefined ? undefined : StageTerminal.open(inside.fd, wanted.size);

@@ -1,3 +1,5 @@
+import { type UserNamespaceOptions } from './user-namespace.ts';
+
 /** What the command line asks for of the container's namespaces: `private`, `host`, or `container:NAME`. */
 export interface NamespaceOptions {
   readonly pid: string;
@@ -6,6 +8,8 @@ export interface NamespaceOptions {
   readonly uts: string;
   readonly cgroup: string;
   readonly domainname?: string | undefined;
+  /** Without it, the users are those of lamina's own user namespace. */
+  readonly users?: UserNamespaceOptions | undefined;
   /** By how much its clocks are ahead of the host's, in a time namespace of its own. */
   readonly timeOffsets?: readonly string[] | undefined;
 }

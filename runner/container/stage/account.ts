@@ -1,13 +1,12 @@
-import { readSync, writeFileSync } from 'node:fs';
+import { readSync } from 'node:fs';
 import { Attr } from '../../../fs/sys/attr.ts';
-import { toBytes } from '../../../fs/sys/bytes.ts';
-import { O_CLOEXEC, O_NONBLOCK, O_PATH, O_RDONLY, S_IFMT, S_IFREG } from '../../../fs/sys/constants.ts';
+import { O_NONBLOCK, O_RDONLY, S_IFMT, S_IFREG } from '../../../fs/sys/constants.ts';
 import { ENOENT, check } from '../../../fs/sys/errno.ts';
-import { close, fstat, openat } from '../../../fs/sys/file.ts';
-import { MOUNT_ATTR } from '../../../fs/sys/mount-attributes.ts';
-import { EXIT, RunError } from '../spec.ts';
+import { close, fstat } from '../../../fs/sys/file.ts';
+import { type KeptUser } from '../options/user-namespace.ts';
+import { EXIT, type ProcessSpec, RunError } from '../spec.ts';
 import { type Inside } from './inside.ts';
-import { bind, isOfKernel, restrictMount } from './mounting.ts';
+import { isOfKernel } from './mounting.ts';
 
 /** Who the command runs as. */
 export interface Account {
@@ -45,39 +44,29 @@ const CHUNK_BYTES = 64 * 1024;
  *
  * @param besides names or numbers of groups that it is in, too.
  */
-export function findAccount(inside: Inside, wanted: string, besides: readonly string[]): Account {
+export function findAccount(
+  inside: Inside,
+  { user: wanted, kept, workdir }: Pick<ProcessSpec, 'user' | 'kept' | 'workdir'>,
+  besides: readonly string[],
+): Account {
   const [userPart = '', groupPart, ...rest] = wanted.split(':');
   if (rest.length > 0) throw refuse(`user ${JSON.stringify(wanted)} is not USER[:GROUP]`);
-  const user = findUser(parsePasswd(readTable(inside, '/etc/passwd')), userPart === '' ? '0' : userPart);
+  const lines = parsePasswd(readTable(inside, '/etc/passwd'));
+  const user = findUser([...lines, ...keptLines(kept, workdir)], userPart === '' ? '0' : userPart);
   const groups = parseGroups(readTable(inside, '/etc/group'));
   const { name, uid, gid, home } = user;
   const isListed = name !== '';
-  const added = besides.map((group) => findGroup(groups, group));
+  const added = [...(kept === undefined ? [] : [kept.gid]), ...besides.map((group) => findGroup(groups, group))];
   if (groupPart) return { uid, gid: findGroup(groups, groupPart), groups: added, home, isListed };
   const memberOf = groups.filter(({ members }) => isListed && members.includes(name)).map((group) => group.gid);
   return { uid, gid, groups: [...new Set([...memberOf, ...added])], home, isListed };
 }
 
-/**
- * Gives an account that the container does not know a line in its /etc/passwd, as podman does: programs that ask who
- * they are get an answer. The container's own file stays as it is; one with the line is bound over it.
- *
- * @param copy where to write that file.
- */
-export function listAccount(inside: Inside, { uid, gid, home, isListed }: Account, copy: string): void {
-  const target = isListed ? -ENOENT : inside.tryOpen('/etc/passwd', O_PATH);
-  if (target < 0) return;
-  checkTable(target, '/etc/passwd');
-  const text = readTable(inside, '/etc/passwd');
-  const separator = text === '' || text.endsWith('\n') ? '' : '\n';
-  writeFileSync(copy, `${text}${separator}${uid}:*:${uid}:${gid}:container user:${home}:/bin/sh\n`, { mode: 0o644 });
-  const source = check(openat(-1, toBytes(copy), O_PATH | O_CLOEXEC), `open ${copy}`);
-  bind(source, target, false, 'an /etc/passwd with a line for the user');
-  close(source);
-  close(target);
-  const bound = inside.open('/etc/passwd', O_PATH);
-  restrictMount(bound, MOUNT_ATTR.noDev, '/etc/passwd');
-  close(bound);
+/** The caller's own line, for where the container has none of his. */
+function keptLines(kept: KeptUser | undefined, workdir: string): PasswdLine[] {
+  if (kept === undefined) return [];
+  const { uid, gid, name = '', home = workdir } = kept;
+  return [{ name, uid, gid, home }];
 }
 
 function findUser(lines: readonly PasswdLine[], wanted: string): PasswdLine {
@@ -108,14 +97,14 @@ function parseId(text: string, kind: string): number | undefined {
   throw refuse(`${kind} id ${text} is not between 0 and ${MAX_ID}`);
 }
 
-function parsePasswd(text: string): PasswdLine[] {
+export function parsePasswd(text: string): PasswdLine[] {
   return fieldsOf(text).flatMap(([name = '', , uid = '', gid = '', , home = '']) => {
     const [user, group] = [listedId(uid), listedId(gid)];
     return user === undefined || group === undefined ? [] : [{ name, uid: user, gid: group, home: home || '/' }];
   });
 }
 
-function parseGroups(text: string): GroupLine[] {
+export function parseGroups(text: string): GroupLine[] {
   return fieldsOf(text).flatMap(([name = '', , gid = '', members = '']) => {
     const group = listedId(gid);
     return group === undefined ? [] : [{ name, gid: group, members: members.split(',') }];
@@ -135,7 +124,7 @@ function fieldsOf(text: string): string[][] {
 const attr = new Attr();
 
 /** Text of a table, empty where the image has none; only a regular file of a sane size is read. */
-function readTable(inside: Inside, path: string): string {
+export function readTable(inside: Inside, path: string): string {
   const fd = inside.tryOpen(path, O_RDONLY | O_NONBLOCK);
   if (fd === -ENOENT) return '';
   check(fd, `read ${path} in the container`);
@@ -148,7 +137,7 @@ function readTable(inside: Inside, path: string): string {
 }
 
 /** This process may read more than the container: a symlink of the image must not lead it to files of the kernel. */
-function checkTable(fd: number, path: string): void {
+export function checkTable(fd: number, path: string): void {
   check(fstat(fd, attr), `stat ${path} in the container`);
   const isRegular = (attr.mode & S_IFMT) === S_IFREG;
   if (!isRegular || isOfKernel(fd)) {

@@ -1,17 +1,20 @@
 import { writeFileSync } from 'node:fs';
 import { toBytes } from '../../../fs/sys/bytes.ts';
 import { close } from '../../../fs/sys/file.ts';
+import { HANDED, takeHandedFiles } from '../handed-files.ts';
 import { type ProcessSpec, type StageSpec } from '../spec.ts';
-import { type Account, findAccount, listAccount } from './account.ts';
+import { type Account, findAccount } from './account.ts';
 import { changeProfileOnExec } from './apparmor.ts';
 import { type Entered, becomeCommand } from './become-command.ts';
 import { mountDev } from './devices.ts';
 import { mountDevices } from './host-devices.ts';
 import { Inside } from './inside.ts';
 import { maskOthers, mountProc, mountSys, openMountPoint } from './kernel-filesystems.ts';
+import { listAccount } from './list-account.ts';
 import { enterNamespaces } from './namespaces.ts';
 import type { Populate } from './populate.ts';
 import { changeRoot } from './root.ts';
+import { becomeRoot, holdFiles } from './own-users.ts';
 import { type SharedMemory, takeSharedMemory } from './shared-memory.ts';
 import { runStage, tellStatus } from './stage.ts';
 import { StageTerminal } from './terminal.ts';
@@ -21,9 +24,14 @@ import { chownVolumes, mountTemporaries, mountVolumes, needsPopulation, restrict
 // the client mounts the union, enters the other namespaces, builds the root and becomes the command by execve. Its
 // main thread alone is in those namespaces, so nothing here may hand work to Node's other threads once it has begun.
 
-function buildRoot(spec: StageSpec, sharedMemory: SharedMemory, populate: Populate | undefined): Entered {
-  const rootfs = toBytes(spec.rootfs);
-  const inside = Inside.open(rootfs);
+/** @param place mount point of the root. */
+function buildRoot(
+  spec: StageSpec,
+  place: string,
+  sharedMemory: SharedMemory,
+  populate: Populate | undefined,
+): Entered {
+  const inside = Inside.open(toBytes(spec.rootfs));
   mountProc(inside, spec.kernel.paths, spec.namespaces.foreignProcesses);
   mountSys(inside, spec.kernel, spec.cgroup.mounts);
   mountDev(inside, sharedMemory, spec.kernel.makesDevices);
@@ -32,15 +40,15 @@ function buildRoot(spec: StageSpec, sharedMemory: SharedMemory, populate: Popula
   const { readOnly, temporaries, volumes } = spec.mounts;
   if (readOnly && temporaries) mountTemporaries(inside, volumes);
   mountVolumes(inside, volumes, populate);
-  const { workdir, createWorkdir, user, passwdFile } = spec.process;
+  const { workdir, createWorkdir } = spec.process;
   if (createWorkdir) close(inside.ensureDirectory(toBytes(workdir)));
   maskOthers(inside, spec.kernel.paths.masked);
   restrictRoot(inside, readOnly);
-  const account = atHome(findAccount(inside, user, spec.security.groups.names), workdir);
+  const account = atHome(findAccount(inside, spec.process, spec.security.groups.names), workdir);
   chownVolumes(volumes, account);
-  listAccount(inside, account, passwdFile);
+  listAccount(inside, account, spec.process);
+  const change = changeRoot(inside.fd, toBytes(place));
   close(inside.fd);
-  const change = changeRoot(rootfs);
   tellStatus({ rootChange: change });
   if (change === 'chroot') warnOfChroot();
   return { account, change, terminal };
@@ -72,9 +80,19 @@ async function becomeContainer(text: string): Promise<never> {
   // While all threads are in one mount namespace: a module is read by another one.
   const populate = needsPopulation(mounts.volumes) ? (await import('./populate.ts')).populate : undefined;
   if (security.apparmor !== undefined) changeProfileOnExec(security.apparmor);
-  const sharedMemory = takeSharedMemory(spec.namespaces.sharedMemory);
+  const { sharedMemory: memory } = spec.namespaces;
+  if (!spec.hasOwnUsers) {
+    const sharedMemory = takeSharedMemory(memory);
+    enterNamespaces(spec);
+    return becomeCommand(process, security, buildRoot(spec, spec.rootfs, sharedMemory, populate));
+  }
   enterNamespaces(spec);
-  return becomeCommand(process, security, buildRoot(spec, sharedMemory, populate));
+  // Only now are there mounts that may be cloned.
+  const sharedMemory = takeSharedMemory(memory);
+  const held = holdFiles(spec);
+  becomeRoot();
+  return becomeCommand(process, security, buildRoot(held, spec.rootfs, sharedMemory, populate));
 }
 
+if (process.argv[2] === HANDED) takeHandedFiles();
 void runStage(becomeContainer);

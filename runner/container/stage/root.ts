@@ -1,7 +1,6 @@
-import { MNT_DETACH, MS_MOVE, O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../../../fs/sys/constants.ts';
+import { MNT_DETACH, MS_MOVE } from '../../../fs/sys/constants.ts';
 import { type ByteString } from '../../../fs/sys/bytes.ts';
 import { EACCES, EINVAL, ENOSYS, EPERM, check } from '../../../fs/sys/errno.ts';
-import { close, openat } from '../../../fs/sys/file.ts';
 import { mount, umount } from '../../../fs/sys/mount.ts';
 import { pivotRoot } from '../../../fs/sys/namespaces.ts';
 import { chroot, fchdir } from '../../../fs/sys/process.ts';
@@ -9,18 +8,19 @@ import { type RootChange } from '../spec.ts';
 import { mountPoints } from './mounting.ts';
 
 /**
- * Makes `rootfs` the root of this mount namespace, with nothing of the old one left in it.
+ * Makes a mount the root of this mount namespace, with nothing of the old one left in it.
  *
  * pivot_root(2) answers EINVAL where the old root is the initial ramfs or no mount point at all (a chroot), and EPERM,
  * EACCES or ENOSYS where the seccomp filter or the security module of an outer container refuses the call alone. The
  * first and the last are served by moving the mount over the old root; the second by a plain chroot, which leaves the
  * host's mounts in the namespace, out of reach only as long as the container lacks CAP_SYS_ADMIN.
+ *
+ * @param root descriptor of its root.
+ * @param rootfs its mount point, for what is mounted elsewhere.
  */
-export function changeRoot(rootfs: ByteString): RootChange {
-  const fd = check(openat(-1, rootfs, O_RDONLY | O_DIRECTORY | O_CLOEXEC), `open ${rootfs}`);
-  check(fchdir(fd), `enter ${rootfs}`);
+export function changeRoot(root: number, rootfs: ByteString): RootChange {
+  check(fchdir(root), `enter ${rootfs}`);
   const how = pivot(rootfs);
-  close(fd);
   process.chdir('/');
   return how;
 }
@@ -47,7 +47,7 @@ function moveOverRoot(rootfs: ByteString): number {
   if (!points.includes('/')) return -EINVAL;
   const others = points.filter((point) => point !== '/' && !isAtOrBelow(point, rootfs) && !isAtOrBelow(rootfs, point));
   for (const point of others.reverse()) umount(point, MNT_DETACH);
-  return mount(rootfs, '/', '', MS_MOVE);
+  return mount('.', '/', '', MS_MOVE);
 }
 
 function isAtOrBelow(path: ByteString, ancestor: ByteString): boolean {

@@ -8,6 +8,7 @@ import { NetworkRun } from '../network/network-run.ts';
 import { type NetworkState } from '../network/network-state.ts';
 import { sharedContainer } from '../network/shared-network.ts';
 import { hostnameOf } from '../options/process.ts';
+import { giveFiles, giveIds, giveStandardFiles } from '../user-namespace/give.ts';
 import { VolumeUnions } from '../volume/volume-unions.ts';
 import { type ContainerRun } from './run-of-container.ts';
 
@@ -35,7 +36,7 @@ export class RunGround {
   ): Promise<void> {
     // As they are now: `lamina update` changes limits of a container that runs.
     const { options } = Container.open(container.directory);
-    const { resources, security, network, process } = options;
+    const { resources, security, network, process, namespaces } = options;
     // Its helper comes up while the rest is made.
     this.#network = new NetworkRun({
       container,
@@ -46,11 +47,15 @@ export class RunGround {
       sharedFiles: sharedContainer(network, containers)?.files,
       report: this.#report,
     });
+    const mappings = namespaces.users?.mappings;
+    if (mappings !== undefined && namespaces.users?.container === undefined) giveIds(stage.launcher, mappings);
+    if (mappings !== undefined) giveStandardFiles(stage.launcher, mappings);
     if (resources.oomScoreAdj !== undefined) setOomScore(stage.pid, resources.oomScoreAdj);
     this.cgroup = await Cgroup.begin(container.id, container.directory, stage.pid, resources, security.privileged);
     this.#root = await mountRoot(container, options);
     this.#volumes = await VolumeUnions.mount(container);
     this.network = await this.#network.ready;
+    if (mappings !== undefined) giveFiles(container, mappings);
   }
 
   /** To be called when the stage has ended. */

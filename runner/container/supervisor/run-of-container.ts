@@ -1,7 +1,8 @@
+import { close } from '../../../fs/sys/file.ts';
 import { storeRoot } from '../../image/store-root.ts';
 import { ContainerStore } from '../container-store.ts';
 import { withStageNetwork } from '../network/shared-network.ts';
-import { stageProcessesOf } from '../namespace-spec.ts';
+import { openStageUsers, stageProcessesOf } from '../namespace-spec.ts';
 import { type ContainerOptions } from '../options/container-options.ts';
 import { SIGKILL } from '../signals.ts';
 import { type LateExecutions } from '../exec/late-executions.ts';
@@ -19,9 +20,14 @@ export interface Beginning {
 /** Starts the stage of a run. */
 export async function beginRun(io: ContainerIo, { network, namespaces }: ContainerOptions): Promise<Beginning> {
   const containers = (): ContainerStore => new ContainerStore(storeRoot());
-  const stage = await withStageNetwork(network, containers, (namespace) => {
-    const processes = stageProcessesOf(namespaces, storeRoot());
-    return StageProcess.spawn(io.files, namespace, processes);
+  const stage = await withStageNetwork(network, containers, async (namespace) => {
+    const users = openStageUsers(namespaces, storeRoot());
+    try {
+      const processes = stageProcessesOf(namespaces, storeRoot());
+      return await StageProcess.spawn(io.files, { network: namespace, processes, users });
+    } finally {
+      if (typeof users === 'number') close(users);
+    }
   });
   io.handOver();
   return { stage, io };

@@ -4,6 +4,7 @@ import { type MountPoint } from '../init-layer.ts';
 import { liveFileVolumes } from '../live-files.ts';
 import { type MountOptions } from '../options/mounts.ts';
 import { type MountSpec } from '../spec.ts';
+import { resolveInLayers } from '../layer-view.ts';
 import { type ContainerMount } from './container-mount.ts';
 import { unionMountpoint } from './volume-unions.ts';
 
@@ -34,6 +35,12 @@ export function mountPointsOf(
   ];
 }
 
+/** As podman has it: a volume in whose place the image has nothing is the caller's, where the container runs as him. */
+function isKeptUsers({ config }: Container, { type, destination }: ContainerMount): boolean {
+  if (type !== 'volume' || config.options?.namespaces.users?.kept === undefined) return false;
+  return resolveInLayers(config.layers, toBytes(destination))?.kind === 'absent';
+}
+
 /** What the stage of a container is to mount. */
 export function stageMounts(container: Container, { readOnly, temporaries, hasHostFiles }: MountOptions): MountSpec {
   const { mounts } = container;
@@ -44,7 +51,8 @@ export function stageMounts(container: Container, { readOnly, temporaries, hasHo
     const { source, union, destination, populate, ...rest } = mount;
     const attributes = { ...rest, type: 'bind' as const, destination };
     // What is filled is the volume itself, not what lies over it.
-    if (union === undefined) return { ...attributes, source, ...(populate === true ? { populate } : {}) };
+    const fills = populate === true && !isKeptUsers(container, mount);
+    if (union === undefined) return { ...attributes, source, ...(fills ? { populate } : {}) };
     return { ...attributes, source: unionMountpoint(container, at) };
   });
   return { readOnly, temporaries, volumes: [...live, ...volumes] };

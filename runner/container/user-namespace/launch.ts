@@ -1,0 +1,127 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { findProgram } from '../program.ts';
+import { withProtectedNode } from '../protected-node.ts';
+import { stageEnvironment } from '../stage-environment.ts';
+
+// Node has several threads, and the kernel lets no such process into another user namespace: so stages of containers that
+// have one of their own are started by util-linux. All that is given to them is given by descriptors, since their user
+// need not be one who can open anything of ours.
+
+/** A file for a descriptor of a stage. */
+type File = number | 'ignore';
+
+/** How a stage is started. */
+interface Launch {
+  readonly stage: string;
+  readonly arguments?: readonly string[];
+  /** What become its descriptors 0 and up. */
+  readonly files: readonly File[];
+}
+
+/** The namespaces that are new with a user namespace, or in one. */
+export interface OwnNamespaces {
+  readonly network: boolean;
+  readonly processes: boolean;
+  /** Descriptor of the user namespace; without it, that is new, too. */
+  readonly users?: number | undefined;
+}
+
+const throughFd = (fd: number): string => `/proc/self/fd/${fd}`;
+
+// Stays for as long as the stage runs, and ends with docker's exit code for it; what a shell says of a child that was
+// killed is for nobody. (unshare --fork of util-linux 2.38 takes the end by SIGKILL for a failure of its own.)
+/** Descriptor of the shell's for the stage's standard error. */
+export const ERRORS_FD = 9;
+const SHELL = ['/bin/sh', '-c', 'exec 9>&2 2>/dev/null; (exec "$0" "$@" 2>&9 9>&-); exit $?'];
+
+/**
+ * Starts a stage as a child of a shell in its user namespace: a pid namespace that is to be a user namespace's needs a
+ * process in there that makes it, and then its first process. The shell ends with the thread that calls this, and the
+ * stage with the shell.
+ */
+export function launchInOwn({ stage, files, arguments: args = [] }: Launch, own: OwnNamespaces): ChildProcess {
+  const given: File[] = [...files];
+  const users = own.users === undefined ? undefined : given.push(own.users) - 1;
+  const enter = users === undefined ? [] : [findProgram('nsenter', 'util-linux'), `--user=${throughFd(users)}`, '--'];
+  const make = users === undefined ? ['--user', '--keep-caps'] : [];
+  return spawnNode(stage, given, (node) => [
+    ...enter,
+    // After the change of ids, which would undo it.
+    ...[findProgram('setpriv', 'util-linux'), '--pdeathsig', 'KILL'],
+    ...[findProgram('unshare', 'util-linux'), ...make],
+    ...(own.network ? ['--net'] : []),
+    ...(own.processes ? ['--pid'] : []),
+    ...['--', ...SHELL, node, stage, ...args],
+  ]);
+}
+
+/** Namespaces that a stage is to be in from its first instruction on, by descriptors. */
+export interface EnteredNamespaces {
+  readonly users?: number | undefined;
+  readonly time?: number | undefined;
+}
+
+/** Starts a stage in namespaces that are there; where there are none, as it is. */
+export function launchIn({ stage, files, arguments: args = [] }: Launch, namespaces: EnteredNamespaces): ChildProcess {
+  const given: File[] = [...files];
+  const options = (['users', 'time'] as const).flatMap((kind) => {
+    const fd = namespaces[kind];
+    return fd === undefined ? [] : [`--${kind === 'users' ? 'user' : kind}=${throughFd(given.push(fd) - 1)}`];
+  });
+  const enter = options.length === 0 ? [] : [findProgram('nsenter', 'util-linux'), ...options, '--'];
+  return spawnNode(stage, given, (node) => [...enter, node, stage, ...args]);
+}
+
+function spawnNode(stage: string, files: readonly File[], command: (node: string) => readonly string[]): ChildProcess {
+  return withProtectedNode((fd) => {
+    const [program = '', ...args] = command(throughFd(files.length));
+    return spawn(program, args, {
+      ...(args[0] === stage ? { argv0: 'lamina' } : {}),
+      cwd: '/',
+      env: stageEnvironment(),
+      // A session of its own: a container must not reach the terminal of its caller (TIOCSTI).
+      detached: true,
+      stdio: [...files, fd],
+    });
+  });
+}
+
+const PATIENCE_MILLISECONDS = 10_000;
+
+/**
+ * The stage that `launchInOwn` has had started, by its shell; waits for it without letting anything else of this thread go on.
+ *
+ * @throws where there is none.
+ */
+export function childOf(launcher: number): number {
+  const clock = new Int32Array(new SharedArrayBuffer(4));
+  const deadline = Date.now() + PATIENCE_MILLISECONDS;
+  for (;;) {
+    const child = findChild(launcher);
+    if (child !== undefined) return child;
+    if (hasEnded(launcher) || Date.now() > deadline) throw new Error(NO_CHILD);
+    Atomics.wait(clock, 0, 0, 1);
+  }
+}
+
+const NO_CHILD =
+  'unshare(1) of util-linux 2.36 or later could not make a user namespace for the container; what it says of it is in the container’s output, and /proc/sys/user/max_user_namespaces is how many there may be';
+
+function findChild(pid: number): number | undefined {
+  const children = readText(`/proc/${pid}/task/${pid}/children`).trim();
+  return children === '' ? undefined : Number(children.split(' ')[0]);
+}
+
+function hasEnded(pid: number): boolean {
+  const status = readText(`/proc/${pid}/stat`);
+  return status === '' || status.slice(status.lastIndexOf(')') + 2).startsWith('Z');
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch {
+    return '';
+  }
+}
