@@ -9,7 +9,7 @@ import { buildArchive } from '../../runner/demo/image.ts';
 import { firstMissing, has, hasFuseDevice, hasUserNamespaces, isRoot, titled } from '../support/requirements.ts';
 import { Lamina, type User, makeUser, recipe, removeUser } from './lamina.ts';
 
-const START = 710_000_000;
+const START = 730_000_000;
 const COUNT = 65_536;
 const IMAGE = 'localhost/users';
 
