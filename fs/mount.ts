@@ -137,9 +137,10 @@ interface Serving {
 async function serveByWorker(input: WorkerInput): Promise<Serving> {
   // The compiled file: a worker cannot run TypeScript on every Node that we support.
   const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: input });
-  worker.on('error', (error) => log(`the session's thread failed: ${error.message}`));
   const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
-  return { ended, device: await untilMounted(worker) };
+  const device = await untilMounted(worker);
+  worker.on('error', (error) => log(`the session's thread failed: ${error.message}`));
+  return { ended, device };
 }
 
 async function serve(input: WorkerInput): Promise<Serving> {

@@ -9,8 +9,9 @@ import { resolvePath } from './overlap.ts';
 
 // As overlayfs does (clone_private_mount in fs/overlayfs/super.c), a union reaches its layers through mounts of its own,
 // which hang nowhere: those that the layers were named by can be unmounted at any time, above all as soon as umount of
-// the union has returned, when this process may still have everything open. Where this cannot be had (no CAP_SYS_ADMIN,
-// Linux before 5.12), or would hide what is mounted inside a layer, the paths are opened as they are.
+// the union has returned, when this process may still have everything open. What is mounted inside a lower layer comes
+// along, where overlayfs hides it; but not what is mounted later, such as the union itself, in which its own server would
+// wait for ever. Where such mounts cannot be had (no CAP_SYS_ADMIN, Linux before 5.12), the paths are opened as they are.
 
 const ROOT = O_PATH | O_DIRECTORY | O_CLOEXEC;
 
@@ -27,7 +28,7 @@ export class DetachedMounts {
   /** Descriptor of a directory in a mount of its own, where reading changes no atime, or a negative errno. */
   open(path: ByteString): number {
     const real = resolvePath(path);
-    return real === undefined || this.#hasMountsIn(real) ? -EXDEV : cloneOf(real, true);
+    return real === undefined ? -EXDEV : cloneOf(real, true, this.#hasMountsIn(real));
   }
 
   /**
@@ -44,7 +45,7 @@ export class DetachedMounts {
     const above = commonDirectory(realUpper, realWork);
     // A clone of another mount would not have the flags of theirs: read-only, for one.
     if (!isInMountOf(above, realUpper)) return undefined;
-    const tree = cloneOf(above, isQuiet);
+    const tree = cloneOf(above, isQuiet, false);
     if (tree < 0) return undefined;
     const roots = {
       upper: openSame(tree, above, realUpper, ROOT),
@@ -78,8 +79,8 @@ function mountpoints(): ByteString[] {
 }
 
 /** A private clone of the mount that `path` lies in, rooted at it. */
-function cloneOf(path: ByteString, isQuiet: boolean): number {
-  const tree = cloneTree(path);
+function cloneOf(path: ByteString, isQuiet: boolean, recursive: boolean): number {
+  const tree = cloneTree(path, recursive);
   if (tree < 0) return tree;
   const separated = makePrivate(tree);
   // A user namespace may not change what its mounts inherited: files are opened with O_NOATIME in any case.

@@ -36,26 +36,34 @@ export function mountSetattr(fd: number, attributes: number, recursive: boolean)
   return result(nativeMountSetattr(number, fd, firstPath(''), flags, mountAttr.address, MOUNT_ATTR_SIZE));
 }
 
-/** Takes the mount that `fd` is the root of out of its peer group: nothing is mounted or unmounted there with others. */
+/** Takes the mounts from `fd` on, a root, out of their peer groups: nothing is mounted or unmounted there with others. */
 export function makePrivate(fd: number): number {
   mountAttr.bytes.fill(0);
   mountAttr.view.setUint32(PROPAGATION, MS_PRIVATE, true);
-  const number = syscallNumber('mount_setattr');
-  return result(nativeMountSetattr(number, fd, firstPath(''), AT_EMPTY_PATH, mountAttr.address, MOUNT_ATTR_SIZE));
+  return setForAll(fd);
 }
 
-/** Has reads through the mount that `fd` lies in leave atimes alone. */
+function setForAll(fd: number): number {
+  const number = syscallNumber('mount_setattr');
+  const flags = AT_EMPTY_PATH | AT_RECURSIVE;
+  return result(nativeMountSetattr(number, fd, firstPath(''), flags, mountAttr.address, MOUNT_ATTR_SIZE));
+}
+
+/** Has reads through the mounts from `fd` on leave atimes alone. */
 export function makeQuiet(fd: number): number {
   mountAttr.bytes.fill(0);
   mountAttr.view.setUint32(0, MOUNT_ATTR_NOATIME, true);
   mountAttr.view.setUint32(CLEARED, MOUNT_ATTR__ATIME, true);
-  const number = syscallNumber('mount_setattr');
-  return result(nativeMountSetattr(number, fd, firstPath(''), AT_EMPTY_PATH, mountAttr.address, MOUNT_ATTR_SIZE));
+  return setForAll(fd);
 }
 
-/** open_tree(2), Linux 5.2: a detached bind mount of `path`, which lives as long as it is used. */
-export function cloneTree(path: ByteString): number {
-  return result(nativeOpenTree(syscallNumber('open_tree'), AT_FDCWD, firstPath(path), OPEN_TREE_CLONE | O_CLOEXEC));
+/**
+ * open_tree(2), Linux 5.2: a detached bind mount of `path`, which lives as long as it is used, and with `recursive` of
+ * what is mounted below.
+ */
+export function cloneTree(path: ByteString, recursive = false): number {
+  const flags = OPEN_TREE_CLONE | O_CLOEXEC | (recursive ? AT_RECURSIVE : 0);
+  return result(nativeOpenTree(syscallNumber('open_tree'), AT_FDCWD, firstPath(path), flags));
 }
 
 /** The same of what `fd` is open on. */

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 
 /** A process that cannot be mistaken for a later one of the same number. */
 export interface ProcessIdentity {
@@ -12,14 +12,14 @@ export interface ProcessIdentity {
 /** Identity of a process that is there now, or undefined. */
 export function identify(pid: number): ProcessIdentity | undefined {
   const startTime = startTimeOf(pid);
-  return startTime === undefined ? undefined : { pid, startTime, boot: bootId() };
+  return typeof startTime === 'string' ? undefined : { pid, startTime, boot: bootId() };
 }
 
 /** Whether the process still runs; a zombie does not. */
 export function isAlive({ pid, startTime, boot }: ProcessIdentity): boolean {
   if (boot !== bootId()) return false;
   const found = startTimeOf(pid);
-  return found === undefined ? isHidden(pid) : found === startTime;
+  return found === 'not shown' ? isHidden(pid) : found === startTime;
 }
 
 /**
@@ -29,7 +29,7 @@ export function isAlive({ pid, startTime, boot }: ProcessIdentity): boolean {
 function isHidden(pid: number): boolean {
   try {
     process.kill(pid, 0);
-    return !existsSync(`/proc/${pid}`);
+    return true;
   } catch (error) {
     return error instanceof Error && 'code' in error && error.code === 'EPERM';
   }
@@ -39,15 +39,15 @@ function bootId(): string {
   return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
 }
 
-function startTimeOf(pid: number): number | undefined {
+function startTimeOf(pid: number): number | 'ended' | 'not shown' {
   let text: string;
   try {
     text = readFileSync(`/proc/${pid}/stat`, 'latin1');
   } catch {
-    return undefined;
+    return 'not shown';
   }
   // The second field is the name, in parentheses, and may hold anything.
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
   const state = fields[0] ?? 'X';
-  return state === 'Z' || state === 'X' ? undefined : Number(fields[19]);
+  return state === 'Z' || state === 'X' ? 'ended' : Number(fields[19]);
 }

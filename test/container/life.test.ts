@@ -42,7 +42,7 @@ describe.skipIf(missing)(titled('containers with a supervisor of their own', mis
     // Nothing is waited for here.
     expect(await status('made')).toBe('running 0');
     const format = '{{.Names}} {{.State}} {{.Status}} {{.Labels}}';
-    expect(await out('ps', '--format', format)).toMatch(/^made running Up .* of=image,a=b$/);
+    expect(await out('ps', '--format', format)).toMatch(/^made running Up .* a=b,of=image$/);
     const again = await lamina.call(args);
     expect(again).toMatchObject({ code: 125, stderr: expect.stringContaining('--cidfile') as string });
     const { State } = (JSON.parse(await out('inspect', 'made')) as { State: { Pid: number } }[])[0] ?? {

@@ -275,6 +275,25 @@ with open('m/mapped', 'r+b') as file:
     expect(ground.run(['umount', 'm'])).toMatchObject({ code: 0, stderr: '' });
   });
 
+  test('inside one of its layers shows what lies below it there, and what else is mounted in the layer', () => {
+    mkdirSync(ground.at('B/inside'));
+    mkdirSync(ground.at('B/other'));
+    writeFileSync(ground.at('B/inside/below'), 'below');
+    expect(ground.run(['mount', '-t', 'tmpfs', 'none', 'B/other']).code).toBe(0);
+    writeFileSync(ground.at('B/other/file'), 'other');
+    expect(ground.fuseLamina(...OPTIONS, 'B/inside')).toMatchObject({ code: 0, stderr: '' });
+    const found = ground.run(['timeout', '20', 'find', 'B/inside', '-type', 'f', '-printf', '%P\n']);
+    expect(found.stdout.trim().split('\n').sort()).toEqual([
+      'bottom',
+      'dir/lower',
+      'dir/upper',
+      'inside/below',
+      'other/file',
+      'top',
+    ]);
+    expect(ground.run(['umount', 'B/inside', 'B/other'])).toMatchObject({ code: 0, stderr: '' });
+  });
+
   test('is refused where upperdir is a mount of its own, whose being read-only no other way to it may undo', () => {
     expect(ground.run(['mount', '--bind', 'U', 'U'])).toMatchObject({ code: 0, stderr: '' });
     expect(ground.run(['mount', '-o', 'remount,bind,ro', 'U'])).toMatchObject({ code: 0, stderr: '' });

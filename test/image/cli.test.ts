@@ -123,7 +123,7 @@ describe.skipIf(isRoot())(titled('lamina images and image', isRoot()), () => {
 
   test('say what is not there', () => {
     const { status, stdout, stderr } = new CommandLine().call(['image', 'inspect', 'nothing']);
-    expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+    expect({ status, stdout }).toEqual({ status: 1, stdout: '[]\n' });
     expect(stderr).toMatch(/^lamina: image "nothing" is not in the store; .*\n$/);
   });
 });
