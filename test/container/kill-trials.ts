@@ -10,6 +10,8 @@ export interface Trial {
   /** Command line; NAME is the container's, IMAGE stands for the image and its command. */
   readonly action: readonly string[];
   readonly roles: readonly Role[];
+  /** An ordinary user has no control groups here, and no overlayfs in a mount namespace that is not its own. */
+  readonly isForRoot?: true;
 }
 
 const RUNNING = { made: ['--stop-timeout', '0'], runs: true } as const;
@@ -27,7 +29,11 @@ const STARTS: readonly Trial[] = [
     roles: ['helper', 'supervisor', 'client'],
   },
   { action: ['run', '-d', '--network', 'slirp4netns', '--name', 'NAME', 'IMAGE'], roles: ['helper', 'supervisor'] },
-  { action: ['run', '-d', '--memory', '64m', '--name', 'NAME', 'IMAGE'], roles: ['supervisor', 'stage'] },
+  {
+    action: ['run', '-d', '--memory', '64m', '--name', 'NAME', 'IMAGE'],
+    roles: ['supervisor', 'stage'],
+    isForRoot: true,
+  },
   { action: ['create', '--name', 'NAME', 'IMAGE'], roles: ['client'] },
   { made: [], action: ['start', 'NAME'], roles: ['supervisor', 'client', 'stage'] },
 ];
@@ -55,12 +61,19 @@ const MIDDLES: readonly Trial[] = [
   { made: ['--restart', 'always'], runs: true, action: ['logs', '-f', 'NAME'], roles: ['init', 'supervisor'] },
   { made: ['--network', 'pasta'], runs: true, action: ['logs', 'NAME'], roles: ['helper', 'supervisor', 'init'] },
   { made: ['-t'], runs: true, action: ['attach', 'NAME'], roles: ['client', 'supervisor', 'init'] },
-  { made: ['--driver', 'overlay'], runs: true, action: ['logs', 'NAME'], roles: ['supervisor', 'init'] },
+  {
+    made: ['--driver', 'overlay'],
+    runs: true,
+    action: ['logs', 'NAME'],
+    roles: ['supervisor', 'init'],
+    isForRoot: true,
+  },
 ];
 
 /** One kill after another: the trials in turn, and of each all roles in turn. */
-export function killAt(number: number): { readonly trial: Trial; readonly role: Role } {
-  const kills = [...STARTS, ...ENDS, ...MIDDLES].flatMap((trial) => trial.roles.map((role) => ({ trial, role })));
+export function killAt(number: number, isRoot: boolean): { readonly trial: Trial; readonly role: Role } {
+  const trials = [...STARTS, ...ENDS, ...MIDDLES].filter(({ isForRoot }) => isRoot || isForRoot !== true);
+  const kills = trials.flatMap((trial) => trial.roles.map((role) => ({ trial, role })));
   // 37 is prime to their number: neighbours differ.
   const kill = kills[(number * 37) % kills.length];
   if (kill === undefined) throw new Error('there are no kills');

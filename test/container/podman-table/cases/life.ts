@@ -5,7 +5,7 @@ export const life = about('life', [
   {
     name: 'run -d, logs, wait',
     steps: [
-      `it run -d --name c ${B} sh -c 'echo one; echo err >&2; echo two'`,
+      `it run -d --name c ${B} sh -c 'echo one; sleep 0.3; echo err >&2; sleep 0.3; echo two'`,
       'it wait c',
       'it logs c',
       'it logs --tail 1 c',
@@ -132,7 +132,7 @@ export const life = about('life', [
   },
   {
     name: 'attach',
-    steps: [`it run -d --name c ${B} sh -c 'sleep 1; echo said; exit 8' >/dev/null`, 'it attach c'],
+    steps: [`it run -d --name c ${B} sh -c 'sleep 1; echo said; exit 8' >/dev/null`, 'it attach --no-stdin c'],
   },
   { name: 'top', steps: [`it run -d --name c ${B} sleep 100 >/dev/null`, 'it top c -o args'] },
   {

@@ -93,7 +93,8 @@ export const processes = about('process', [
   {
     name: 'terminal: tty, size, /dev/console',
     steps: [
-      `script -qec "stty rows 33 cols 111; it run --rm -it ${B} sh -c 'tty; stty size; ls -l /dev/console | cut -c1-10; test -t 1 && echo yes'" /dev/null | tr -d '\\r'`,
+      // With standard input at its end, script(1) would end the terminal, too.
+      `sleep 3 | script -qec "stty rows 33 cols 111; it run --rm -it ${B} sh -c 'tty; stty size; ls -l /dev/console | cut -c1-10; test -t 1 && echo yes'" /dev/null | tr -d '\\r'`,
     ],
   },
   {
