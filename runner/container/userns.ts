@@ -110,6 +110,18 @@ export function enterNamespacesOf(pid: number): void {
   reexecute([openSync(`/proc/${pid}/ns/user`, 'r'), openSync(`/proc/${pid}/ns/mnt`, 'r')]);
 }
 
+/** Environment of a process of ours in the same namespaces, which is to know by `adoptCaller` who called this one. */
+export function environmentInside(): NodeJS.ProcessEnv {
+  if (outside === undefined) return process.env;
+  return { ...process.env, [MARKER]: JSON.stringify({ ...outside, descriptors: [] }) };
+}
+
+/** In a process that was given `environmentInside`. */
+export function adoptCaller(): void {
+  outside = readMarker();
+  Reflect.deleteProperty(process.env, MARKER);
+}
+
 // Standard error stays untouched by Node's streams, which would make a pipe that the container inherits non-blocking.
 function say(line: string): void {
   writeFileSync(2, `lamina: ${line}\n`);

@@ -135,7 +135,9 @@ function suite(place: () => Lamina, noOverlay: Missing, where: string): void {
   async function tell(driver: string): Promise<Told> {
     const lamina = place();
     const container = `c-${driver}`;
-    await must(lamina, 'run', '--name', container, '--driver', driver, 'tiny', 'sh', '-c', `${FIRST} && echo ran`);
+    // By a supervisor of its own, and then in the foreground.
+    await must(lamina, 'run', '-d', '--name', container, '--driver', driver, 'tiny', 'sh', '-c', FIRST);
+    expect(await must(lamina, 'wait', container)).toBe('0\n');
     // A file that got a second name was copied up, or is as it was: to that the drivers come each in its way.
     const diff = (await must(lamina, 'diff', container)).replace('C /data/kept\n', '');
     const directory = temporary();

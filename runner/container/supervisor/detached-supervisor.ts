@@ -5,6 +5,7 @@ import { type Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { CLOSE_RANGE_CLOEXEC, closeRange } from '../../../fs/sys/process.ts';
 import { type Container } from '../container.ts';
+import { environmentInside } from '../userns.ts';
 import { RunError } from '../spec.ts';
 import { CHANNEL, type StartEvent, type StartOrder } from './channel.ts';
 import { Deferred } from './deferred.ts';
@@ -40,6 +41,7 @@ export class DetachedSupervisor {
       argv0: 'lamina',
       cwd: '/',
       detached: true,
+      env: environmentInside(),
       stdio: ['ignore', 'ignore', logTarget(), 'pipe'],
     });
     return new DetachedSupervisor(program);

@@ -5,6 +5,7 @@ import { openStore } from '../../image/store.ts';
 import { Container } from '../container.ts';
 import { ContainerStore } from '../container-store.ts';
 import { SIGKILL } from '../signals.ts';
+import { adoptCaller } from '../userns.ts';
 import { RunError } from '../spec.ts';
 import { AlreadyLive } from './already-live.ts';
 import { CHANNEL, type StartEvent, type StartOrder } from './channel.ts';
@@ -92,6 +93,7 @@ async function supervise(container: Container, starter: Starter, waitsForClient:
 
 async function main(): Promise<void> {
   const starter = new Starter();
+  adoptCaller();
   try {
     const { directory, waitsForClient } = await starter.order;
     const container = Container.open(directory);
