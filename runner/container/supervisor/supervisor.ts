@@ -215,7 +215,12 @@ export class Supervisor implements ControlHandler {
     await within(this.#hurry.promise, pause);
     if (this.#wasStopped()) return false;
     forgetVolatile(this.#container);
-    this.#run = new ContainerRun(await this.#tools.begin());
+    const beginning = await this.#tools.begin();
+    if (this.#wasStopped()) {
+      await giveUp(beginning);
+      return false;
+    }
+    this.#run = new ContainerRun(beginning);
     const { restartCount = 0 } = this.#state;
     this.#update({ ...startingState(this.#run), restartCount });
     run.next.resolve(this.#run);
@@ -344,6 +349,12 @@ export class Supervisor implements ControlHandler {
     run.attachments.push(new Attachment(socket, request, run.io, this.#options.lifecycle.stdinOnce));
     this.#attached.resolve(undefined);
   }
+}
+
+async function giveUp({ stage, io }: Beginning): Promise<void> {
+  stage.kill(SIGKILL);
+  await stage.exited;
+  await io.drain();
 }
 
 function startingState({ stage }: ContainerRun): ContainerState {
