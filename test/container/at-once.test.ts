@@ -18,6 +18,10 @@ const REFUSALS = [
   /container \w+ has been stopped$/,
   /container \w+: (?:container \w+ has been stopped|given up before the command ran)$/,
   /the container's supervisor has ended early$/,
+  /container \w+ has just ended: try again$/,
+  /its processes do not come to rest$/,
+  /its filesystem is not mounted here; end the container, and export it then$/,
+  /another mount is using it; unmount that one first \(lamina mounts\)$/,
 ];
 
 interface Meeting {

@@ -1,8 +1,9 @@
 import { toBytes } from '../../../fs/index.ts';
+import { ENOENT, SystemError } from '../../../fs/sys/errno.ts';
 import { close } from '../../../fs/sys/file.ts';
 import { type Container, liveStatus } from '../container.ts';
 import { mountAside } from '../mount-aside.ts';
-import { isAlive } from '../process-identity.ts';
+import { type ProcessIdentity, isAlive } from '../process-identity.ts';
 import { Inside } from '../stage/inside.ts';
 import { type IdMappings } from '../user-namespace/id-mappings.ts';
 import { mappingsOf } from '../user-namespace/owner-names.ts';
@@ -22,6 +23,20 @@ export function copiedProcess(container: Container): number | undefined {
   return liveStatus(state) === 'running' ? state.supervisor?.pid : undefined;
 }
 
+/** The number may be another process's by then, or nobody's. */
+function openRootOf(init: ProcessIdentity, name: string): Inside {
+  try {
+    const inside = Inside.open(`/proc/${init.pid}/root`);
+    if (isAlive(init)) return inside;
+    close(inside.fd);
+  } catch (error) {
+    // Its root goes a little before it does (exit_fs).
+    const isGone = error instanceof SystemError && error.errno === ENOENT;
+    if (!isGone && isAlive(init)) throw error;
+  }
+  throw new Error(`container ${name} has just ended: try again`);
+}
+
 /**
  * Opens the filesystem of a container: as its first process sees it, with its volumes, or, of one that does not run, as its
  * union shows it.
@@ -31,9 +46,7 @@ export function copiedProcess(container: Container): number | undefined {
 export async function openContainerRoot(container: Container, use: 'read' | 'write'): Promise<ContainerRoot> {
   const state = container.readState();
   if (liveStatus(state) === 'running' && state.init !== undefined) {
-    const inside = Inside.open(`/proc/${state.init.pid}/root`);
-    // The number may have been another process's by then.
-    if (!isAlive(state.init)) throw new Error(`container ${container.config.name} has just ended: try again`);
+    const inside = openRootOf(state.init, container.config.name);
     const mappings = mappingsOf(container);
     return { inside, mappings, close: () => Promise.resolve(void close(inside.fd)) };
   }
