@@ -2,11 +2,12 @@ import { readFileSync } from 'node:fs';
 
 // The ids of our user namespace (user_namespaces(7)): what they stand for outside does not matter here.
 
-type Range = readonly [first: number, count: number];
+/** Ids that follow one another outside, too. */
+export type IdRange = readonly [first: number, count: number];
 
 const ALL_IDS = 0xffffffff;
 
-function readMap(path: string): readonly Range[] {
+function readMap(path: string): readonly IdRange[] {
   const lines = readFileSync(path, 'latin1').trim().split('\n');
   return lines.map((line) => {
     const [first = 0, , count = 0] = line.trim().split(/\s+/).map(Number);
@@ -14,10 +15,10 @@ function readMap(path: string): readonly Range[] {
   });
 }
 
-let uids: readonly Range[] | undefined;
-let gids: readonly Range[] | undefined;
+let uids: readonly IdRange[] | undefined;
+let gids: readonly IdRange[] | undefined;
 
-function isIn(ranges: readonly Range[], id: number): boolean {
+function isIn(ranges: readonly IdRange[], id: number): boolean {
   for (const [first, count] of ranges) if (id >= first && id < first + count) return true;
   return false;
 }
@@ -45,10 +46,16 @@ export function hasSingleId(): boolean {
   return uids.length === 1 && uids[0]?.[1] === 1;
 }
 
-/** How many ids our user namespace has. */
-export function mappedIdCounts(): { readonly users: number; readonly groups: number } {
+/** The ids that our user namespace has. */
+export function mappedRanges(): { readonly users: readonly IdRange[]; readonly groups: readonly IdRange[] } {
   uids ??= readMap('/proc/self/uid_map');
   gids ??= readMap('/proc/self/gid_map');
-  const total = (ranges: readonly Range[]): number => ranges.reduce((sum, [, count]) => sum + count, 0);
-  return { users: total(uids), groups: total(gids) };
+  return { users: uids, groups: gids };
+}
+
+/** How many they are. */
+export function mappedIdCounts(): { readonly users: number; readonly groups: number } {
+  const { users, groups } = mappedRanges();
+  const total = (ranges: readonly IdRange[]): number => ranges.reduce((sum, [, count]) => sum + count, 0);
+  return { users: total(users), groups: total(groups) };
 }

@@ -6,6 +6,7 @@ import { Memory } from './memory.ts';
 const nativeTcgetattr = bind('int tcgetattr(int fd, uintptr_t termios)');
 const nativeTcsetattr = bind('int tcsetattr(int fd, int actions, uintptr_t termios)');
 const nativeCfmakeraw = bind('void cfmakeraw(uintptr_t termios)');
+const nativeSetsid = bind('int setsid()');
 const nativeSigprocmask = bind('int sigprocmask(int how, uintptr_t set, uintptr_t old)');
 
 // asm-generic/ioctls.h; linux/tty.h
@@ -50,6 +51,11 @@ export function unlockPty(master: number): number {
 /** Opens the slave of a master, whatever lies at its path (TIOCGPTPEER, Linux 4.13); close-on-exec. */
 export function openPtySlave(master: number): number {
   return ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+}
+
+/** Has this process lead a new session; EPERM where it leads a process group. */
+export function leadSession(): number {
+  return result(nativeSetsid());
 }
 
 /** Makes a terminal the controlling one of this process, which must lead a session that has none. */

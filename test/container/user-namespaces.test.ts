@@ -5,9 +5,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parseUserNamespace } from '../../runner/container/options/user-namespace.ts';
 import { allot } from '../../runner/container/user-namespace/allot.ts';
+import { inRanges, keptMapping } from '../../runner/container/user-namespace/id-mappings.ts';
 import { buildArchive } from '../../runner/demo/image.ts';
 import { firstMissing, has, hasFuseDevice, hasUserNamespaces, isRoot, titled } from '../support/requirements.ts';
 import { Lamina, type User, makeUser, recipe, removeUser } from './lamina.ts';
+import { Tmux } from './tmux.ts';
 
 const START = 730_000_000;
 const COUNT = 65_536;
@@ -17,6 +19,9 @@ const needsUsers = firstMissing(
   ...[isRoot(), hasFuseDevice(), hasUserNamespaces()],
   ...['useradd', 'setpriv', 'newuidmap', 'unshare', 'nsenter'].map(has),
 );
+
+const noTmux = has('tmux');
+const quoted = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`;
 
 const WHO = 'id; cat /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups; tail -n 2 /etc/passwd /etc/group; pwd';
 const CAPABILITIES =
@@ -45,6 +50,23 @@ describe.skipIf(needsUsers)(titled('containers of an ordinary user with users of
   });
 
   const run = (...args: string[]) => lamina.call(['run', '--rm', '--network', 'none', ...args]);
+
+  test.skipIf(noTmux)(
+    titled('keep-id: with -t the command has a terminal, of a session that it leads', noTmux),
+    async () => {
+      const tmux = new Tmux(lamina.environment);
+      try {
+        const script = 'read line </dev/tty && id -un && read a b c d e f rest </proc/self/stat && echo session $f';
+        const args = ['run', '--rm', '-it', '--network', 'none', '--userns', 'keep-id', IMAGE, 'sh', '-c', script];
+        tmux.type(`${lamina.commandLine(args).map(quoted).join(' ')}; echo code $?`);
+        await expect.poll(async () => (await lamina.call(['ps', '-q'])).stdout).not.toBe('');
+        tmux.type('go on');
+        await tmux.shows(`${user.name}\nsession 1\ncode 0`);
+      } finally {
+        tmux.close();
+      }
+    },
+  );
 
   test('keep-id: the caller is himself in there, the image’s files are root’s, and all owners can be given', async () => {
     const { uid, name } = user;
@@ -288,4 +310,17 @@ describe('--userns', () => {
       { inside: 1, outside: 0, count: 1 },
     ]);
   });
+});
+
+test('inRanges cuts mappings where a range of the namespace outside ends', () => {
+  const ranges = [[0, 1] as const, [1, 1500] as const, [1501, 500] as const];
+  expect(inRanges(keptMapping(1000, 2001), ranges)).toEqual([
+    { inside: 0, outside: 1, count: 1000 },
+    { inside: 1000, outside: 0, count: 1 },
+    { inside: 1001, outside: 1001, count: 500 },
+    { inside: 1501, outside: 1501, count: 500 },
+  ]);
+  expect(inRanges([{ inside: 0, outside: 1990, count: 20 }], ranges)).toEqual([
+    { inside: 0, outside: 1990, count: 20 },
+  ]);
 });

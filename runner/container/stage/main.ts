@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { toBytes } from '../../../fs/sys/bytes.ts';
 import { close } from '../../../fs/sys/file.ts';
+import { leadSession } from '../../../fs/sys/terminal.ts';
 import { HANDED, takeHandedFiles } from '../handed-files.ts';
 import { type ProcessSpec, type StageSpec } from '../spec.ts';
 import { type Account, findAccount } from './account.ts';
@@ -91,6 +92,8 @@ async function becomeContainer(text: string): Promise<never> {
   const sharedMemory = takeSharedMemory(memory);
   const held = holdFiles(spec);
   becomeRoot();
+  // The session is that of the shell outside that this stage was started by.
+  leadSession();
   return becomeCommand(process, security, buildRoot(held, spec.rootfs, sharedMemory, populate));
 }
 

@@ -1,8 +1,9 @@
 import { type Stats, chownSync, lstatSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { mappedRanges } from '../../../fs/sys/id-maps.ts';
 import { type Container } from '../container.ts';
 import { ERRORS_FD } from './launch.ts';
-import { type IdMappings, isSeen, mapText, outsideOf } from './id-mappings.ts';
+import { type IdMappings, inRanges, isSeen, mapText, outsideOf } from './id-mappings.ts';
 
 /**
  * Gives a new user namespace its ids, which can be done once.
@@ -11,8 +12,9 @@ import { type IdMappings, isSeen, mapText, outsideOf } from './id-mappings.ts';
  */
 export function giveIds(pid: number | undefined, { users, groups }: IdMappings): void {
   try {
-    writeFileSync(`/proc/${pid ?? 0}/uid_map`, mapText(users));
-    writeFileSync(`/proc/${pid ?? 0}/gid_map`, mapText(groups));
+    const ranges = mappedRanges();
+    writeFileSync(`/proc/${pid ?? 0}/uid_map`, mapText(inRanges(users, ranges.users)));
+    writeFileSync(`/proc/${pid ?? 0}/gid_map`, mapText(inRanges(groups, ranges.groups)));
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     throw new Error(`cannot give the container its user ids ${mapText(users).trim().replaceAll('\n', ', ')}: ${why}`, {

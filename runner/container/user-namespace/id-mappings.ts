@@ -1,3 +1,5 @@
+import { type IdRange } from '../../../fs/sys/id-maps.ts';
+
 /** Ids of a user namespace, user_namespaces(7): those from `inside` on are those from `outside` on of lamina's own. */
 export interface IdMapping {
   readonly inside: number;
@@ -34,6 +36,22 @@ export function isSeen(mappings: readonly IdMapping[], id: number): boolean {
 /** As the kernel takes it in /proc/PID/uid_map. */
 export function mapText(mappings: readonly IdMapping[]): string {
   return mappings.map(({ inside, outside, count }) => `${inside} ${outside} ${count}\n`).join('');
+}
+
+/**
+ * The same in pieces that each lie in one range of the namespace outside: the kernel takes no other (map_id_range_down).
+ * Ids that are in none stay as they are, for it to refuse.
+ */
+export function inRanges(mappings: readonly IdMapping[], ranges: readonly IdRange[]): IdMapping[] {
+  return mappings.flatMap((mapping) => {
+    const { inside, outside, count } = mapping;
+    const pieces = ranges.flatMap(([first, length]) => {
+      const from = Math.max(outside, first);
+      const end = Math.min(outside + count, first + length);
+      return from < end ? [{ inside: inside + from - outside, outside: from, count: end - from }] : [];
+    });
+    return pieces.reduce((sum, piece) => sum + piece.count, 0) === count ? pieces : [mapping];
+  });
 }
 
 /** As podman shows it. */
