@@ -42,10 +42,16 @@ export class Playground {
     for (const directory of ['A/dir', 'B/dir', 'U', 'W', 'm', 'm2', 'U2', 'W2']) {
       mkdirSync(join(this.path, directory), { recursive: true });
     }
+    mkdirSync(join(this.path, 'run'), { mode: 0o700 });
     writeFileSync(join(this.path, 'A/top'), 'top');
     writeFileSync(join(this.path, 'A/dir/upper'), 'upper');
     writeFileSync(join(this.path, 'B/bottom'), 'bottom');
     writeFileSync(join(this.path, 'B/dir/lower'), 'lower');
+  }
+
+  /** States of its mounts are its own: lamina in another mount namespace would forget those whose daemon was killed. */
+  get environment(): NodeJS.ProcessEnv {
+    return { ...process.env, XDG_RUNTIME_DIR: this.at('run') };
   }
 
   at(...names: readonly string[]): string {
@@ -58,7 +64,7 @@ export class Playground {
     const done = spawnSync(file, parameters, {
       cwd: this.path,
       encoding: 'utf8',
-      env: { ...process.env, ...environment },
+      env: { ...this.environment, ...environment },
       timeout: PATIENCE,
       killSignal: 'SIGKILL',
     });
@@ -86,7 +92,7 @@ export class Playground {
   /** Starts a command in the directory, to be ended with the playground. */
   start(command: readonly string[]): { child: ChildProcess; end: Promise<Ended> } {
     const [file = '', ...parameters] = command;
-    const child = spawn(file, parameters, { cwd: this.path, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(file, parameters, { cwd: this.path, env: this.environment, stdio: ['ignore', 'pipe', 'pipe'] });
     this.#children.push(child);
     let stdout = '';
     let stderr = '';
