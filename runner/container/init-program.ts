@@ -1,6 +1,6 @@
-import { accessSync, closeSync, constants, openSync, readSync, realpathSync } from 'node:fs';
+import { closeSync, openSync, readSync, realpathSync } from 'node:fs';
 import { type Volume } from './spec.ts';
-import { lookForProgram } from './program.ts';
+import { isExecutable, lookForProgram } from './program.ts';
 
 /** Where podman has it in a container. */
 export const INIT_PATH = '/run/podman-init';
@@ -25,15 +25,6 @@ export function findInit(given: string | undefined): string {
   if (found !== undefined) return realpathSync(found);
   if (given !== undefined) throw new Error(`--init-path ${given} is no statically linked program that can be executed`);
   throw new Error('--init needs a small statically linked init on this machine: apt-get install catatonit');
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 const HEAD = 4096;

@@ -20,7 +20,7 @@ export function findProgram(name: string, debianPackage: string): string {
   throw new Error(`${name} is not installed; as root: apt-get install ${debianPackage}`);
 }
 
-function isExecutable(path: string): boolean {
+export function isExecutable(path: string): boolean {
   try {
     accessSync(path, constants.X_OK);
     return true;

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ARCHIVE, IMAGE, PACKAGES, hasDebianImage, hashOfLayers } from '../e2e/debian.ts';
 import { firstMissing, has, hasFuseDevice, hasUserNamespaces, isRoot, titled } from '../support/requirements.ts';
 import { Lamina, type Outcome, type User, makeUser, removeUser } from './lamina.ts';
-import { Tmux } from './tmux.ts';
+import { Tmux, quoted } from './tmux.ts';
 
 /** All work of all kinds of users, which takes minutes and the network; else what takes seconds. */
 const ALL = process.env['LAMINA_WORK'] === 'all';
@@ -301,7 +301,3 @@ describe.skipIf(missing).each(ALL ? [ROOT, RANGED, SINGLE] : [ROOT, RANGED])(
     );
   },
 );
-
-function quoted(word: string): string {
-  return `'${word.replaceAll("'", String.raw`'\''`)}'`;
-}

@@ -49,3 +49,8 @@ export class Tmux {
     spawnSync('tmux', ['-L', this.#socket, 'kill-server']);
   }
 }
+
+/** A word of a command line, for a shell to take as it is. */
+export function quoted(word: string): string {
+  return `'${word.replaceAll("'", String.raw`'\''`)}'`;
+}

@@ -9,7 +9,7 @@ import { inRanges, keptMapping } from '../../runner/container/user-namespace/id-
 import { buildArchive } from '../../runner/demo/image.ts';
 import { firstMissing, has, hasFuseDevice, hasUserNamespaces, isRoot, titled } from '../support/requirements.ts';
 import { Lamina, type User, makeUser, recipe, removeUser } from './lamina.ts';
-import { Tmux } from './tmux.ts';
+import { Tmux, quoted } from './tmux.ts';
 
 const START = 730_000_000;
 const COUNT = 65_536;
@@ -21,7 +21,6 @@ const needsUsers = firstMissing(
 );
 
 const noTmux = has('tmux');
-const quoted = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`;
 
 const WHO = 'id; cat /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups; tail -n 2 /etc/passwd /etc/group; pwd';
 const CAPABILITIES =

@@ -27,3 +27,8 @@ export interface Case {
 export function about(subject: string, cases: readonly Case[]): readonly Case[] {
   return cases.map((one) => ({ ...one, name: `${subject}: ${one.name}` }));
 }
+
+/** Lines of a difference: steps that end with one code under podman and with another one here. */
+export function exits(podman: number, lamina: number, steps: readonly number[]): string[] {
+  return steps.flatMap((step) => [`${step}- exit ${podman}`, `${step}+ exit ${lamina}`]);
+}
