@@ -388,12 +388,12 @@ export function linkInode(union: Union, inode: Inode, parent: Inode, name: ByteS
   if (raised < 0) return raised;
   const prepared = prepare(union, parent, name, inode.type) || markForName(union, inode, name);
   if (prepared < 0) return prepared;
-  const linked = linkInto(union, inode, parent, name);
-  if (linked < 0) return linked;
   const { upper } = parent;
   if (upper === undefined) return -EIO;
-  addAlias(inode, parent, name, upper);
   if (inode.hasOrigin) markImpure(union, upper);
+  const linked = linkInto(union, inode, parent, name);
+  if (linked < 0) return linked;
+  addAlias(inode, parent, name, upper);
   noteUpper(union, parent, name, inode.type, inode.ino);
   const stated = statShown(upper.layer, union.dirfdOf(inode), union.nameOf(inode), entry.attr);
   if (stated < 0) return stated;

@@ -125,6 +125,7 @@ function move(union: Union, from: End, to: End, flags: number): number {
   if (free < 0) return free;
   const settled = keepLower(union, moved, from, to);
   if (settled < 0) return settled;
+  carryOrigin(union, moved, to);
   const kept = target === undefined ? 0 : beforeRemoval(union, target, to.parent, to.name, to.inUpper);
   if (kept < 0) return kept;
   let renamed = renameReal(union, from, to, moved.isDirectory);
@@ -247,10 +248,10 @@ function rename(union: Union, inode: Inode, from: End, to: End): void {
   if (from.parent.children?.get(from.name) === inode) from.parent.children.delete(from.name);
   to.parent.addChild(to.name, inode);
   replaceName(inode, from, to);
-  carryOrigin(union, inode, to);
   noteUpper(union, to.parent, to.name, inode.type, inode.ino);
 }
 
+/** The mark comes before the name: killed in between, a needless mark costs nothing, one that lacks shows wrong numbers. */
 function carryOrigin(union: Union, inode: Inode, to: End): void {
   if (to.parent.upper === undefined) return;
   if (inode.hasOrigin || inode.lowers.length > 0) markImpure(union, to.parent.upper);
@@ -293,12 +294,12 @@ function exchange(union: Union, first: End, second: End): number {
   if (marked < 0) return marked;
   const hidden = keepLower(union, one, first, second) || keepLower(union, other, second, first);
   if (hidden < 0) return hidden;
+  carryOrigin(union, one, second);
+  carryOrigin(union, other, first);
   const renamed = renameat2(first.dirfd(union), first.name, second.dirfd(union), second.name, RENAME_EXCHANGE);
   if (renamed < 0) return renamed;
   replaceName(one, first, second);
   replaceName(other, second, first);
-  carryOrigin(union, one, second);
-  carryOrigin(union, other, first);
   second.parent.addChild(second.name, one);
   first.parent.addChild(first.name, other);
   noteUpper(union, second.parent, second.name, one.type, one.ino);

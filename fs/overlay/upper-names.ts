@@ -26,9 +26,9 @@ export function linkLowerName(union: Union, inode: Inode, parent: Inode, name: B
   if (parent.upper === undefined) return -EIO;
   const marked = markForName(union, inode, name);
   if (marked < 0) return marked;
+  if (inode.hasOrigin) markImpure(union, parent.upper);
   const linked = linkReal(union.dirfdOf(inode), union.nameOf(inode), union.fds.fd(parent.upper), name);
   if (linked < 0) return linked === -EEXIST ? 0 : linked;
-  if (inode.hasOrigin) markImpure(union, parent.upper);
   inode.lowerLinks--;
   noteLowerLinks(union, inode);
   noteUpper(union, parent, name, inode.type, inode.ino);
@@ -38,7 +38,8 @@ export function linkLowerName(union: Union, inode: Inode, parent: Inode, name: B
 
 /**
  * Marks a directory of the upper as one in which inode numbers are not those on disk (fs/overlayfs/util.c,
- * ovl_set_impure): only there an origin is looked for. Where the mark cannot be kept, numbers change at a remount.
+ * ovl_set_impure): only there an origin is looked for. Made before the name that needs it. Where the mark cannot be kept,
+ * numbers change at a remount.
  */
 export function markImpure(union: Union, upper: RealDirectory): void {
   if (upper.impure) return;

@@ -96,11 +96,12 @@ describe.skipIf(missing)(titled('A container whose supervisor is killed', missin
   test('is started again on its files, and keeps what was synced', async () => {
     await lamina.call(['run', '-d', '--name', 'kept', 'tiny', 'sh', '-c', 'echo x >> /x; sync; exec sleep 4567']);
     const { id, pid } = await supervised();
-    await expect.poll(() => existsSync(join(lamina.root, 'containers', id, 'upper/x')), LONG).toBe(true);
+    const upper = join(lamina.root, 'containers', id, 'upper/x');
+    await expect.poll(() => existsSync(upper) && readFileSync(upper, 'utf8'), LONG).toBe('x\n');
     process.kill(pid, 'SIGKILL');
     await expect.poll(async () => (await lamina.call(['ps', '-a', '--format', '{{.State}}'])).stdout).toBe('dead\n');
     expect(await lamina.call(['start', 'kept'])).toEqual({ code: 0, stdout: 'kept\n', stderr: '' });
-    await expect.poll(() => readFileSync(join(lamina.root, 'containers', id, 'upper/x'), 'utf8'), LONG).toBe('x\nx\n');
+    await expect.poll(() => readFileSync(upper, 'utf8'), LONG).toBe('x\nx\n');
     expect((await lamina.call(['rm', '-f', 'kept'])).code).toBe(0);
     expect(mounts()).not.toContain(lamina.root);
   });
