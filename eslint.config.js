@@ -8,21 +8,22 @@ const zone = (target, from, message, except = []) => ({ target, from, message, e
 const users = ['./runner', './cli'];
 const seam = ['./sys', './filesystem.ts'];
 // What layers look like on disk: the union and those who make and read layers agree on it.
-const format = './layer-format.ts';
+const format = ['./layer-format.ts', './layer-index'];
 
 const boundaries = [
   zone('./fs', users, 'fs does not know its users'),
   zone('./fs/sys', './fs', 'fs/sys imports nothing of ours', ['./sys']),
   zone('./fs/fuse', './fs', 'fs/fuse imports fs/sys and the filesystem interface', [...seam, './fuse']),
   zone('./fs/libfuse', './fs', 'fs/libfuse imports fs/sys and the filesystem interface', [...seam, './libfuse']),
+  zone('./fs/layer-index', './fs', 'fs/layer-index imports fs/sys and the format of layers', ['./sys', ...format]),
   zone('./fs/overlay', './fs', 'fs/overlay imports fs/sys, the filesystem interface and the format of layers', [
     ...seam,
-    format,
+    ...format,
     './overlay',
   ]),
   zone('./fs/fsck', './fs', 'fs/fsck imports fs/sys, fs/overlay and the format of layers', [
     './sys',
-    format,
+    ...format,
     './overlay',
     './fsck',
   ]),
@@ -30,7 +31,7 @@ const boundaries = [
   zone('./runner', './fs', 'runner imports fs/index.ts, fs/sys and the format of layers', [
     './sys',
     './index.ts',
-    format,
+    ...format,
   ]),
   zone('./cli', './fs', 'cli imports runner and fs/index.ts', ['./index.ts']),
   zone(['./fs', ...users], ['./test', './bench'], 'nobody imports test or bench'),

@@ -128,8 +128,9 @@ async function run(flags: Flags): Promise<void> {
 
 const HELP = `
 Every blob is held against its digest, every manifest and configuration against what it refers to, and every unpacked
-layer against its archive: content, metadata, and that there is nothing else. Containers must have their layers and hold
-their image. What does no harm and nobody needs is counted; "lamina system prune" removes it.
+layer against its archive: content, metadata, and that there is nothing else; and its index, which mounts read instead of
+its directories, against the layer. A repair writes indexes that are wrong or missing. Containers must have their layers and
+hold their image. What does no harm and nobody needs is counted; "lamina system prune" removes it.
 
 Exit status: 0 nothing is wrong, 1 all was repaired, 4 something is left, 8 the store could not be checked, 16 a mistake in
 the command line.`;

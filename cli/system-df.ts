@@ -31,7 +31,7 @@ const TITLES = {
 } as const;
 
 const HELP = `
-Images: layers as they are unpacked, each once, however many images have it. Archives: the same as they came, with manifests
+Images: layers as they are unpacked, each once, however many images have it, and the indexes of them. Archives: the same as they came, with manifests
 and configurations; they are what is pushed and saved. Left over: what killed processes left and nothing needs. Reclaimable is
 what "lamina system prune -a" removes.`;
 
@@ -70,10 +70,11 @@ class Usage {
     return row('Images', this.images.length, active.length, all, all - kept);
   }
 
-  /** Bytes of all layers of images, each once. */
+  /** Bytes of all layers of images, each once, with their indexes. */
   #layerBytes(images: readonly Image[]): number {
     const chainIds = new Set(images.flatMap((image) => image.chainIds));
-    return [...chainIds].reduce((sum, chainId) => sum + this.store.layers.size(chainId), 0);
+    const { layers } = this.store;
+    return [...chainIds].reduce((sum, chainId) => sum + layers.size(chainId) + layers.indexSize(chainId), 0);
   }
 
   #archiveRow(): Row {

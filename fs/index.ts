@@ -92,12 +92,12 @@ export async function fsck(options: FsckOptions): Promise<FsckReport> {
  * read whole, or the file not be written.
  */
 export async function writeLayerIndex(layer: ByteString): Promise<void> {
-  (await import('./overlay/index-layer.ts')).writeLayerIndex(layer);
+  (await import('./layer-index/gather.ts')).writeLayerIndex(layer);
 }
 
 /** Where the index of a layer is. */
 export async function layerIndexPath(layer: ByteString): Promise<ByteString> {
-  return (await import('./overlay/index-layer.ts')).indexPath(layer);
+  return (await import('./layer-index/file.ts')).indexPath(layer);
 }
 
 /** Why the backend fuse-native cannot be loaded here; empty where it can. */

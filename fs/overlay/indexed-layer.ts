@@ -1,63 +1,30 @@
 import { Attr } from '../sys/attr.ts';
 import { type ByteString, toText } from '../sys/bytes.ts';
-import {
-  AT_FDCWD,
-  DT_CHR,
-  O_CLOEXEC,
-  O_NOFOLLOW,
-  O_NONBLOCK,
-  O_RDONLY,
-  S_IFLNK,
-  S_IFMT,
-  S_IFREG,
-} from '../sys/constants.ts';
-import { close, fstat, openat, pread } from '../sys/file.ts';
+import { DT_CHR, S_IFLNK } from '../sys/constants.ts';
+import { fstat } from '../sys/file.ts';
 import { log } from '../sys/log.ts';
-import { Memory } from '../sys/memory.ts';
 import { UPPER, type DirectoryIndex } from './directory-index.ts';
-import { idsOf, indexPath } from './index-layer.ts';
+import { indexPath, readLayerIndex } from '../layer-index/file.ts';
 import { type Inode } from './inode.ts';
 import { type Layer } from './layer.ts';
-import { HAS_DOT_NAMES, HAS_XATTRS, LayerIndex, NO_PLACE, ROOT_PLACE } from './layer-index.ts';
+import { HAS_DOT_NAMES, HAS_XATTRS, type LayerIndex, NO_PLACE, ROOT_PLACE } from '../layer-index/layer-index.ts';
 import { type RealDirectory } from './real-directory.ts';
 import { NO_OVERRIDE } from './stat-override.ts';
 
-// Lower layers with an index of all that is in them; see layer-index.ts. What the index does not tell, such as the value
+// Lower layers with an index of all that is in them; see ../layer-index. What the index does not tell, such as the value
 // of an xattr, is asked of the layer's filesystem, as everything is in a layer without one.
 
-const GROUP_OR_OTHERS_WRITE = 0o022;
-/** An index of more is none that we made: 16 million files. */
-const LARGEST = 2 ** 32;
+const REMEDY = 'lamina index makes it anew, in the store of images lamina system check --repair';
 
 const attr = new Attr();
-const root = new Attr();
 
 /** Gives a lower layer its index, where there is one that can be believed. */
 export function takeIndex(layer: Layer): void {
   // Owners and modes are in xattrs.
   if (layer.override !== NO_OVERRIDE) return;
-  const path = indexPath(layer.path);
-  const fd = openat(AT_FDCWD, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-  if (fd < 0) return;
-  const found = readIndex(layer, fd);
-  close(fd);
-  if (typeof found === 'string') log(`${toText(path)} ${found}: it is not used; lamina index makes it anew`);
+  const found = readLayerIndex(layer.path, layer.root.fd);
+  if (typeof found === 'string') log(`${toText(indexPath(layer.path))} ${found}: it is not used; ${REMEDY}`);
   else layer.contents = found;
-}
-
-function readIndex(layer: Layer, fd: number): LayerIndex | string {
-  if (fstat(fd, attr) < 0 || fstat(layer.root.fd, root) < 0) return 'cannot be read';
-  if ((attr.mode & S_IFMT) !== S_IFREG || attr.size > LARGEST) return 'is no index of a layer';
-  // It tells who owns a file and what is set-uid: no more may be able to write it than could make such files themselves.
-  const isOurs = attr.uid === 0 || attr.uid === process.geteuid?.();
-  if (!isOurs || (attr.mode & GROUP_OR_OTHERS_WRITE) !== 0) return 'can be written by others';
-  const memory = new Memory(attr.size);
-  for (let at = 0; at < memory.size;) {
-    const length = pread(fd, memory.address + at, memory.size - at, at);
-    if (length <= 0) return 'cannot be read';
-    at += length;
-  }
-  return LayerIndex.parse(memory, root, idsOf());
 }
 
 /** The place of a directory in its layer's index, or NO_PLACE. */
@@ -155,5 +122,5 @@ export function isAsIndexed(inode: Inode, fd: number): boolean {
 
 function distrust(layer: Layer): void {
   layer.contents = undefined;
-  log(`layer ${toText(layer.path)} is not as its index says: the index is not used; lamina index makes it anew`);
+  log(`layer ${toText(layer.path)} is not as its index says: the index is not used; ${REMEDY}`);
 }

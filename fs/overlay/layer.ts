@@ -5,7 +5,7 @@ import { scatteredNumber } from '../sys/inode-number.ts';
 import { ENOTDIR, SystemError, check } from '../sys/errno.ts';
 import { close, fstat, openat } from '../sys/file.ts';
 import { type Inode } from './inode.ts';
-import { type LayerIndex } from './layer-index.ts';
+import { type LayerIndex } from '../layer-index/layer-index.ts';
 import { RealDirectory } from './real-directory.ts';
 
 /** Inode numbers of a second, third ... filesystem get this much added, so that they stay unique (xino). */

@@ -3,6 +3,7 @@ import { type Packing } from '../image/compress.ts';
 import { chainIdsOf, type Digest } from '../image/digest.ts';
 import { changeConfig } from '../image/config-change.ts';
 import { growImage, type Growth, type ManifestFormat } from '../image/grown-image.ts';
+import { tryPlaceLayerIndex } from '../image/index-layer.ts';
 import { type Image } from '../image/image.ts';
 import { ingest } from '../image/ingest.ts';
 import { type JsonObject } from '../image/json.ts';
@@ -141,8 +142,9 @@ async function enter(
   const chainId = chainIdsOf([...parent.diffIds, layer.diffId]).at(-1) ?? layer.diffId;
   const image = growImage(store.layout, parent, layer, growth);
   if (!store.layers.has(chainId)) {
-    const { size, archiveSize, blob } = layer;
-    store.layers.adopt(layer.path, chainId, { size, archiveSize, blob: blob.digest }, scratch);
+    const { size, archiveSize, blob, index } = layer;
+    const isOurs = store.layers.adopt(layer.path, chainId, { size, archiveSize, blob: blob.digest }, scratch);
+    if (isOurs) await tryPlaceLayerIndex(store.layers, chainId, index, scratch, warnings);
   }
   return ingest(store, scratch, [image], { platform, limits: DEFAULT_LIMITS, warnings });
 }

@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs';
 
 import { chainIdsOf, type Digest, digestOf } from './digest.ts';
 import { type Growth } from './growing-file.ts';
+import { tryPlaceLayerIndex } from './index-layer.ts';
 import { type UnpackedArchive } from './layer-archive.ts';
 import { type Limits, overLimit } from './limits.ts';
 import { type Configuration, MEDIA_TYPE, parseConfiguration } from './manifest.ts';
@@ -109,6 +110,8 @@ export class LayerIngester {
   readonly #options: IngestOptions;
   /** Archives that were found to be what they are said to be: images of one archive share layers. */
   readonly #verified = new Set<string>();
+  /** Indexes of layers that are being written. */
+  readonly #indexing: Promise<void>[] = [];
 
   constructor(store: Store, scratch: Scratch, options: IngestOptions) {
     this.#store = store;
@@ -151,6 +154,7 @@ export class LayerIngester {
       for (const task of tasks) if (task !== failed) task.layer.coming?.abandon();
       throw error;
     } finally {
+      await Promise.all(this.#indexing.splice(0));
       lanes.end();
     }
   }
@@ -205,17 +209,21 @@ export class LayerIngester {
   ): Promise<void> {
     const { layers } = this.#store;
     const lowers = path === undefined ? [] : layers.stack(chainIds.slice(0, -1));
-    const warnings = await unpacked.finish(lowers);
+    const { warnings, index } = await unpacked.finish(lowers);
     this.#options.warnings.addAll(warnings.entries());
     if (path === undefined) return;
     const chainId = chainIds.at(-1) ?? diffId;
     const { size, archiveSize } = unpacked;
-    layers[layers.has(chainId) ? how : 'adopt'](
+    const isOurs = layers[layers.has(chainId) ? how : 'adopt'](
       path,
       chainId,
       { size, blob: layer.file.digest, archiveSize },
       this.#scratch,
     );
+    // Nothing waits for it but the end.
+    if (isOurs) {
+      this.#indexing.push(tryPlaceLayerIndex(layers, chainId, index, this.#scratch, this.#options.warnings));
+    }
   }
 }
 

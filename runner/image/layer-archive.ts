@@ -8,6 +8,7 @@ import { discardBuffer } from './buffer-garbage.ts';
 import { type ByteSource } from './compression.ts';
 import { type Digest, finishDigest } from './digest.ts';
 import { type Growth, readGrowing } from './growing-file.ts';
+import { tryGatherLayerIndex } from './index-layer.ts';
 import { type Limits } from './limits.ts';
 import { decompressInProportion } from './proportion.ts';
 import { unpackAside } from './unpack.ts';
@@ -35,6 +36,12 @@ export interface ArchiveFacts {
   readonly retained: number;
 }
 
+/** What is known of a layer when it is whole. */
+export interface FinishedLayer {
+  readonly warnings: Warnings;
+  readonly index: Uint8Array | undefined;
+}
+
 /** A layer that is unpacked but for what depends on those below it. */
 export interface UnpackedArchive extends ArchiveFacts {
   /**
@@ -42,7 +49,7 @@ export interface UnpackedArchive extends ArchiveFacts {
    *
    * @param lowers finished layers below this one, absolute paths, the topmost first.
    */
-  finish(lowers: readonly string[]): Promise<Warnings>;
+  finish(lowers: readonly string[]): Promise<FinishedLayer>;
 }
 
 /** Unpacks an archive, or looks at it, in the calling thread. */
@@ -62,15 +69,16 @@ export async function unpackArchive(
   };
   if (directory === undefined) {
     await drain(tapped);
-    return { ...facts(), size: 0, retained: 0, finish: () => Promise.resolve(warnings) };
+    return { ...facts(), size: 0, retained: 0, finish: () => Promise.resolve({ warnings, index: undefined }) };
   }
   const { size, unfinished } = await inDirectory(directory, (fd) => {
     return unpackAside(tapped, { directory: fd, limits, warnings });
   });
-  const finish = async (lowers: readonly string[]): Promise<Warnings> => {
-    await inDirectory(directory, (fd) => unfinished.finish(fd, lowers.map(toBytes)));
-    return warnings;
-  };
+  const finish = (lowers: readonly string[]): Promise<FinishedLayer> =>
+    inDirectory(directory, (fd) => {
+      unfinished.finish(fd, lowers.map(toBytes));
+      return { warnings, index: tryGatherLayerIndex(fd, warnings) };
+    });
   return { ...facts(), size, retained: unfinished.retained, finish };
 }
 

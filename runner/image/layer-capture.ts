@@ -11,6 +11,7 @@ import { compress, type Packing } from './compress.ts';
 import { type ByteSource } from './compression.ts';
 import { type Digest, finishDigest } from './digest.ts';
 import { DEFAULT_LIMITS, type Limits } from './limits.ts';
+import { tryGatherLayerIndex } from './index-layer.ts';
 import { type Scratch } from './scratch.ts';
 import { spoolFile, type SpooledFile } from './spool.ts';
 import { unpackLayer } from './unpack.ts';
@@ -24,6 +25,7 @@ export interface CapturedLayer {
   readonly path: string;
   /** Bytes of its files. */
   readonly size: number;
+  readonly index: Uint8Array | undefined;
   /** Bytes of the archive, unpacked. */
   readonly archiveSize: number;
 }
@@ -65,11 +67,12 @@ export async function captureLayer(
   const path = scratch.next();
   const counted = { bytes: 0 };
   try {
-    const { size } = await unpackInto(path, tapped(archive, hash, pieces, counted), lowers, warnings);
+    const { size, index } = await unpackInto(path, tapped(archive, hash, pieces, counted), lowers, warnings);
     pieces.end();
     const blob = await spooling;
     const diffId = finishDigest(hash);
-    return { diffId, blob: { path: blobPath, digest: diffId, ...blob }, path, size, archiveSize: counted.bytes };
+    const kept = { path: blobPath, digest: diffId, ...blob };
+    return { diffId, blob: kept, path, size, index, archiveSize: counted.bytes };
   } catch (error) {
     pieces.destroy(asError(error));
     await spooling.catch(() => undefined);
@@ -112,11 +115,12 @@ async function unpackInto(
   archive: ByteSource,
   lowers: readonly string[],
   warnings: Warnings,
-): Promise<{ readonly size: number }> {
+): Promise<{ readonly size: number; readonly index: Uint8Array | undefined }> {
   mkdirSync(path, { mode: 0o700 });
   const directory = check(openat(-1, toBytes(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC), `open directory ${path}`);
   try {
-    return await unpackLayer(archive, { directory, lowers: lowers.map(toBytes), limits: OWN, warnings });
+    const { size } = await unpackLayer(archive, { directory, lowers: lowers.map(toBytes), limits: OWN, warnings });
+    return { size, index: tryGatherLayerIndex(directory, warnings) };
   } finally {
     close(directory);
   }

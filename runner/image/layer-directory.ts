@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { toBytes } from '../../fs/sys/bytes.ts';
@@ -10,8 +10,11 @@ import { syncDirectory, syncFilesystem, writeDurably } from './durable-file.ts';
 import { asObject, asSize, type JsonObject, parseJson } from './json.ts';
 import { type Scratch } from './scratch.ts';
 import { isOpaque } from '../../fs/layer-format.ts';
+import { INDEX_SUFFIX } from '../../fs/layer-index/suffix.ts';
 
 const RECORD_SUFFIX = '.json';
+/** Of what is beside a layer. */
+const SUFFIXES = new RegExp(`\\${RECORD_SUFFIX}$|\\${INDEX_SUFFIX}$`);
 
 /** What is kept of a layer beside it. */
 interface LayerRecord {
@@ -26,12 +29,14 @@ interface LayerRecord {
 /** A layer that has gone. */
 export interface CollectedLayer {
   readonly chainId: Digest;
+  /** Bytes of its files, and of what was beside them. */
   readonly size: number;
 }
 
 /**
- * Unpacked layers by chainID: `layers/HEX` is the layer's root directory, `layers/HEX.json` what is known of it. A
- * layer comes by a rename when it is whole and on disk; what a directory of that name holds never changes.
+ * Unpacked layers by chainID: `layers/HEX` is the layer's root directory, `layers/HEX.json` what is known of it, and
+ * `layers/HEX.lamina-index`, where there is one, what unions read of it. A layer comes by a rename when it is whole and on
+ * disk; what a directory of that name holds never changes.
  */
 export class LayerDirectory {
   readonly #directory: string;
@@ -56,8 +61,10 @@ export class LayerDirectory {
    * Makes the tree at `path` the layer `chainId`, unless another process was first. One call to the filesystem makes tree
    * and record lasting before the tree has its name; the name itself lasts once whoever enters the image has had the
    * filesystem written to disk: until then nothing refers to the layer.
+   *
+   * @returns whether this process was the first.
    */
-  adopt(path: string, chainId: Digest, record: LayerRecord, scratch: Scratch): void {
+  adopt(path: string, chainId: Digest, record: LayerRecord, scratch: Scratch): boolean {
     const target = this.path(chainId);
     const aside = scratch.next();
     writeFileSync(aside, JSON.stringify(record), { mode: 0o600, flag: 'wx' });
@@ -65,19 +72,37 @@ export class LayerDirectory {
     syncFilesystem(path);
     try {
       renameSync(path, target);
+      return true;
     } catch (error) {
       if (!this.has(chainId)) throw error;
+      return false;
     }
   }
 
   /** Makes the tree at `path` the layer `chainId` in the place of the one that is there, which is then at `path`. */
-  replace(path: string, chainId: Digest, record: LayerRecord, scratch: Scratch): void {
+  replace(path: string, chainId: Digest, record: LayerRecord, scratch: Scratch): true {
     const target = this.path(chainId);
+    this.removeIndex(chainId);
     writeDurably(target + RECORD_SUFFIX, JSON.stringify(record), scratch.next());
     syncFilesystem(path);
     const status = renameat2(-1, toBytes(path), -1, toBytes(target), RENAME_EXCHANGE);
     check(status, `put another layer in the place of ${target}`);
     syncDirectory(this.#directory);
+    return true;
+  }
+
+  /** Where the index of a layer is, or would be. */
+  indexPath(chainId: Digest): string {
+    return this.path(chainId) + INDEX_SUFFIX;
+  }
+
+  /** Bytes of the layer's index; 0 where there is none. */
+  indexSize(chainId: Digest): number {
+    return statSync(this.indexPath(chainId), { throwIfNoEntry: false })?.size ?? 0;
+  }
+
+  removeIndex(chainId: Digest): void {
+    rmSync(this.indexPath(chainId), { force: true });
   }
 
   /** Whether there is a record beside the layer. */
@@ -128,7 +153,7 @@ export class LayerDirectory {
     return this.#entries().filter((name): name is Digest => isDigest(name));
   }
 
-  /** Names as digests; a record's has its suffix. Sorted, so that a record comes after its layer. */
+  /** Names as digests; those of what is beside a layer have its suffix. Sorted, so that they come after the layer. */
   #entries(): string[] {
     return readdirSync(this.#directory)
       .map((name) => `sha256:${name}`)
@@ -137,16 +162,19 @@ export class LayerDirectory {
 
   /**
    * Takes all layers but `kept` away, to `scratch`, where they are to be removed: a layer goes as it comes, whole by a
-   * rename, so that what a killed process leaves here is never half a layer. A record without a layer is of no
-   * consequence, a layer without a record would be: so the record goes last.
+   * rename, so that what a killed process leaves here is never half a layer. A record or an index without a layer is of
+   * no consequence, a layer without a record would be: so these go last.
    */
   collect(kept: ReadonlySet<Digest>, scratch: Scratch): CollectedLayer[] {
     const going = this.#entries().filter((name) => {
-      const chainId = name.replace(RECORD_SUFFIX, '');
+      const chainId = name.replace(SUFFIXES, '');
       return isDigest(chainId) && !kept.has(chainId);
     });
     const collected = going.filter((name): name is Digest => isDigest(name));
-    const sized = collected.map((chainId) => ({ chainId, size: this.size(chainId) }));
+    const sized = collected.map((chainId) => ({
+      chainId,
+      size: this.size(chainId) + this.indexSize(chainId),
+    }));
     for (const name of going) renameSync(join(this.#directory, name.slice('sha256:'.length)), scratch.next());
     // Before anything in them goes: a power cut must not undo the rename alone.
     if (going.length > 0) syncDirectory(this.#directory);

@@ -343,7 +343,14 @@ export class Store {
     const blobs = this.#spareBlobs(needed.blobs, new Set());
     const layers = this.layers.chainIds().filter((chainId) => !needed.chainIds.has(chainId));
     const blobBytes = blobs.reduce((sum, digest) => sum + (this.layout.sizeOf(digest) ?? 0), 0);
-    return { blobs, layers, bytes: layers.reduce((sum, chainId) => sum + this.layers.size(chainId), blobBytes) };
+    return {
+      blobs,
+      layers,
+      bytes: layers.reduce(
+        (sum, chainId) => sum + this.layers.size(chainId) + this.layers.indexSize(chainId),
+        blobBytes,
+      ),
+    };
   }
 
   /** What images and containers need. */

@@ -82,10 +82,10 @@ export class UnpackLanes {
     const bytes = Math.max(unpacked.retained, UNFINISHED_LEAST);
     this.#unfinished += bytes;
     const finish: UnpackedArchive['finish'] = async (lowers) => {
-      const warnings = await unpacked.finish(lowers);
+      const finished = await unpacked.finish(lowers);
       this.#unfinished -= bytes;
       this.#wakeAll();
-      return warnings;
+      return finished;
     };
     return { ...unpacked, finish };
   }

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 
 import { type Growth } from './growing-file.ts';
-import { type ArchiveFacts, type LayerArchive, type UnpackedArchive } from './layer-archive.ts';
+import { type ArchiveFacts, type FinishedLayer, type LayerArchive, type UnpackedArchive } from './layer-archive.ts';
 import { type FromUnpacker, type ToUnpacker, type UnpackRequest } from './unpack-worker.ts';
 import { Warnings } from './warnings.ts';
 
@@ -115,13 +115,14 @@ class Conversation {
     throw new Error('the thread that unpacks gave another answer than was asked for');
   }
 
-  async finish(lowers: readonly string[]): Promise<Warnings> {
+  async finish(lowers: readonly string[]): Promise<FinishedLayer> {
     this.#say({ lowers });
     const answer = await this.#answer();
     this.#close();
     const warnings = new Warnings();
-    if ('warnings' in answer) warnings.addAll(answer.warnings);
-    return warnings;
+    if (!('warnings' in answer)) return { warnings, index: undefined };
+    warnings.addAll(answer.warnings);
+    return { warnings, index: answer.index };
   }
 }
 

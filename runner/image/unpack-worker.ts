@@ -19,7 +19,7 @@ export type FromUnpacker =
   /** It has read so much, and wants more. */
   | { readonly wants: number }
   | { readonly facts: ArchiveFacts }
-  | { readonly warnings: readonly WarningEntry[] }
+  | { readonly warnings: readonly WarningEntry[]; readonly index: Uint8Array | undefined }
   | { readonly failure: string };
 
 /** One layer, from its archive to the end. Whoever asked for it closes the port. */
@@ -45,8 +45,8 @@ class Conversation {
     return new Promise((resolve, reject) => (this.#waiting = { resolve, reject }));
   };
 
-  #say(message: FromUnpacker): void {
-    this.#port.postMessage(message);
+  #say(message: FromUnpacker, transferred: readonly ArrayBufferLike[] = []): void {
+    this.#port.postMessage(message, transferred as ArrayBuffer[]);
   }
 
   #take(message: ToUnpacker): void {
@@ -61,8 +61,9 @@ class Conversation {
   }
 
   async #finish(lowers: readonly string[]): Promise<void> {
-    const warnings = await this.#unpacked?.finish(lowers);
-    this.#say({ warnings: warnings?.entries() ?? [] });
+    const finished = await this.#unpacked?.finish(lowers);
+    const index = finished?.index;
+    this.#say({ warnings: finished?.warnings.entries() ?? [], index }, index === undefined ? [] : [index.buffer]);
   }
 
   #try(work: () => Promise<void>): void {

@@ -160,3 +160,8 @@ export function snapshot(root: string, withTimes = true): string[] {
   walk('');
   return lines;
 }
+
+/** Whether it is the name of a layer in the store's directory of them, not of what is beside one. */
+export function isLayer(name: string): boolean {
+  return /^[0-9a-f]{64}$/.test(name);
+}

@@ -9,7 +9,7 @@ import { parsePlatform } from '../../runner/image/platform.ts';
 import { type Store } from '../../runner/image/store.ts';
 import { firstMissing, has, isRoot, titled } from '../support/requirements.ts';
 import { dockerArchive, named, OciBlobs, ociArchive, sha256, tar } from './archives.ts';
-import { load, newStore, snapshot } from './ground.ts';
+import { isLayer, load, newStore, snapshot } from './ground.ts';
 
 const BOTTOM = tar({ name: 'etc/', type: '5' }, { name: 'etc/name', data: 'bottom' }, { name: 'gone' });
 const TOP = tar({ name: 'etc/name', data: 'top' }, { name: '.wh.gone' });
@@ -70,7 +70,7 @@ describe.skipIf(isRoot())(titled('loadArchive', isRoot()), () => {
     expect(loaded.map(({ names }) => names)).toEqual([[], ['docker.io/library/one:latest', 'docker.io/library/two:2']]);
     expect(store.resolve(loaded[0]?.id ?? '').names).toEqual([]);
     expect(store.resolve('two:2').id).toBe(store.resolve('one').id);
-    expect(readdirSync(join(store.root, 'layers')).filter((name) => !name.endsWith('.json'))).toHaveLength(2);
+    expect(readdirSync(join(store.root, 'layers')).filter(isLayer)).toHaveLength(2);
   });
 
   test('loads images that share a layer at different heights', async () => {
@@ -340,7 +340,7 @@ describe.skipIf(isRoot())(titled('loadArchive refuses', isRoot()), () => {
     const archive = dockerArchive({ layers: [TOP], names: ['kept'] }, { layers: [BOTTOM], diffIds: [wrong] });
     await expect(load(store, archive)).rejects.toThrow(/another digest/);
     expect(store.resolve('kept').id).toBe(before?.id);
-    expect(readdirSync(join(store.root, 'layers')).filter((name) => !name.endsWith('.json'))).toHaveLength(1);
+    expect(readdirSync(join(store.root, 'layers')).filter(isLayer)).toHaveLength(1);
   });
 });
 

@@ -19,7 +19,7 @@ import { openStore, type Store } from '../../runner/image/store.ts';
 import { isRoot, titled } from '../support/requirements.ts';
 import { sha256, tar } from './archives.ts';
 import { FakeRegistry } from './fake-registry.ts';
-import { newStore } from './ground.ts';
+import { isLayer, newStore } from './ground.ts';
 import { runLamina } from './kills.ts';
 import { pull } from './pulling.ts';
 
@@ -59,7 +59,7 @@ describe.skipIf(isRoot())(titled('pullImage', isRoot()), () => {
     // The configuration and one layer.
     expect(remote.blobRequests.length - before).toBe(2);
     expect(exists).toEqual([`sha256:${sha256(BOTTOM)}`]);
-    expect(readdirSync(join(store.root, 'layers')).filter((name) => !name.endsWith('.json'))).toHaveLength(3);
+    expect(readdirSync(join(store.root, 'layers')).filter(isLayer)).toHaveLength(3);
   });
 
   test('takes the platform that is asked for from an index within an index, and no record of a build', async () => {

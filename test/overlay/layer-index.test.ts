@@ -13,8 +13,9 @@ import {
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { gatherIndex, idsOf, indexPath, writeLayerIndex } from '../../fs/overlay/index-layer.ts';
-import { HAS_DOT_NAMES, HEADER, LayerIndex, NO_PLACE, RECORD, ROOT_PLACE } from '../../fs/overlay/layer-index.ts';
+import { idsOf, indexPath } from '../../fs/layer-index/file.ts';
+import { gatherIndex, writeLayerIndex } from '../../fs/layer-index/gather.ts';
+import { HAS_DOT_NAMES, HEADER, LayerIndex, NO_PLACE, RECORD, ROOT_PLACE } from '../../fs/layer-index/layer-index.ts';
 import { Attr } from '../../fs/sys/attr.ts';
 import { toBytes } from '../../fs/sys/bytes.ts';
 import { fstat, statat } from '../../fs/sys/file.ts';

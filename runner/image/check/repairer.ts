@@ -1,4 +1,7 @@
+import { toBytes } from '../../../fs/sys/bytes.ts';
+import { withLayer } from '../../../fs/layer-index/gather.ts';
 import { type Digest } from '../digest.ts';
+import { gatherLayerIndex, placeLayerIndex } from '../index-layer.ts';
 import { LayerIngester } from '../ingest.ts';
 import { NO_LIMITS } from '../limits.ts';
 import { type Descriptor, isIndexType, isManifestType } from '../manifest.ts';
@@ -65,6 +68,14 @@ export class Repairer {
     } finally {
       await registry.close();
     }
+  }
+
+  /** Writes the index of a layer anew, or takes it away where there can be none. */
+  async index(chainId: Digest): Promise<void> {
+    const { layers } = this.#store;
+    layers.removeIndex(chainId);
+    const content = withLayer(toBytes(layers.path(chainId)), gatherLayerIndex);
+    if (content !== undefined) await placeLayerIndex(layers, chainId, content, this.#scratch);
   }
 
   /** Unpacks a layer anew from its archive. */

@@ -1,3 +1,5 @@
+import { toBytes } from '../../../fs/sys/bytes.ts';
+import { problemOfIndex } from '../../../fs/layer-index/check.ts';
 import { chainIdsOf, type Digest, digestOfFile } from '../digest.ts';
 import { type CatalogEntry } from '../catalog.ts';
 import {
@@ -222,6 +224,18 @@ export class StoreCheck {
     } else if (!layers.hasRecord(chainId)) {
       await this.#tell(subject, 'has lost the record of its size', remedy, mend);
     }
+    if (problem === undefined) await this.#checkLayerIndex(chainId);
+  }
+
+  /** A layer without one, such as an older program left, is no worse; but a repair is the time to give it one. */
+  async #checkLayerIndex(chainId: Digest): Promise<void> {
+    const { layers } = this.#store;
+    const { quick, repairer } = this.#options;
+    const mend: Mend = () => repairer?.index(chainId);
+    if (layers.indexSize(chainId) === 0) return mend();
+    const problem = problemOfIndex(toBytes(layers.path(chainId)), !quick);
+    if (problem === undefined) return;
+    await this.#tell(`index of layer ${chainId}`, problem, '--repair writes it anew', mend);
   }
 
   async #problemOfLayer(layer: ImageLayer, isThere: boolean, canCompare: boolean): Promise<string | undefined> {

@@ -11,9 +11,6 @@ import { copyBytes, Memory } from '../sys/memory.ts';
 // All numbers are little-endian. A header; then the records, of one size, the root's first, a directory's children in a
 // row, sorted by name; then all names, each with its length in its record; then all targets.
 
-/** What the index of a layer is called: the layer's path and this. */
-export const INDEX_SUFFIX: ByteString = '.lamina-index';
-
 export const MAGIC = 'LAMINAIX';
 export const VERSION = 1;
 
@@ -114,6 +111,16 @@ export class LayerIndex {
       next += size;
     }
     return next === count;
+  }
+
+  /** How many files it tells of. */
+  get count(): number {
+    return this.#memory.view.getUint32(HEADER.count, true);
+  }
+
+  /** All of it, as it was written. */
+  get bytes(): Buffer {
+    return this.#memory.bytes;
   }
 
   #at(place: number): number {

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import { Attr, STATX } from '../sys/attr.ts';
 import { type ByteString, toText } from '../sys/bytes.ts';
@@ -21,35 +20,28 @@ import { close, fstat, fsync, openat, openat2, pwrite, readlinkat, renameat2, st
 import { Memory } from '../sys/memory.ts';
 import { SELF, listxattr } from '../sys/xattr.ts';
 import { hasDotForm } from '../layer-format.ts';
-import { HAS_DOT_NAMES, HAS_XATTRS, HEADER, INDEX_SUFFIX, MAGIC, RECORD, STAT_SIZE, VERSION } from './layer-index.ts';
+import { idsOf, indexPath } from './file.ts';
+import { HAS_DOT_NAMES, HAS_XATTRS, HEADER, MAGIC, RECORD, STAT_SIZE, VERSION } from './layer-index.ts';
 
 const DIRECTORY = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 const RESOLVE_NO_XDEV = 0x01;
 const RESOLVE_NO_SYMLINKS = 0x04;
 const RESOLVE_BENEATH = 0x08;
 
-/** Stands for the id maps of our user namespace, in which owners are told. */
-export function idsOf(): number {
-  const maps = ['uid_map', 'gid_map'].map((map) => readFileSync(`/proc/self/${map}`, 'latin1'));
-  return crc32(maps.join('\n'));
-}
-
-/** Where the index of a layer is. */
-export function indexPath(layer: ByteString): ByteString {
-  return layer.replace(/\/+$/, '') + INDEX_SUFFIX;
-}
-
 /** A directory that is still to be read. */
 interface Pending {
-  readonly record: Buffer;
+  readonly place: number;
   readonly path: ByteString;
 }
+
+const FIRST_CAPACITY = 1 << 14;
 
 /** Gathers the records of a layer, directory by directory. */
 class IndexWriter {
   readonly #root: number;
   readonly #dev: number;
-  readonly #records: Buffer[] = [];
+  #count = 0;
+  #records = Buffer.alloc(FIRST_CAPACITY);
   readonly #names: ByteString[] = [];
   readonly #targets: ByteString[] = [];
   #nameBytes = 0;
@@ -64,26 +56,44 @@ class IndexWriter {
   }
 
   gather(): Buffer {
-    const record = this.#add('', listxattr(this.#root, SELF, 0, 0) !== 0);
-    const pending: Pending[] = [{ record, path: '.' }];
+    const place = this.#add('', listxattr(this.#root, SELF, 0, 0) !== 0);
+    const pending: Pending[] = [{ place, path: '.' }];
     for (const directory of pending) this.#read(directory, pending);
     return this.#assemble();
   }
 
-  /** Adds a record of the file whose attributes are at hand. */
-  #add(name: ByteString, hasXattrs: boolean): Buffer {
-    const record = Buffer.alloc(RECORD.sizeof);
-    record.set(this.#attr.memory.bytes.subarray(0, STAT_SIZE));
-    record.writeUInt32LE(this.#nameBytes, RECORD.name);
-    record.writeUInt16LE(name.length, RECORD.nameLength);
-    record.writeUInt16LE(hasXattrs ? HAS_XATTRS : 0, RECORD.flags);
+  /** Adds a record of the file whose attributes are at hand, and answers its place. */
+  #add(name: ByteString, hasXattrs: boolean): number {
+    const place = this.#count++;
+    const at = place * RECORD.sizeof;
+    if (at + RECORD.sizeof > this.#records.length) this.#grow();
+    this.#records.set(this.#attr.memory.bytes.subarray(0, STAT_SIZE), at);
+    this.#records.writeUInt32LE(this.#nameBytes, at + RECORD.name);
+    this.#records.writeUInt16LE(name.length, at + RECORD.nameLength);
+    if (hasXattrs) this.#addFlag(place, HAS_XATTRS);
     this.#nameBytes += name.length;
     this.#names.push(name);
-    this.#records.push(record);
-    return record;
+    return place;
   }
 
-  #read({ record, path }: Pending, pending: Pending[]): void {
+  #grow(): void {
+    const former = this.#records;
+    this.#records = Buffer.alloc(former.length * 2);
+    this.#records.set(former);
+  }
+
+  #addFlag(place: number, flag: number): void {
+    const at = place * RECORD.sizeof + RECORD.flags;
+    this.#records.writeUInt16LE(this.#records.readUInt16LE(at) | flag, at);
+  }
+
+  /** Says where the children of a directory are, or the target of a symlink. */
+  #setExtent(place: number, first: number, length: number): void {
+    this.#records.writeUInt32LE(first, place * RECORD.sizeof + RECORD.first);
+    this.#records.writeUInt32LE(length, place * RECORD.sizeof + RECORD.length);
+  }
+
+  #read({ place, path }: Pending, pending: Pending[]): void {
     const attempt = `index ${toText(path)}`;
     const resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
     const fd = check(openat2(this.#root, path, DIRECTORY, 0, resolve), attempt);
@@ -94,9 +104,8 @@ class IndexWriter {
         attempt,
       );
       names.sort((left, right) => (left < right ? -1 : 1));
-      record.writeUInt32LE(this.#records.length, RECORD.first);
-      record.writeUInt32LE(names.length, RECORD.length);
-      if (names.some(hasDotForm)) record.writeUInt16LE(record.readUInt16LE(RECORD.flags) | HAS_DOT_NAMES, RECORD.flags);
+      this.#setExtent(place, this.#count, names.length);
+      if (names.some(hasDotForm)) this.#addFlag(place, HAS_DOT_NAMES);
       for (const name of names) this.#addChild(fd, name, `${path}/${name}`, pending);
     } finally {
       close(fd);
@@ -108,39 +117,64 @@ class IndexWriter {
     check(statat(fd, name, this.#attr), attempt);
     // What is mounted inside has inode numbers of its own, and need not be there next time.
     if (this.#attr.dev !== this.#dev) throw new SystemError(attempt, -EXDEV);
-    const record = this.#add(name, listxattr(fd, name, 0, 0) !== 0);
+    const place = this.#add(name, listxattr(fd, name, 0, 0) !== 0);
     const type = this.#attr.mode & S_IFMT;
-    if (type === S_IFDIR) pending.push({ record, path });
+    if (type === S_IFDIR) pending.push({ place, path });
     if (type !== S_IFLNK) return;
     const length = check(readlinkat(fd, name, this.#target.address, this.#target.size), attempt);
-    record.writeUInt32LE(this.#targetBytes, RECORD.first);
-    record.writeUInt32LE(length, RECORD.length);
+    this.#setExtent(place, this.#targetBytes, length);
     this.#targets.push(this.#target.bytes.toString('latin1', 0, length));
     this.#targetBytes += length;
   }
 
   #assemble(): Buffer {
-    const header = Buffer.alloc(HEADER.sizeof);
+    const records = this.#records.subarray(0, this.#count * RECORD.sizeof);
     const texts = Buffer.from(this.#names.join('') + this.#targets.join(''), 'latin1');
-    const body = Buffer.concat([...this.#records, texts]);
-    header.write(MAGIC, 'latin1');
-    header.writeUInt32LE(VERSION, HEADER.version);
-    header.writeUInt32LE(this.#records.length, HEADER.count);
-    header.writeUInt32LE(this.#nameBytes, HEADER.names);
-    header.writeUInt32LE(this.#targetBytes, HEADER.targets);
-    header.writeUInt32LE(crc32(body), HEADER.crc);
-    header.writeUInt32LE(idsOf(), HEADER.ids);
-    const [root] = this.#records;
-    root?.copy(header, HEADER.ino, STATX.ino, STATX.ino + 8);
-    root?.copy(header, HEADER.ctimeSec, STATX.ctimeSec, STATX.ctimeSec + 8);
-    root?.copy(header, HEADER.ctimeNsec, STATX.ctimeNsec, STATX.ctimeNsec + 4);
-    return Buffer.concat([header, body]);
+    const content = Buffer.concat([Buffer.alloc(HEADER.sizeof), records, texts]);
+    content.write(MAGIC, 'latin1');
+    content.writeUInt32LE(VERSION, HEADER.version);
+    content.writeUInt32LE(this.#count, HEADER.count);
+    content.writeUInt32LE(this.#nameBytes, HEADER.names);
+    content.writeUInt32LE(this.#targetBytes, HEADER.targets);
+    content.writeUInt32LE(idsOf(), HEADER.ids);
+    records.copy(content, HEADER.ino, STATX.ino, STATX.ino + 8);
+    setChangeTime(content, records);
+    return content;
   }
 }
 
-/** What the index of an open directory holds. Throws `SystemError` where it cannot be read whole. */
+/** Enters the time at which the layer's root was changed last, which a rename sets. */
+function setChangeTime(content: Buffer, stat: Buffer): void {
+  for (const at of [HEADER.ctimeSec, HEADER.sizeof + STATX.ctimeSec]) {
+    stat.copy(content, at, STATX.ctimeSec, STATX.ctimeSec + 8);
+  }
+  for (const at of [HEADER.ctimeNsec, HEADER.sizeof + STATX.ctimeNsec]) {
+    stat.copy(content, at, STATX.ctimeNsec, STATX.ctimeNsec + 4);
+  }
+  content.writeUInt32LE(crc32(content.subarray(HEADER.sizeof)), HEADER.crc);
+}
+
+/** What the index of a layer, an open directory, holds. Throws `SystemError` where it cannot be read whole. */
 export function gatherIndex(root: number): Buffer {
   return new IndexWriter(root).gather();
+}
+
+/** Makes an index that was gathered before the layer was renamed fit to be kept beside it. Throws `SystemError`. */
+export function settleIndex(content: Uint8Array, root: number): void {
+  const attr = new Attr();
+  check(fstat(root, attr), 'look at the layer');
+  setChangeTime(Buffer.from(content.buffer, content.byteOffset, content.length), attr.memory.bytes);
+}
+
+/** Calls `use` with a layer's directory, open. Throws `SystemError` where it cannot be opened. */
+export function withLayer<T>(layer: ByteString, use: (root: number) => T): T {
+  const flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+  const root = check(openat(AT_FDCWD, layer, flags), `index layer ${toText(layer)}`);
+  try {
+    return use(root);
+  } finally {
+    close(root);
+  }
 }
 
 /**
@@ -148,13 +182,7 @@ export function gatherIndex(root: number): Buffer {
  * removed, the layer must not change. Throws `SystemError`, and changes nothing, where that fails.
  */
 export function writeLayerIndex(layer: ByteString): void {
-  const attempt = `index layer ${toText(layer)}`;
-  const root = check(openat(AT_FDCWD, layer, O_RDONLY | O_DIRECTORY | O_CLOEXEC), attempt);
-  try {
-    writeWhole(indexPath(layer), gatherIndex(root), attempt);
-  } finally {
-    close(root);
-  }
+  writeWhole(indexPath(layer), withLayer(layer, gatherIndex), `index layer ${toText(layer)}`);
 }
 
 function writeWhole(path: ByteString, content: Buffer, attempt: string): void {
