@@ -187,6 +187,8 @@ export interface FileSystem {
    * @param buffered not as O_DIRECT, whatever the handle's open asked for.
    */
   read(node: number, handle: number, offset: FileOffset, size: number, address: number, buffered: boolean): number;
+  /** A descriptor of the file that `read` reads, for those who have the kernel move the data, or a negative errno. */
+  fileToRead(node: number, handle: number, buffered: boolean): number;
   /**
    * Answers the bytes written.
    * @param flags bits of `WRITE`.

@@ -7,6 +7,7 @@ import type { FuseOptions } from './fuse/options.ts';
 import { checkMountpoint } from './mountpoint.ts';
 import type { OverlayOptions } from './overlay/options.ts';
 import type { Publication } from './publication.ts';
+import { extendReadAhead } from './read-ahead.ts';
 import { createCounters, type MountStats, readCounters, type SharedCounters } from './stats.ts';
 import { type ByteString, toText } from './sys/text.ts';
 import { log } from './sys/log.ts';
@@ -60,6 +61,7 @@ class ServedMount implements Mount {
     this.#counters = counters;
     this.#fd = serving.device;
     this.#device = mountAt(mountpoint)?.device;
+    if (this.#device !== undefined) extendReadAhead(this.#device);
     this.closed = serving.ended.then(() => {
       this.#ended = true;
       this.#withdraw();

@@ -1,5 +1,6 @@
 import type { FileSystem, Notifier } from '../filesystem.ts';
 import type { DevicePassthrough } from './passthrough.ts';
+import type { Splicer } from './splicer.ts';
 
 /** What holds for all requests of one mount, once INIT has settled it. */
 export interface Connection {
@@ -7,6 +8,8 @@ export interface Connection {
   readonly notifier: Notifier;
   /** Undefined where it is not wanted, or the kernel does not have it. */
   passthrough: DevicePassthrough | undefined;
+  /** Undefined where replies do not go to a descriptor. */
+  readonly splicer: Splicer | undefined;
   /** The kernel's page size, which max_pages counts in. */
   readonly pageSize: number;
   /** Lifetime of entries and attributes, as the protocol splits it. */

@@ -10,6 +10,7 @@ import { DevicePassthrough } from './passthrough.ts';
 import { BODIES, HANDLERS, SILENT } from './opcodes.ts';
 import { Receiver } from './receiver.ts';
 import { BODY, Slot } from './slot.ts';
+import { Splicer } from './splicer.ts';
 
 export interface SessionOptions {
   /** Of `REQUEST_COUNTERS` elements. */
@@ -41,6 +42,7 @@ export class Session {
       fs,
       notifier: new DeviceNotifier(device),
       passthrough: options.passthrough ? new DevicePassthrough(device) : undefined,
+      splicer: device.fd < 0 ? undefined : new Splicer(device.fd, options.pageSize),
       pageSize: options.pageSize,
       validSeconds: 0,
       validNanoseconds: 0,
@@ -62,6 +64,7 @@ export class Session {
   /** Serves until the kernel ends the session: by unmount or by abort. */
   run(): void {
     while (this.step());
+    this.#connection.splicer?.close();
     this.#connection.fs.destroy();
   }
 

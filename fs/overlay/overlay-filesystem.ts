@@ -27,7 +27,7 @@ import { resolve, statInode, statOpen } from './lookup.ts';
 import { openInode } from './open.ts';
 import { beginPassthrough, passthroughObstacle } from './passthrough.ts';
 import { WAY } from './handle.ts';
-import { readData, writeData } from './transfer.ts';
+import { fileToRead, readData, writeData } from './transfer.ts';
 import { COUNTER, DEFAULT_TIMEOUT, type OverlayOptions } from './options.ts';
 import { refuseCopy, refuseWrite } from './protection.ts';
 import { readEntries } from './read-directory.ts';
@@ -216,6 +216,11 @@ export class OverlayFileSystem implements FileSystem {
   read(_node: number, handle: number, offset: FileOffset, size: number, address: number, buffered: boolean): number {
     const open = this.#union.handles.get(handle);
     return open === undefined ? -EBADF : readData(this.#union, open, offset, size, address, buffered);
+  }
+
+  fileToRead(_node: number, handle: number, buffered: boolean): number {
+    const open = this.#union.handles.get(handle);
+    return open === undefined ? -EBADF : fileToRead(open, buffered);
   }
 
   write(node: number, handle: number, offset: FileOffset, size: number, address: number, flags: number): number {

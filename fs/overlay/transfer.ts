@@ -46,3 +46,8 @@ export function readData(
   close(fd);
   return read;
 }
+
+/** The descriptor to read an open file's data from, but where that takes several tries. */
+export function fileToRead(handle: Handle, buffered: boolean): number {
+  return buffered && (handle.flags & O_DIRECT) !== 0 ? -EINVAL : handle.fd;
+}

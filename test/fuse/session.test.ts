@@ -131,6 +131,7 @@ describe('Slot', () => {
     fs: createFake().fs,
     notifier: new DeviceNotifier(new FakeDevice()),
     passthrough: undefined,
+    splicer: undefined,
     pageSize: 4096,
     validSeconds: 0,
     validNanoseconds: 0,

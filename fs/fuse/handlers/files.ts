@@ -5,6 +5,7 @@ import { putEntry } from '../attributes.ts';
 import { BODY, PAYLOAD, type Slot } from '../slot.ts';
 import { FOPEN, FSYNC_FDATASYNC, IOCTL_DIR, OPEN_KILL_SUIDGID, WRITE_CACHE, WRITE_KILL_SUIDGID } from '../constants.ts';
 import { ABI } from '../structs.ts';
+import { NO_REPLY } from './handler.ts';
 
 const {
   fuse_entry_out: ENTRY_OUT,
@@ -95,7 +96,15 @@ export function read(slot: Slot): number {
   if (size > slot.payloadCapacity) return -EINVAL;
   const offset = slot.fileOffset(READ_IN.offset);
   const buffered = (slot.u32(READ_IN.flags) & O_DIRECT) === 0;
-  return slot.connection.fs.read(slot.node, slot.u64(READ_IN.fh), offset, size, slot.payloadAddress, buffered);
+  const { fs, splicer } = slot.connection;
+  const handle = slot.u64(READ_IN.fh);
+  if (splicer?.takes(size) === true) {
+    const file = fs.fileToRead(slot.node, handle, buffered);
+    const length = file < 0 ? file : splicer.reply(slot, file, offset, size);
+    if (length === size) return NO_REPLY;
+    if (length >= 0) return length;
+  }
+  return fs.read(slot.node, handle, offset, size, slot.payloadAddress, buffered);
 }
 
 export function write(slot: Slot): number {
