@@ -56,8 +56,8 @@ const HELP = `
 Mount options (-o): lowerdir=A:B::DATA, lowerdir+=A, datadir+=DATA, upperdir=, workdir=, redirect_dir=, index=, metacopy=,
 verity=, uuid=, xino=, nfs_export=, userxattr, ro, timeout=SECS, volatile, fsync=0, noacl,
 noxattrs=1, static_nlink, squash_to_root, squash_to_uid=, squash_to_gid=, uidmapping=, gidmapping=,
-xattr_permissions=1|2, ino32_t, passthrough=auto|on|upper|all|off, layer_index=auto|off, allow_other, allow_root,
-[no]suid, [no]dev, [no]exec, [no]atime, relatime, private, slave, fsname=; those of overlayfs and fuse-overlayfs that ask for what
+xattr_permissions=1|2, ino32_t, passthrough=auto|on|upper|all|off, no_open=auto|on|off, layer_index=auto|off, allow_other,
+allow_root, [no]suid, [no]dev, [no]exec, [no]atime, relatime, private, slave, fsname=; those of overlayfs and fuse-overlayfs that ask for what
 is done anyway are accepted. LAMINA_LOG=FILE in the environment makes the daemon write its log there.
 
 Example: lamina mount --lower /layers/2 --lower /layers/1 --upper /upper --work /work /mnt`;

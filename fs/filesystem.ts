@@ -84,6 +84,8 @@ export const WRITE = {
    * fcntl(2) took O_DIRECT away.
    */
   buffered: 2,
+  /** The writer has the file open with O_APPEND. */
+  appends: 4,
 } as const;
 
 /** Where a directory's entries go. */
@@ -131,6 +133,10 @@ export interface FileSystem {
    * readable. A session that can answer one request only after the other does not call it.
    */
   allowDeferral(): number;
+  /** After how many ms without a request `rest` is to be called; negative: it need not be. */
+  readonly restsAfter: number;
+  /** Nobody asks for anything: let go of what is held only because it may be asked for again. */
+  rest(): void;
   /** Called once after the last request: release everything. */
   destroy(): void;
 
@@ -148,6 +154,11 @@ export interface FileSystem {
    * itself, and give `readdir` NO_HANDLE.
    */
   readonly opensDirectories: boolean;
+  /**
+   * Whether files are to be opened before they are read or written. Where they need not be, a session may answer OPEN and
+   * CREATE by ENOSYS, and give NO_HANDLE: a file is then copied up by the first write to it.
+   */
+  readonly opensFiles: boolean;
   /** Why the kernel cannot read and write these files by itself, or empty: it can, those that may be. */
   readonly passthroughObstacle: string;
   /** Whether a node's attributes stay as they were told until a request changes them, so that the kernel can keep them. */

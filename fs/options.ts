@@ -179,6 +179,8 @@ const setDirectoryAtime =
 
 const PASSTHROUGH = ['auto', 'on', 'upper', 'all', 'off'] as const;
 
+const NO_OPEN = ['auto', 'on', 'off'] as const;
+
 function parsePassthrough(draft: Draft, value: ByteString, name: ByteString): void {
   draft.fuse.passthrough = oneOf(PASSTHROUGH, value, name);
   if (value === 'upper') draft.overlay.passLowers = 'none';
@@ -187,6 +189,7 @@ function parsePassthrough(draft: Draft, value: ByteString, name: ByteString): vo
 
 const FUSE: Readonly<Record<string, Apply>> = {
   passthrough: parsePassthrough,
+  no_open: (draft, value, name) => void (draft.fuse.noOpen = oneOf(NO_OPEN, value, name)),
   backend: (draft, value) => void (draft.fuse.backend = parseBackend(value)),
   fsname: (draft, value, name) => void (draft.fuse.fsname = parsePath(value, name)),
   ro: setFuse((fuse) => (fuse.readOnly = true)),
@@ -277,6 +280,8 @@ export function parseOptions(strings: readonly ByteString[], volatileMark: boole
   if (draft.volatileMark && volatileMark) draft.overlay.volatile = true;
   else if (draft.volatileMark) draft.overlay.noSync = true;
   const { overlay } = draft;
+  if (draft.fuse.noOpen === 'on' && draft.fuse.passthrough === 'on')
+    throw new OptionError('no_open=on and passthrough=on exclude each other: only an OPEN passes a file through');
   // A read-only mount changes no atime.
   if (draft.fuse.readOnly === true && overlay.atime === true) overlay.atime = false;
   // Without an upper nothing can change; overlayfs ignores a workdir then.

@@ -38,8 +38,9 @@ function serveDevice(
   { fuse, requests }: WorkerInput,
   tell: (message: WorkerMessage) => void,
 ): void {
-  const passthrough = fuse.passthrough !== 'off' && mayPassThrough();
-  const options = { requests, log, pageSize: pageSize(), completions: overlay.allowDeferral(), passthrough };
+  const noOpen = fuse.noOpen ?? 'auto';
+  const passthrough = noOpen !== 'on' && fuse.passthrough !== 'off' && mayPassThrough();
+  const options = { requests, log, pageSize: pageSize(), completions: overlay.allowDeferral(), noOpen, passthrough };
   const session = new Session(new FuseDevice(fd), overlay, options);
   // The kernel has its INIT ready as soon as it has mounted; with its answer the mount answers all else.
   if (!session.step()) throw new Error('the kernel ended the session before it began');

@@ -31,6 +31,11 @@ const VARIANTS: readonly LaminaVariant[] = [
     rootful: 'metacopy needs trusted xattrs, which a user namespace does not give',
   },
   {
+    name: 'lamina-no-open',
+    description: 'with no_open=on: the kernel opens files without asking, and passes none through',
+    extra: ['no_open=on'],
+  },
+  {
     name: 'lamina-volatile',
     description: 'with volatile: it syncs nothing, as fuse-overlayfs never does',
     extra: ['volatile'],

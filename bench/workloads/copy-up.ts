@@ -43,21 +43,22 @@ export const copyUp: WorkloadGroup = ({ sizes }): Workload[] => [
   },
   {
     name: 'copy-up',
-    description: `copy-up of ${sizes.small} small files, each opened for writing`,
+    description: `copy-up of ${sizes.small} small files, to each of which a line is added`,
     operations: sizes.small,
     lowers: withSmallFiles,
-    measure: (site) => site.run('sh', '-c', 'for file in "$0"/*/*; do : >>"$file"; done', join(site.root, 'small')),
+    measure: (site) => site.run('sh', '-c', 'for file in "$0"/*/*; do echo >>"$file"; done', join(site.root, 'small')),
   },
   {
     name: 'copy-up-large',
     description: `copy-up of one file of ${sizes.copyUp} MiB`,
     lowers: async (sources) => [await sources.largeFile(sizes.copyUp)],
-    measure: (site) => site.run('sh', '-c', ': >>"$0"', join(site.root, 'large')),
+    measure: (site) => site.run('sh', '-c', 'echo >>"$0"', join(site.root, 'large')),
   },
   {
     name: 'stat-latency',
     description: `99th percentile of stat elsewhere during the copy-up of a file of ${sizes.copyUp} MiB`,
     lowers: async (sources) => [await sources.largeFile(sizes.copyUp), await sources.smallFiles()],
-    measure: (site) => latencyDuring(site, 'small', () => site.run('sh', '-c', ': >>"$0"', join(site.root, 'large'))),
+    measure: (site) =>
+      latencyDuring(site, 'small', () => site.run('sh', '-c', 'echo >>"$0"', join(site.root, 'large'))),
   },
 ];

@@ -2,6 +2,8 @@ import type { FileSystem, Notifier } from '../filesystem.ts';
 import type { DevicePassthrough } from './passthrough.ts';
 import type { Splicer } from './splicer.ts';
 
+export type NoOpen = 'auto' | 'on' | 'off';
+
 /** What holds for all requests of one mount, once INIT has settled it. */
 export interface Connection {
   readonly fs: FileSystem;
@@ -17,8 +19,11 @@ export interface Connection {
   validNanoseconds: number;
   /** SETXATTR carries the longer structure. */
   setxattrExt: boolean;
-  /** The kernel opens directories by itself, once it was told so; its requests then have no handle of ours. */
-  opensDirectories: boolean;
+  /** The kernel opens directories, or files, without asking, once it was told so; its requests have no handle of ours. */
+  skipsOpendir: boolean;
+  skipsOpen: boolean;
+  /** Whether it is to open files so: where it passes none through (`auto`), or whatever it can, or not at all. */
+  readonly noOpen: NoOpen;
   /** INIT was answered. */
   started: boolean;
   /** The kernel's minor protocol version. */

@@ -16,8 +16,8 @@ export interface Device {
    * wait while requests are parked: `setNonBlocking`.
    */
   waitFor(event: number): boolean;
-  /** Waits for a request. */
-  wait(): void;
+  /** Waits for a request; answers false where none has come within `timeout` ms (negative: for as long as it takes). */
+  wait(timeout: number): boolean;
   setNonBlocking(on: boolean): void;
   /** @param argument an address. */
   ioctl(request: number, argument: number): number;
@@ -43,8 +43,8 @@ export class FuseDevice implements Device {
     return read(event, counter.address, 8) > 0;
   }
 
-  wait(): void {
-    waitReadable(this.fd, -1);
+  wait(timeout: number): boolean {
+    return waitReadable(this.fd, -1, timeout) !== 0;
   }
 
   setNonBlocking(on: boolean): void {

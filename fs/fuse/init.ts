@@ -1,5 +1,5 @@
 import { EPROTO } from '../sys/errno.ts';
-import { setTimeoutOf } from './connection.ts';
+import { type Connection, setTimeoutOf } from './connection.ts';
 import { INIT, INIT2, KERNEL_MINOR_VERSION, KERNEL_VERSION, MINIMUM_MINOR_VERSION } from './constants.ts';
 import { BODY, MAX_WRITE, type Slot } from './slot.ts';
 import { ABI } from './structs.ts';
@@ -13,7 +13,6 @@ const { fuse_init_in: IN, fuse_init_out: OUT } = ABI;
 //   the kernel clears the bits itself by SETATTR.
 // - ASYNC_DIO: after an asynchronous direct write, the kernel leaves in its page cache what readers have put there
 //   meanwhile (fuse_aio_complete does not invalidate it); one request is served after the other, anyway.
-// - NO_OPEN_SUPPORT: the union needs its handles of files.
 // - READDIRPLUS_AUTO: it has the kernel ask for the attributes of a directory's first names alone, and then for those of
 //   all others one by one.
 // - WRITEBACK_CACHE: what is written must be in the upper when umount returns, and be counted against its space.
@@ -65,15 +64,15 @@ function putFeatures(slot: Slot): void {
   const offered = slot.u32(IN.flags);
   const wanted =
     WANTED | (connection.fs.acl ? INIT.POSIX_ACL : 0) | (connection.fs.exportable ? INIT.EXPORT_SUPPORT : 0);
-  const flags = offered & wanted;
+  // Before 7.36 the structure ends behind `flags`.
+  const hasFlags2 = (offered & INIT.INIT_EXT) !== 0 && slot.length >= BODY + IN.unused;
+  const offered2 = hasFlags2 ? slot.u32(IN.flags2) : 0;
+  settleOpens(connection, offered, offered2);
+  // Without OPEN, who truncates by it is sent SETATTR.
+  const flags = offered & (connection.skipsOpen ? wanted & ~INIT.ATOMIC_O_TRUNC : wanted);
   // Else file handles would be given out that work for as long as the kernel remembers the file.
   const wanted2 = connection.fs.exportable ? WANTED2 : WANTED2 | INIT2.NO_EXPORT_SUPPORT;
-  // Before 7.36 the structure ends behind `flags`.
-  const hasFlags2 = (flags & INIT.INIT_EXT) !== 0 && slot.length >= BODY + IN.unused;
-  connection.opensDirectories = (offered & INIT.NO_OPENDIR_SUPPORT) !== 0 && !connection.fs.opensDirectories;
   connection.setxattrExt = (flags & INIT.SETXATTR_EXT) !== 0;
-  const offered2 = hasFlags2 ? slot.u32(IN.flags2) : 0;
-  if ((offered2 & INIT2.PASSTHROUGH) === 0) connection.passthrough = undefined;
   const passthrough = connection.passthrough === undefined ? 0 : INIT2.PASSTHROUGH;
   slot.setU32(OUT.max_readahead, slot.u32(IN.max_readahead));
   slot.setU32(OUT.flags, flags);
@@ -83,4 +82,14 @@ function putFeatures(slot: Slot): void {
   slot.setU32(OUT.max_write, MAX_WRITE);
   slot.setU32(OUT.time_gran, 1);
   slot.setU32(OUT.max_pages, (flags & INIT.MAX_PAGES) === 0 ? 0 : Math.floor(MAX_WRITE / connection.pageSize));
+}
+
+/** Which files and directories the kernel opens without asking, and whether it passes files through, which OPEN begins. */
+function settleOpens(connection: Connection, offered: number, offered2: number): void {
+  const { fs, noOpen } = connection;
+  if ((offered2 & INIT2.PASSTHROUGH) === 0) connection.passthrough = undefined;
+  const isWanted = noOpen === 'on' || (noOpen === 'auto' && connection.passthrough === undefined);
+  connection.skipsOpendir = (offered & INIT.NO_OPENDIR_SUPPORT) !== 0 && !fs.opensDirectories;
+  connection.skipsOpen = isWanted && (offered & INIT.NO_OPEN_SUPPORT) !== 0 && !fs.opensFiles;
+  if (connection.skipsOpen) connection.passthrough = undefined;
 }

@@ -1,4 +1,5 @@
 import type { ByteString } from '../sys/bytes.ts';
+import type { NoOpen } from './connection.ts';
 
 /** How the kernel is to mount. What is undefined has its default: noatime, and the rest as mount(8) has it. */
 export interface FuseOptions {
@@ -20,6 +21,11 @@ export interface FuseOptions {
    * upper alone, those of lower layers, too, or never.
    */
   readonly passthrough?: 'auto' | 'on' | 'upper' | 'all' | 'off';
+  /**
+   * Whether the kernel opens files without asking, where the union allows it: a file is then copied up by the first write.
+   * Where it passes no files through (the default), always, or never.
+   */
+  readonly noOpen?: NoOpen;
 }
 
 export const BACKENDS = ['device', 'fuse-native'] as const;

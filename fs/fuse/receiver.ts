@@ -35,10 +35,14 @@ export class Receiver {
     this.#tries = tries;
   }
 
-  /** Waits for a request, and answers its length or a negative errno. */
-  receive(address: number, capacity: number): number {
+  /**
+   * Waits for a request, and answers its length or a negative errno.
+   *
+   * @param timeout ms, after which the answer is EAGAIN; negative: none.
+   */
+  receive(address: number, capacity: number, timeout = -1): number {
     this.#setNonBlocking(this.#spins);
-    if (!this.#spins) return this.#wait(address, capacity);
+    if (!this.#spins) return this.#wait(address, capacity, timeout);
     for (let tried = 0; tried < this.#tries; tried++) {
       const length = this.#device.read(address, capacity);
       if (length === -EAGAIN) continue;
@@ -46,12 +50,14 @@ export class Receiver {
       return length;
     }
     this.#credit -= MISS;
-    if (this.#credit > 0) this.#device.wait();
-    else this.#spin(false);
+    const waits = this.#credit > 0;
+    if (!waits) this.#spin(false);
+    if ((waits || timeout >= 0) && !this.#device.wait(timeout)) return -EAGAIN;
     return this.#device.read(address, capacity);
   }
 
-  #wait(address: number, capacity: number): number {
+  #wait(address: number, capacity: number, timeout: number): number {
+    if (timeout >= 0 && !this.#device.wait(timeout)) return -EAGAIN;
     const length = this.#device.read(address, capacity);
     if (++this.#waits % SAMPLE === 0 && this.#tries > 0) this.#spin(true);
     return length;

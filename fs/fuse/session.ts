@@ -1,7 +1,7 @@
 import { DEFERRED } from '../filesystem.ts';
 import type { FileSystem } from '../filesystem.ts';
 import { EAGAIN, EBADF, ECONNABORTED, EINTR, EINVAL, EIO, ENODEV, ENOENT, ENOSYS, errnoName } from '../sys/errno.ts';
-import type { Connection } from './connection.ts';
+import type { Connection, NoOpen } from './connection.ts';
 import { MINIMUM_MINOR_VERSION, REQUEST_COUNTERS } from './constants.ts';
 import type { Device } from './device.ts';
 import { NO_REPLY } from './handlers/handler.ts';
@@ -19,6 +19,7 @@ export interface SessionOptions {
   readonly pageSize: number;
   /** What `FileSystem.allowDeferral` answered; needed where the filesystem puts requests off. */
   readonly completions: number;
+  readonly noOpen: NoOpen;
   /** Whether the kernel is asked for passthrough. */
   readonly passthrough: boolean;
 }
@@ -47,7 +48,9 @@ export class Session {
       validSeconds: 0,
       validNanoseconds: 0,
       setxattrExt: false,
-      opensDirectories: false,
+      skipsOpendir: false,
+      noOpen: options.noOpen,
+      skipsOpen: false,
       started: false,
       minor: MINIMUM_MINOR_VERSION,
     };
@@ -73,6 +76,8 @@ export class Session {
     const slot = this.#slot;
     if (this.#parked.length > 0 && this.#device.waitFor(this.#options.completions)) this.#resume();
     const length = this.#receive(slot);
+    if (length === -EAGAIN && this.#connection.fs.restsAfter >= 0 && this.#parked.length === 0)
+      this.#connection.fs.rest();
     if (length < 0) return this.#goesOn(-length);
     // No request is empty: the device was retired.
     if (length === 0) return false;
@@ -85,7 +90,7 @@ export class Session {
   #receive({ requestAddress, requestCapacity }: Slot): number {
     return this.#parked.length > 0
       ? this.#receiver.poll(requestAddress, requestCapacity)
-      : this.#receiver.receive(requestAddress, requestCapacity);
+      : this.#receiver.receive(requestAddress, requestCapacity, this.#connection.fs.restsAfter);
   }
 
   #goesOn(errno: number): boolean {

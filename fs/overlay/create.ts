@@ -11,6 +11,7 @@ import {
   O_EXCL,
   O_NOATIME,
   O_NOFOLLOW,
+  O_PATH,
   O_RDWR,
   O_TMPFILE,
   RENAME_EXCHANGE,
@@ -36,7 +37,7 @@ import { redirectData } from './metacopy.ts';
 import { findEntry } from './merge.ts';
 import { refuseChange, refuseEntry } from './protection.ts';
 import { RealDirectory } from './real-directory.ts';
-import { chmodReal, chownReal, linkReal } from './real-file.ts';
+import { chmodReal, chownReal, linkReal, openReal } from './real-file.ts';
 import { openInode } from './open.ts';
 import { passThrough } from './passthrough.ts';
 import { isForeign, keepsRecords, makeReal, realMode } from './make-real.ts';
@@ -370,6 +371,8 @@ export function createTemporary(
   const inode = union.inodes.create(S_IFREG, union.upper.uniqueIno(entry.attr.ino), undefined, '');
   inode.unlinked = true;
   inode.protection = 0;
+  // Where the session keeps no handles, nothing else holds it.
+  inode.pinned = openReal(fd, SELF, O_PATH);
   const way = passThrough(union, inode, fd, flags, opened);
   opened.handle = union.handles.open(inode, fd, kept, way);
   present(union, inode, entry.attr);

@@ -15,6 +15,7 @@ export function reopenHandles(union: Union, inode: Inode): void {
   const { upper } = union;
   if (upper === undefined) return;
   dataMoved(union, inode);
+  union.residents.drop(inode);
   for (let handle = inode.handles; handle !== undefined; handle = handle.next) {
     let fd = openAgain(union, upper, inode, handle.flags);
     if (fd === -EMFILE) {

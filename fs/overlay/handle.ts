@@ -3,6 +3,7 @@ import { type ByteString } from '../sys/bytes.ts';
 import { close } from '../sys/file.ts';
 import { type DirectoryIndex } from './directory-index.ts';
 import { type Inode } from './inode.ts';
+import { type OpenFile } from './open-file.ts';
 
 const NO_NAMES: readonly ByteString[] = [];
 
@@ -11,7 +12,7 @@ export const WAY = { none: 0, passing: 1, caching: 2 } as const;
 export type Way = (typeof WAY)[keyof typeof WAY];
 
 /** An open file or directory. */
-export class Handle {
+export class Handle implements OpenFile {
   readonly id: number;
   readonly inode: Inode;
   /** The inode's node number when it was opened. */

@@ -6,6 +6,7 @@ import { close } from '../sys/file.ts';
 import { type Backings } from './backings.ts';
 import { type DirectoryFds } from './directory-fds.ts';
 import { Inode } from './inode.ts';
+import { type ResidentFiles } from './resident-file.ts';
 
 /**
  * All inodes in memory, by node number. A number is used again after its inode went, with another generation.
@@ -20,14 +21,16 @@ export class InodeTable {
   readonly #free: number[] = [];
   readonly #fds: DirectoryFds;
   readonly #backings: Backings;
+  readonly #residents: ResidentFiles;
   readonly #keepsKnown: boolean;
   /** Generation of a number used for the first time: a handle of an earlier mount must not lead to another file. */
   readonly #firstGeneration: number;
   count = 0;
 
-  constructor(fds: DirectoryFds, backings: Backings, keepsKnown: boolean) {
+  constructor(fds: DirectoryFds, backings: Backings, residents: ResidentFiles, keepsKnown: boolean) {
     this.#fds = fds;
     this.#backings = backings;
+    this.#residents = residents;
     this.#keepsKnown = keepsKnown;
     this.#firstGeneration = keepsKnown ? randomInt(1, 2 ** 31) : 0;
     this.create(S_IFDIR, 0, undefined, '');
@@ -138,6 +141,7 @@ export class InodeTable {
     for (const lower of inode.lowers) this.#fds.drop(lower);
     inode.listed = undefined;
     this.#backings.end(inode);
+    this.#residents.drop(inode);
     for (const former of inode.formers ?? []) this.#freeNumber(former.id, former.generation);
     this.#freeNumber(inode.id, inode.generation);
     this.count--;

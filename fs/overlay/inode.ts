@@ -7,6 +7,7 @@ import { type Handle } from './handle.ts';
 import { type Layer } from './layer.ts';
 import { PROTECTION } from './protection.ts';
 import { type RealDirectory } from './real-directory.ts';
+import { type ResidentFile } from './resident-file.ts';
 
 export const NO_LOWERS: readonly RealDirectory[] = [];
 
@@ -47,8 +48,7 @@ export interface FormerNode {
  *
  * Where its data is: a directory has `upper` and `lowers` (top first; at least one of them there), any other file has
  * `real` and `realName`, the directory and name by which it is reached in its layer. Once its last name is gone,
- * `pinned` or an open handle holds it instead, and
- * `real` is undefined; it is then in the upper layer.
+ * `pinned` or an open handle holds it instead, and `real` is undefined; it is then in the upper layer.
  */
 export class Inode {
   /** Changes where the kernel is to take it for another file; see `InodeTable.renumber`. */
@@ -120,6 +120,10 @@ export class Inode {
   unlinked = false;
   /** First of its open files. */
   handles: Handle | undefined = undefined;
+
+  /** What is open of it where the kernel opens files without asking; see resident-files.ts. */
+  reader: ResidentFile | undefined = undefined;
+  writer: ResidentFile | undefined = undefined;
 
   /** What `Passthrough.register` answered, or 0: the kernel asks for its data. */
   backing = 0;

@@ -24,6 +24,7 @@ import { controlInode } from './inode-flags.ts';
 import { createFile, createTemporary, grant, linkInode, makeNode } from './create.ts';
 import { type Inode } from './inode.ts';
 import { resolve, statInode, statOpen } from './lookup.ts';
+import { type OpenFile } from './open-file.ts';
 import { openInode } from './open.ts';
 import { beginPassthrough, passthroughObstacle } from './passthrough.ts';
 import { WAY } from './handle.ts';
@@ -33,6 +34,7 @@ import { refuseCopy, refuseWrite } from './protection.ts';
 import { readEntries } from './read-directory.ts';
 import { readTarget } from './read-target.ts';
 import { rmdirName, unlinkName } from './remove.ts';
+import { readerOf, writerOf } from './resident-files.ts';
 import { renameName } from './rename.ts';
 import { changeAttributes, clearPrivileges } from './set-attributes.ts';
 import { readUnopened } from './shared-listing.ts';
@@ -40,6 +42,9 @@ import { SlowLane } from './slow-lane.ts';
 import { syncFile } from './sync.ts';
 import { Union } from './union.ts';
 import { getInodeXattr, listInodeXattrs, removeInodeXattr, setInodeXattr } from './xattrs.ts';
+
+/** Milliseconds: the upper's filesystem cannot be made read-only while a file is open for writing. */
+const IDLE = 500;
 
 function parentOf(inode: Inode): Inode | undefined {
   return inode.id === ROOT_NODE ? inode : inode.parent;
@@ -51,6 +56,7 @@ export class OverlayFileSystem implements FileSystem {
   readonly acl: boolean;
   readonly exportable: boolean;
   readonly opensDirectories: boolean;
+  readonly opensFiles: boolean;
   readonly #union: Union;
 
   constructor(options: OverlayOptions) {
@@ -59,6 +65,8 @@ export class OverlayFileSystem implements FileSystem {
     this.exportable = options.nfsExport === true;
     // An open is an access, where those count; what may have changed underneath is looked at when a directory is opened.
     this.opensDirectories = options.atime === true || !this.#union.isSoleWriter;
+    // An ordinary user may have a file open for writing that it could not open again.
+    this.opensFiles = this.opensDirectories || process.geteuid?.() !== 0;
     this.acl = options.noAcl !== true && options.noXattrs !== true;
   }
 
@@ -81,6 +89,14 @@ export class OverlayFileSystem implements FileSystem {
     const lane = new SlowLane();
     this.#union.slowLane = lane;
     return lane.completions;
+  }
+
+  get restsAfter(): number {
+    return this.#union.residents.writers > 0 ? IDLE : -1;
+  }
+
+  rest(): void {
+    this.#union.residents.clear();
   }
 
   destroy(): void {
@@ -213,19 +229,19 @@ export class OverlayFileSystem implements FileSystem {
     return createTemporary(this.#union, caller, directory, mode, flags, entry, opened);
   }
 
-  read(_node: number, handle: number, offset: FileOffset, size: number, address: number, buffered: boolean): number {
-    const open = this.#union.handles.get(handle);
-    return open === undefined ? -EBADF : readData(this.#union, open, offset, size, address, buffered);
+  read(node: number, handle: number, offset: FileOffset, size: number, address: number, buffered: boolean): number {
+    const open = this.#reader(node, handle, !buffered);
+    return typeof open === 'number' ? open : readData(this.#union, open, offset, size, address, buffered);
   }
 
-  fileToRead(_node: number, handle: number, buffered: boolean): number {
-    const open = this.#union.handles.get(handle);
-    return open === undefined ? -EBADF : fileToRead(open, buffered);
+  fileToRead(node: number, handle: number, buffered: boolean): number {
+    const open = this.#reader(node, handle, !buffered);
+    return typeof open === 'number' ? open : fileToRead(open, buffered);
   }
 
   write(node: number, handle: number, offset: FileOffset, size: number, address: number, flags: number): number {
-    const open = this.#union.handles.get(handle);
-    if (open === undefined) return -EBADF;
+    const open = this.#writer(node, handle, (flags & WRITE.buffered) === 0, (flags & WRITE.appends) !== 0);
+    if (typeof open === 'number') return open;
     const written = writeData(this.#union, open, offset, size, address, flags);
     if ((flags & WRITE.killPrivileges) !== 0 && written >= 0) {
       const inode = this.#inode(node);
@@ -234,11 +250,13 @@ export class OverlayFileSystem implements FileSystem {
     return written;
   }
 
-  fsync(_node: number, handle: number, dataOnly: boolean): number {
+  fsync(node: number, handle: number, dataOnly: boolean): number {
     // ENOSYS: the kernel takes it for success and does not ask again.
     if (!this.#union.sync) return -ENOSYS;
-    const open = this.#union.handles.get(handle);
-    return open === undefined ? -EBADF : syncFile(this.#union, open, dataOnly);
+    // A file in a lower layer was not changed.
+    if (handle === NO_HANDLE && this.#inode(node)?.isUpper === false) return 0;
+    const open = this.#reader(node, handle, false);
+    return typeof open === 'number' ? open : syncFile(this.#union, open, dataOnly);
   }
 
   release(_node: number, handle: number): void {
@@ -250,31 +268,36 @@ export class OverlayFileSystem implements FileSystem {
     this.#count();
   }
 
-  fallocate(_node: number, handle: number, mode: number, offset: FileOffset, length: FileOffset): number {
-    const open = this.#union.handles.get(handle);
-    if (open === undefined) return -EBADF;
+  fallocate(node: number, handle: number, mode: number, offset: FileOffset, length: FileOffset): number {
     // vfs_fallocate: what only sets space aside is writing at the end.
-    const refused = refuseWrite(this.#union, open.inode, (mode & ~FALLOC_FL_KEEP_SIZE) === 0);
+    const appends = (mode & ~FALLOC_FL_KEEP_SIZE) === 0;
+    const open = this.#writer(node, handle, false, appends);
+    if (typeof open === 'number') return open;
+    const refused = refuseWrite(this.#union, open.inode, appends);
     return refused < 0 ? refused : fallocate(open.fd, mode, offset, length);
   }
 
-  lseek(_node: number, handle: number, offset: FileOffset, whence: number): FileOffset {
-    return lseek(this.#fd(handle), offset, whence);
+  lseek(node: number, handle: number, offset: FileOffset, whence: number): FileOffset {
+    const open = this.#reader(node, handle, false);
+    return typeof open === 'number' ? open : lseek(open.fd, offset, whence);
   }
 
   copyFileRange(
-    _node: number,
+    node: number,
     handle: number,
     offset: FileOffset,
-    _toNode: number,
+    toNode: number,
     toHandle: number,
     toOffset: FileOffset,
     length: number,
   ): number {
-    const to = this.#union.handles.get(toHandle);
-    if (to === undefined) return -EBADF;
+    // Copied up first: what is read may be the same file.
+    const to = this.#writer(toNode, toHandle, false, false);
+    if (typeof to === 'number') return to;
+    const from = this.#reader(node, handle, false, to);
+    if (typeof from === 'number') return from;
     const refused = refuseCopy(this.#union, to.inode);
-    return refused < 0 ? refused : copyFileRange(this.#fd(handle), offset, to.fd, toOffset, length);
+    return refused < 0 ? refused : copyFileRange(from.fd, offset, to.fd, toOffset, length);
   }
 
   ioctl(node: number, handle: number, request: number, address: number): number {
@@ -369,8 +392,17 @@ export class OverlayFileSystem implements FileSystem {
     return this.#union.inodes.get(node);
   }
 
-  #fd(handle: number): number {
-    return this.#union.handles.get(handle)?.fd ?? -1;
+  /** What to read a file through: the handle's descriptor, or, where the kernel has none, what is open of its inode. */
+  #reader(node: number, handle: number, direct: boolean, keep?: OpenFile): OpenFile | number {
+    if (handle !== NO_HANDLE) return this.#union.handles.get(handle) ?? -EBADF;
+    const inode = this.#inode(node);
+    return inode === undefined ? -ESTALE : readerOf(this.#union, inode, direct, keep);
+  }
+
+  #writer(node: number, handle: number, direct: boolean, appends: boolean): OpenFile | number {
+    if (handle !== NO_HANDLE) return this.#union.handles.get(handle) ?? -EBADF;
+    const inode = this.#inode(node);
+    return inode === undefined ? -ESTALE : writerOf(this.#union, inode, direct, appends);
   }
 
   #make(

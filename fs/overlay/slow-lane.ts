@@ -6,7 +6,7 @@ import { eventfd } from '../sys/event.ts';
 // are not held up by it: copying data up, and reaching the disk. State of the union stays with its own thread: a job is
 // a few numbers, and its result another.
 
-const MAX_JOBS = 64;
+export const MAX_JOBS = 64;
 const MAX_WORKERS = 2;
 
 /** Job states; the element behind those of the jobs counts submissions, for the workers to wait on. */

@@ -3,8 +3,8 @@ import { O_DIRECT, O_NONBLOCK, O_RDONLY, O_WRONLY } from '../sys/constants.ts';
 import { EINVAL } from '../sys/errno.ts';
 import { close, pread, pwrite } from '../sys/file.ts';
 import { type FileOffset } from '../sys/file-offset.ts';
-import { type Handle } from './handle.ts';
 import { openData } from './metacopy.ts';
+import { type OpenFile } from './open-file.ts';
 import { type Union } from './union.ts';
 
 // A descriptor with O_DIRECT takes whole blocks alone. The page cache writes to the byte where a file ends, through
@@ -14,15 +14,15 @@ import { type Union } from './union.ts';
 /** Writes through an open file; answers the bytes written. */
 export function writeData(
   union: Union,
-  handle: Handle,
+  file: OpenFile,
   offset: FileOffset,
   size: number,
   address: number,
   flags: number,
 ): number {
-  const written = pwrite(handle.fd, address, size, offset);
-  if (written !== -EINVAL || (flags & WRITE.buffered) === 0 || (handle.flags & O_DIRECT) === 0) return written;
-  const fd = openData(union, handle.inode, O_WRONLY | O_NONBLOCK);
+  const written = pwrite(file.fd, address, size, offset);
+  if (written !== -EINVAL || (flags & WRITE.buffered) === 0 || (file.flags & O_DIRECT) === 0) return written;
+  const fd = openData(union, file.inode, O_WRONLY | O_NONBLOCK);
   if (fd < 0) return fd;
   const buffered = pwrite(fd, address, size, offset);
   close(fd);
@@ -32,15 +32,15 @@ export function writeData(
 /** Reads through an open file; answers the bytes read. */
 export function readData(
   union: Union,
-  handle: Handle,
+  file: OpenFile,
   offset: FileOffset,
   size: number,
   address: number,
   buffered: boolean,
 ): number {
-  const length = pread(handle.fd, address, size, offset);
-  if (length !== -EINVAL || !buffered || (handle.flags & O_DIRECT) === 0) return length;
-  const fd = openData(union, handle.inode, O_RDONLY | O_NONBLOCK);
+  const length = pread(file.fd, address, size, offset);
+  if (length !== -EINVAL || !buffered || (file.flags & O_DIRECT) === 0) return length;
+  const fd = openData(union, file.inode, O_RDONLY | O_NONBLOCK);
   if (fd < 0) return fd;
   const read = pread(fd, address, size, offset);
   close(fd);
@@ -48,6 +48,6 @@ export function readData(
 }
 
 /** The descriptor to read an open file's data from, but where that takes several tries. */
-export function fileToRead(handle: Handle, buffered: boolean): number {
+export function fileToRead(handle: OpenFile, buffered: boolean): number {
   return buffered && (handle.flags & O_DIRECT) !== 0 ? -EINVAL : handle.fd;
 }

@@ -19,8 +19,9 @@ import { Layer, assignFilesystemIds } from './layer.ts';
 import { COUNTERS, DEFAULT_TIMEOUT, type OverlayOptions } from './options.ts';
 import { protectionIn } from './protection.ts';
 import { RealDirectory } from './real-directory.ts';
+import { ResidentFiles } from './resident-file.ts';
 import { type SharedListing } from './shared-listing.ts';
-import { type SlowLane } from './slow-lane.ts';
+import { MAX_JOBS, type SlowLane } from './slow-lane.ts';
 import { giveUuid } from './upper-uuid.ts';
 import { verifyRoots } from './verify-roots.ts';
 import { Workdir, lockUpper } from './workdir.ts';
@@ -31,14 +32,20 @@ import { readMarks } from './marks.ts';
 
 const DEFAULT_CACHE_ENTRIES = 262_144;
 
-/** Descriptors kept for directories at most, and those that are there anyway beside the layers'. */
+/** Descriptors kept for directories and for files at most, and those that are there anyway beside the layers'. */
 const DIRECTORY_FDS = 512;
+const RESIDENT_FILES = 256;
 const OTHER_FDS = 64;
 
 /** Half of what the limit of open files leaves for directories and open files. */
 function directoryFds({ lowers, dataOnly = [] }: OverlayOptions): number {
   const left = openFilesLimit() - lowers.length - dataOnly.length - OTHER_FDS;
   return Math.min(DIRECTORY_FDS, Math.floor(left / 2));
+}
+
+/** As many as directories, but more than the slow lane has jobs. */
+function residentFiles(options: OverlayOptions): number {
+  return Math.max(MAX_JOBS + 1, Math.min(RESIDENT_FILES, directoryFds(options)));
 }
 
 /** Offset of an invalidation that leaves the page cache alone, and so takes no lock that a request may hold. */
@@ -71,6 +78,7 @@ export class Union {
   readonly indexes: IndexCache;
   readonly inodes: InodeTable;
   readonly handles = new HandleTable();
+  readonly residents: ResidentFiles;
   /** Directories with a listing for those who have not opened them, the oldest first; see shared-listing.ts. */
   readonly listings = new Map<Inode, SharedListing>();
   /** The directory in which a name was looked up last. */
@@ -111,7 +119,8 @@ export class Union {
     refuseOverlap(options);
     this.options = options;
     this.fds = new DirectoryFds(directoryFds(options));
-    this.inodes = new InodeTable(this.fds, this.backings, options.nfsExport === true);
+    this.residents = new ResidentFiles(residentFiles(options));
+    this.inodes = new InodeTable(this.fds, this.backings, this.residents, options.nfsExport === true);
     this.counters = options.counters ?? new Float64Array(COUNTERS);
     this.owners = new Owners(options);
     this.isSoleWriter = (options.timeout ?? DEFAULT_TIMEOUT) >= DEFAULT_TIMEOUT;
@@ -188,6 +197,7 @@ export class Union {
 
   close(): void {
     this.slowLane?.close();
+    this.residents.clear();
     this.fds.clear();
     for (const layer of [...this.layers, ...this.dataLayers]) layer.close();
     if (this.index !== undefined) close(this.index.fd);

@@ -21,14 +21,18 @@ export function eventfd(): number {
 // Two `struct pollfd`: int fd, short events, short revents.
 const fds = new Memory(16);
 
-/** Waits until at least one of two descriptors has something to read, or has ended; answers 0 or a negative errno. */
-export function waitReadable(first: number, second: number): number {
+/**
+ * Waits until at least one of two descriptors has something to read, or has ended.
+ *
+ * @param timeout ms; negative: for as long as it takes.
+ * @returns how many have, 0 after the timeout; or a negative errno.
+ */
+export function waitReadable(first: number, second: number, timeout = -1): number {
   fds.view.setInt32(0, first, true);
   fds.view.setInt16(4, POLLIN, true);
   fds.view.setInt32(8, second, true);
   fds.view.setInt16(12, POLLIN, true);
-  const ready = result(nativePoll(fds.address, 2, -1));
-  return ready < 0 ? ready : 0;
+  return result(nativePoll(fds.address, 2, timeout));
 }
 
 const pollOnPool = bindAsync('int poll(uintptr_t fds, unsigned long count, int timeout)');

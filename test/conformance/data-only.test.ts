@@ -57,13 +57,13 @@ const ALWAYS: readonly Row[] = [
     },
   },
   {
-    name: 'data that is nowhere is ENOENT when it is opened, not before',
+    name: 'data that is nowhere is ENOENT when it is used, not before',
     lowers: [{}, { a: metacopy(5000, '/objects/none') }, OBJECTS, {}],
     async run({ root, at }) {
       const { size, blocks } = await root.stat(at('a'));
       expect([size, blocks]).toEqual([5000, 16]);
-      expect(await errnoOf(root.open(at('a'), 0))).toBe('ENOENT');
-      expect(await errnoOf(root.open(at('a'), 1))).toBe('ENOENT');
+      expect(await errnoOf(root.text(at('a')))).toBe('ENOENT');
+      expect(await errnoOf(root.put(at('a'), 'x', 1))).toBe('ENOENT');
       await root.unlink(at('a'));
       expect(await root.names(at())).toEqual([]);
     },
@@ -77,9 +77,9 @@ const ALWAYS: readonly Row[] = [
       {},
     ],
     async run({ root, at }) {
-      expect(await errnoOf(root.open(at('s'), 0))).toBe('ENOENT');
-      expect(await errnoOf(root.open(at('d'), 0))).toBe('ENOENT');
-      expect(await errnoOf(root.open(at('t'), 0))).not.toBe('none');
+      expect(await errnoOf(root.text(at('s')))).toBe('ENOENT');
+      expect(await errnoOf(root.text(at('d')))).toBe('ENOENT');
+      expect(await errnoOf(root.text(at('t')))).not.toBe('none');
     },
   },
   {
@@ -185,15 +185,15 @@ const REFUSED: readonly Row[] = [
     name: 'a metacopy of another layer than the bottom one is not followed',
     lowers: [{ a: metacopy(9, '/objects/aa') }, {}, OBJECTS, {}],
     async run({ root, at }) {
-      expect(await errnoOf(root.open(at('a'), 0))).toBe('EPERM');
+      expect(await errnoOf(root.text(at('a')))).toBe('EPERM');
     },
   },
   {
     name: 'a metacopy without an absolute redirect is not followed',
     lowers: [{ a: metacopy(9) }, { a: 'data of a', b: metacopy(9, 'bb'), bb: 'data of b' }, {}, {}],
     async run({ root, at }) {
-      expect(await errnoOf(root.open(at('a'), 0))).toBe('EPERM');
-      expect(await errnoOf(root.open(at('b'), 0))).toBe('EPERM');
+      expect(await errnoOf(root.text(at('a')))).toBe('EPERM');
+      expect(await errnoOf(root.text(at('b')))).toBe('EPERM');
     },
   },
 ];
@@ -201,13 +201,13 @@ const REFUSED: readonly Row[] = [
 /** With `metacopy=on`, whatever leads there. */
 const FOLLOWED: readonly Row[] = [
   {
-    name: 'a metacopy whose data is nowhere shows its attributes, is EIO when it is opened, and can be removed',
+    name: 'a metacopy whose data is nowhere shows its attributes, is EIO when it is read, and can be removed',
     differs: { kernel: 'overlayfs has EIO for its very name, which then cannot be removed' },
     lowers: [{ a: metacopy(9), b: metacopy(9, 'aa') }, {}, OBJECTS, {}],
     async run({ root, at }) {
       for (const name of ['a', 'b']) {
         expect((await root.stat(at(name))).size).toBe(9);
-        expect(await errnoOf(root.open(at(name), 0))).toBe('EIO');
+        expect(await errnoOf(root.text(at(name)))).toBe('EIO');
         await root.unlink(at(name));
       }
       expect(await root.names(at())).toEqual([]);

@@ -24,6 +24,7 @@ function alike(...options: readonly string[]): Variant {
 export const VARIANTS: Readonly<Record<string, Variant>> = {
   all: alike('metacopy=on'),
   indexed: { ...alike('metacopy=on'), isIndexed: true },
+  'no-open': { ...alike('metacopy=on'), lamina: ['metacopy=on', 'no_open=on'] },
   'without-metacopy': alike('metacopy=off'),
   'without-index': alike('index=off', 'metacopy=on'),
   'without-redirects': alike('redirect_dir=nofollow', 'metacopy=off'),

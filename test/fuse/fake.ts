@@ -1,9 +1,10 @@
+import { type NoOpen } from '../../fs/fuse/connection.ts';
 import { type Device } from '../../fs/fuse/device.ts';
 import { REQUEST_COUNTERS } from '../../fs/fuse/constants.ts';
 import { Session } from '../../fs/fuse/session.ts';
 import { type AttrChange, type Caller, type FileSystem } from '../../fs/filesystem.ts';
 import { type Attr } from '../../fs/sys/attr.ts';
-import { ENODEV, ENOSYS } from '../../fs/sys/errno.ts';
+import { EAGAIN, ENODEV, ENOSYS } from '../../fs/sys/errno.ts';
 import { bind } from '../../fs/sys/libc.ts';
 
 const copyIn = bind('uintptr_t memcpy(void *to, uintptr_t from, size_t length)');
@@ -61,8 +62,12 @@ export class FakeDevice implements Device {
     return true;
   }
 
-  wait(): void {
+  /** EAGAIN stands for the time that it takes. */
+  wait(timeout: number): boolean {
     this.waits += 1;
+    if (timeout < 0 || this.requests[0] !== -EAGAIN) return true;
+    this.requests.shift();
+    return false;
   }
 
   setNonBlocking(on: boolean): void {
@@ -98,6 +103,8 @@ export function createFake(answers: Answers = {}): { readonly fs: FileSystem; re
     acl: false,
     exportable: false,
     opensDirectories: true,
+    opensFiles: true,
+    restsAfter: -1,
     passthroughObstacle: '',
     attributesLast: () => true,
     start: () => undefined,
@@ -164,6 +171,7 @@ export function serve(
   failure?: number,
   pageSize = 4096,
   passthrough = true,
+  noOpen: NoOpen = 'off',
 ): Served {
   const device = new FakeDevice(requests);
   device.failure = failure;
@@ -175,6 +183,7 @@ export function serve(
     log: (line) => log.push(line),
     pageSize,
     completions: -1,
+    noOpen,
     passthrough,
   });
   session.run();

@@ -136,7 +136,9 @@ describe('Slot', () => {
     validSeconds: 0,
     validNanoseconds: 0,
     setxattrExt: false,
-    opensDirectories: false,
+    skipsOpendir: false,
+    skipsOpen: false,
+    noOpen: 'off',
     started: true,
     minor: 45,
   });

@@ -9,7 +9,7 @@ const { fuse_open_out: OPEN_OUT, fuse_read_in: READ_IN, fuse_release_in: RELEASE
 export function opendir(slot: Slot): number {
   const { opened, connection } = slot;
   // The kernel takes it for success, keeps listings cached, and sends neither OPENDIR nor RELEASEDIR again.
-  if (connection.opensDirectories) return -ENOSYS;
+  if (connection.skipsOpendir) return -ENOSYS;
   const status = connection.fs.opendir(slot.node, opened);
   if (status < 0) return status;
   // The kernel drops a cached listing by itself when the directory changes through this mount; KEEP_CACHE says that a
@@ -23,7 +23,7 @@ export function opendir(slot: Slot): number {
 function fillDirectory(slot: Slot, plus: boolean): number {
   const { directory, connection } = slot;
   directory.begin(plus, Math.min(slot.u32(READ_IN.size), slot.payloadCapacity));
-  const handle = connection.opensDirectories ? NO_HANDLE : slot.u64(READ_IN.fh);
+  const handle = connection.skipsOpendir ? NO_HANDLE : slot.u64(READ_IN.fh);
   const status = connection.fs.readdir(slot.node, handle, slot.u64(READ_IN.offset), directory);
   return status < 0 ? status : directory.length;
 }

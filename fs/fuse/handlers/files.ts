@@ -1,6 +1,6 @@
 import { CHANGE, NO_HANDLE, WRITE } from '../../filesystem.ts';
-import { O_CREAT, O_DIRECT, O_EXCL, O_TRUNC } from '../../sys/constants.ts';
-import { EINVAL } from '../../sys/errno.ts';
+import { O_APPEND, O_CREAT, O_DIRECT, O_EXCL, O_TRUNC } from '../../sys/constants.ts';
+import { EINVAL, ENOSYS } from '../../sys/errno.ts';
 import { putEntry } from '../attributes.ts';
 import { BODY, PAYLOAD, type Slot } from '../slot.ts';
 import { FOPEN, FSYNC_FDATASYNC, IOCTL_DIR, OPEN_KILL_SUIDGID, WRITE_CACHE, WRITE_KILL_SUIDGID } from '../constants.ts';
@@ -39,8 +39,15 @@ function putOpened(slot: Slot, offset: number): void {
   slot.setU32(offset + OPEN_OUT.backing_id, opened.backing);
 }
 
+/** The open file that a request names at `offset`; NO_HANDLE where the kernel opens files without asking. */
+function handleAt(slot: Slot, offset: number): number {
+  return slot.connection.skipsOpen ? NO_HANDLE : slot.u64(offset);
+}
+
 export function open(slot: Slot): number {
   const { opened, connection, node } = slot;
+  // The kernel takes it for success, keeps the page cache over opens, and sends neither OPEN nor RELEASE again.
+  if (connection.skipsOpen) return -ENOSYS;
   const flags = slot.u32(OPEN_IN.flags) & ~(O_CREAT | O_EXCL);
   const status = connection.fs.open(node, flags, opened);
   if (status < 0) return status;
@@ -74,6 +81,8 @@ function replyCreated(slot: Slot, status: number): number {
 
 export function create(slot: Slot): number {
   const { caller, entry, opened, connection } = slot;
+  // The kernel sends MKNOD in its place from now on.
+  if (connection.skipsOpen) return -ENOSYS;
   caller.umask = slot.u32(CREATE_IN.umask);
   const flags = slot.u32(CREATE_IN.flags) & ~(O_CREAT | O_EXCL);
   const mode = slot.u32(CREATE_IN.mode);
@@ -87,7 +96,9 @@ export function tmpfile(slot: Slot): number {
   caller.umask = slot.u32(CREATE_IN.umask);
   const flags = slot.u32(CREATE_IN.flags) & ~(O_CREAT | O_EXCL);
   const mode = slot.u32(CREATE_IN.mode);
-  return replyCreated(slot, connection.fs.tmpfile(caller, slot.node, mode, flags, entry, opened));
+  const status = connection.fs.tmpfile(caller, slot.node, mode, flags, entry, opened);
+  if (connection.skipsOpen && status >= 0) connection.fs.release(entry.node, opened.handle);
+  return replyCreated(slot, status);
 }
 
 export function read(slot: Slot): number {
@@ -97,7 +108,7 @@ export function read(slot: Slot): number {
   const offset = slot.fileOffset(READ_IN.offset);
   const buffered = (slot.u32(READ_IN.flags) & O_DIRECT) === 0;
   const { fs, splicer } = slot.connection;
-  const handle = slot.u64(READ_IN.fh);
+  const handle = handleAt(slot, READ_IN.fh);
   if (splicer?.takes(size) === true) {
     const file = fs.fileToRead(slot.node, handle, buffered);
     const length = file < 0 ? file : splicer.reply(slot, file, offset, size);
@@ -113,7 +124,7 @@ export function write(slot: Slot): number {
   const offset = slot.fileOffset(WRITE_IN.offset);
   const written = slot.connection.fs.write(
     slot.node,
-    slot.u64(WRITE_IN.fh),
+    handleAt(slot, WRITE_IN.fh),
     offset,
     size,
     slot.bodyAddress(WRITE_IN.sizeof),
@@ -126,7 +137,8 @@ export function write(slot: Slot): number {
 function writeFlags(flags: number, status: number): number {
   return (
     ((flags & WRITE_KILL_SUIDGID) === 0 ? 0 : WRITE.killPrivileges) |
-    ((flags & WRITE_CACHE) === 0 && (status & O_DIRECT) !== 0 ? 0 : WRITE.buffered)
+    ((flags & WRITE_CACHE) === 0 && (status & O_DIRECT) !== 0 ? 0 : WRITE.buffered) |
+    ((status & O_APPEND) === 0 ? 0 : WRITE.appends)
   );
 }
 
@@ -138,17 +150,17 @@ function replyCount(slot: Slot, count: number): number {
 }
 
 export function release(slot: Slot): number {
-  slot.connection.fs.release(slot.node, slot.u64(RELEASE_IN.fh));
+  if (!slot.connection.skipsOpen) slot.connection.fs.release(slot.node, slot.u64(RELEASE_IN.fh));
   return 0;
 }
 
 export function fsync(slot: Slot): number {
   const dataOnly = (slot.u32(FSYNC_IN.fsync_flags) & FSYNC_FDATASYNC) !== 0;
-  return slot.connection.fs.fsync(slot.node, slot.u64(FSYNC_IN.fh), dataOnly);
+  return slot.connection.fs.fsync(slot.node, handleAt(slot, FSYNC_IN.fh), dataOnly);
 }
 
 export function fallocate(slot: Slot): number {
-  const handle = slot.u64(FALLOCATE_IN.fh);
+  const handle = handleAt(slot, FALLOCATE_IN.fh);
   const offset = slot.fileOffset(FALLOCATE_IN.offset);
   const length = slot.fileOffset(FALLOCATE_IN.length);
   const done = slot.connection.fs.fallocate(slot.node, handle, slot.u32(FALLOCATE_IN.mode), offset, length);
@@ -168,7 +180,7 @@ function modified(slot: Slot, node: number, handle: number, done: number): numbe
 
 export function lseek(slot: Slot): number {
   const from = slot.fileOffset(LSEEK_IN.offset);
-  const found = slot.connection.fs.lseek(slot.node, slot.u64(LSEEK_IN.fh), from, slot.u32(LSEEK_IN.whence));
+  const found = slot.connection.fs.lseek(slot.node, handleAt(slot, LSEEK_IN.fh), from, slot.u32(LSEEK_IN.whence));
   if (found < 0) return Number(found);
   slot.setFileOffset(LSEEK_OUT.offset, found);
   return LSEEK_OUT.sizeof;
@@ -180,12 +192,12 @@ const LONGEST_COPY = 64 << 20;
 function copy(slot: Slot): number {
   if (slot.u64(COPY_IN.flags) !== 0) return -EINVAL;
   const node = slot.u64(COPY_IN.nodeid_out);
-  const handle = slot.u64(COPY_IN.fh_out);
+  const handle = handleAt(slot, COPY_IN.fh_out);
   const from = slot.fileOffset(COPY_IN.off_in);
   const to = slot.fileOffset(COPY_IN.off_out);
   const length = Math.min(slot.u64(COPY_IN.len), LONGEST_COPY);
   const { fs } = slot.connection;
-  const copied = fs.copyFileRange(slot.node, slot.u64(COPY_IN.fh_in), from, node, handle, to, length);
+  const copied = fs.copyFileRange(slot.node, handleAt(slot, COPY_IN.fh_in), from, node, handle, to, length);
   return modified(slot, node, handle, copied);
 }
 
@@ -208,7 +220,7 @@ export function ioctl(slot: Slot): number {
   if (input > slot.length - BODY - IOCTL_IN.sizeof || input > room || output > room) return -EINVAL;
   // A directory's handle came from opendir; the filesystem knows it by its node.
   const isDirectory = (slot.u32(IOCTL_IN.flags) & IOCTL_DIR) !== 0;
-  const handle = isDirectory ? NO_HANDLE : slot.u64(IOCTL_IN.fh);
+  const handle = isDirectory ? NO_HANDLE : handleAt(slot, IOCTL_IN.fh);
   slot.clear(0, IOCTL_OUT.sizeof + Math.max(input, output));
   slot.copyBody(IOCTL_IN.sizeof, input, IOCTL_OUT.sizeof);
   const address = slot.payloadAddress + IOCTL_OUT.sizeof;

@@ -75,14 +75,14 @@ function replyAttr(slot: Slot, status: number): number {
 }
 
 export function getattr(slot: Slot): number {
-  const hasHandle = (slot.u32(GETATTR_IN.getattr_flags) & GETATTR_FH) !== 0;
+  const hasHandle = !slot.connection.skipsOpen && (slot.u32(GETATTR_IN.getattr_flags) & GETATTR_FH) !== 0;
   const handle = hasHandle ? slot.u64(GETATTR_IN.fh) : NO_HANDLE;
   return replyAttr(slot, slot.connection.fs.getattr(slot.node, handle, slot.entry.attr));
 }
 
 /** statx(2) with what GETATTR cannot say: the birth time. */
 export function statx(slot: Slot): number {
-  const hasHandle = (slot.u32(STATX_IN.getattr_flags) & GETATTR_FH) !== 0;
+  const hasHandle = !slot.connection.skipsOpen && (slot.u32(STATX_IN.getattr_flags) & GETATTR_FH) !== 0;
   const handle = hasHandle ? slot.u64(STATX_IN.fh) : NO_HANDLE;
   const { attr } = slot.entry;
   const status = slot.connection.fs.getattr(slot.node, handle, attr);
@@ -127,7 +127,7 @@ function changesOf(valid: number): number {
 export function setattr(slot: Slot): number {
   const { caller, change, entry, connection } = slot;
   const valid = slot.u32(SETATTR_IN.valid);
-  const handle = (valid & FATTR.FH) !== 0 ? slot.u64(SETATTR_IN.fh) : NO_HANDLE;
+  const handle = (valid & FATTR.FH) !== 0 && !connection.skipsOpen ? slot.u64(SETATTR_IN.fh) : NO_HANDLE;
   change.valid = changesOf(valid);
   change.mode = slot.u32(SETATTR_IN.mode);
   change.uid = slot.u32(SETATTR_IN.uid);
