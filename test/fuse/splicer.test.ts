@@ -52,7 +52,9 @@ describe('Splicer', () => {
     validSeconds: 0,
     validNanoseconds: 0,
     setxattrExt: false,
-    opensDirectories: false,
+    skipsOpendir: false,
+    skipsOpen: false,
+    noOpen: 'off',
     started: true,
     minor: 45,
   });
