@@ -19,9 +19,10 @@ export function formatValue(value: number, unit: Unit): string {
   return unit === 'seconds' ? formatSeconds(value) : value.toFixed(2);
 }
 
-/** A ratio and its spread over the rounds. */
+/** A ratio and its spread over the rounds. Two decimals, but of small ones two digits. */
 export function formatRatio({ ratio, low, high }: Ratio): string {
-  return `${ratio.toFixed(2)} (${low.toFixed(2)}..${high.toFixed(2)})`;
+  const text = (value: number): string => (value >= 0.1 ? value.toFixed(2) : value.toPrecision(2));
+  return `${text(ratio)} (${text(low)}..${text(high)})`;
 }
 
 /** Columns as wide as they need: the first to the left, the others to the right. */

@@ -16,5 +16,5 @@ svg .number { fill: var(--soft) } .grid { stroke: var(--line) } .one { stroke: v
 ${Array.from({ length: 8 }, (_, index) => `.c${index} { color: var(--c${index}) }`).join(' ')}
 .scroll { overflow-x: auto } table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums }
 th, td { border-bottom: 1px solid var(--line); padding: .25rem .6rem; text-align: right; vertical-align: top }
-th:first-child, td:nth-child(2) { text-align: left } thead th { color: var(--soft); font-weight: 600 }
+th, td { white-space: nowrap } th:first-child, thead th:nth-child(2), td:nth-child(2), td.text { text-align: left } td.text { min-width: 18rem; white-space: normal } thead th { color: var(--soft); font-weight: 600 }
 `;

@@ -5,6 +5,8 @@ import { largest, totalCells } from '../table.ts';
 import { html, type Markup } from './markup.ts';
 
 const ABSENT = '–';
+/** Characters of a cell that is to stay on one line. */
+const LINE = 40;
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): Markup {
   return html`<div class="scroll">
@@ -19,7 +21,7 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): M
           ([first = '', ...rest]) =>
             html`<tr>
               <th>${first}</th>
-              ${rest.map((cell) => html`<td>${cell}</td>`)}
+              ${rest.map((cell) => (cell.length > LINE ? html`<td class="text">${cell}</td>` : html`<td>${cell}</td>`))}
             </tr> `,
         )}
       </tbody>
@@ -36,7 +38,9 @@ export function numbersTable(summaries: readonly WorkloadSummary[], names: reado
     ...names.map((who) => {
       const found = contenders[who];
       if (found === undefined) return ABSENT;
-      return `${formatValue(found.value, unit)} (${formatValue(found.low, unit)}..${formatValue(found.high, unit)})`;
+      const [value, low, high] = [found.value, found.low, found.high].map((each) => formatValue(each, unit));
+      // Of one round there is no more to say.
+      return low === high ? `${value}` : `${value} (${low}..${high})`;
     }),
     ...pairs.map((pair) => (ratios[pair] === undefined ? ABSENT : formatRatio(ratios[pair]))),
   ]);

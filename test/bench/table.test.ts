@@ -35,6 +35,7 @@ test('formatSeconds keeps three digits and chooses the unit', () => {
 
 test('formatRatio shows the spread', () => {
   expect(formatRatio({ ratio: 0.5, low: 0.4, high: 0.754 })).toBe('0.50 (0.40..0.75)');
+  expect(formatRatio({ ratio: 0.0033, low: 0.001, high: 0.1 })).toBe('0.0033 (0.0010..0.10)');
 });
 
 test('formatTable aligns the first column left and the others right', () => {
