@@ -1,4 +1,4 @@
-import { join, relative } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 import { type CodeSplittingGroup, type OutputOptions, type Plugin, type RolldownOptions, defineConfig } from 'rolldown';
 
 // The sources become few files: to find, read and compile a module costs a start more than most modules do by running.
@@ -6,11 +6,14 @@ import { type CodeSplittingGroup, type OutputOptions, type Plugin, type Rolldown
 
 const ROOT = import.meta.dirname;
 
-/** What is started by its own name, and what other programs import. */
+/** What other programs import. */
+const LIBRARY = 'fs/index';
+
+/** That, and what is started by its own name. */
 const PROGRAMS = [
   'cli/lamina',
   'cli/fuse-lamina',
-  'fs/index',
+  LIBRARY,
   'runner/container/supervisor/main',
   'runner/doctor/trial/main',
 ];
@@ -28,6 +31,9 @@ const HELPERS = [
   'runner/image/unpack-worker',
 ];
 
+/** Has what is loaded after it loaded as it has been compiled before. */
+const LOADER = 'fs/sys/load-compiled';
+
 /** A process that loads little, and the union by itself only for another backend. */
 const DAEMON = 'fs/daemon-process';
 
@@ -43,7 +49,19 @@ const SHARED = new Map([
   ['layers', ['runner/image/ingest.ts']],
 ]);
 
+/** What is loaded when it is called for, and then together: each with what it needs, and is in no file before. */
+const TOGETHER = new Map([
+  ['command', ['cli/complain.ts', 'cli/version.ts', 'cli/container-flags/collect.ts']],
+  ['serving', ['fs/mount.ts', 'fs/spare-worker.ts', 'fs/publication.ts', 'fs/unmount.ts', 'fs/sys/log.ts']],
+  ['flags', ['cli/container-flags/container-flags.ts', 'cli/container-flags/identity.ts']],
+]);
+
 type Imports = (id: string) => readonly string[];
+
+/** Whether it begins with the loader. */
+function begins(name: string): boolean {
+  return ![LIBRARY, LOADER, ...BENCHMARKS].includes(name);
+}
 
 function source(name: string): string {
   return join(ROOT, name);
@@ -61,27 +79,34 @@ function closureOf(start: string, imports: Imports): Set<string> {
   return found;
 }
 
-/** Names of the shared files, by what lies in them. The command line's own modules are each command's. */
+/** Names of the shared files, by what lies in them. Most of the command line's own modules are each command's. */
 function assignShared(imports: Imports): Map<string, string> {
   const assigned = new Map<string, string>();
+  const assign = (name: string, ids: Iterable<string>): void => {
+    for (const id of ids) if (id.startsWith(ROOT) && !assigned.has(id)) assigned.set(id, name);
+  };
   for (const [name, starts] of SHARED) {
     const [first = new Set<string>(), ...others] = starts.map((start) => closureOf(start, imports));
     const common = [...first].filter((id) => others.every((other) => other.has(id)));
-    const ours = common.filter((id) => id.startsWith(source('fs/')) || id.startsWith(source('runner/')));
-    for (const id of ours) if (!assigned.has(id)) assigned.set(id, name);
+    assign(
+      name,
+      common.filter((id) => !id.startsWith(source('cli/'))),
+    );
   }
+  for (const [name, starts] of TOGETHER) for (const start of starts) assign(name, closureOf(start, imports));
   return assigned;
 }
 
 function sharedFiles(): CodeSplittingGroup[] {
+  const names = [...SHARED.keys(), ...TOGETHER.keys()];
   let assigned: Map<string, string> | undefined;
-  return [...SHARED.keys()].map((name, at) => ({
+  return names.map((name, at) => ({
     debugName: name,
     name: (id, context) => {
       assigned ??= assignShared((importer) => context.getModuleInfo(importer)?.importedIds ?? []);
       return assigned.get(id) === name ? name : null;
     },
-    priority: SHARED.size - at,
+    priority: names.length - at,
   }));
 }
 
@@ -111,6 +136,23 @@ const commonJs: Plugin = {
   },
 };
 
+/** Of a program that begins with the loader. */
+const MAIN = '.main.js';
+
+/** The programs themselves: each loads the loader, and then all that it is. */
+function beginnings(names: readonly string[]): Plugin {
+  return {
+    name: 'beginnings',
+    generateBundle() {
+      for (const name of names) {
+        const loader = relative(dirname(name), `${LOADER}.js`);
+        const lines = ['#!/usr/bin/env node', `require('./${loader}');`, `require('./${basename(name)}${MAIN}');`];
+        this.emitFile({ type: 'asset', fileName: `${name}.js`, source: `${lines.join('\n')}\n` });
+      }
+    },
+  };
+}
+
 function build(
   names: readonly string[],
   codeSplitting: OutputOptions['codeSplitting'],
@@ -124,12 +166,14 @@ function build(
     // What is imported for its types alone would be loaded otherwise; the other one warns of this one.
     transform: { typescript: { onlyRemoveTypeImports: false } },
     checks: { configurationFieldConflict: false },
-    plugins: [ownPlace],
+    plugins: [ownPlace, beginnings(names.filter(begins))],
     output: {
       dir: 'dist',
       format: 'cjs',
-      entryFileNames: '[name].js',
+      entryFileNames: ({ name }) => (begins(name) ? `[name]${MAIN}` : '[name].js'),
       chunkFileNames: `${shared}/[name]-[hash].js`,
+      // The loader has none for what it loads.
+      dynamicImportInCjs: false,
       comments: { legal: true, jsdoc: false, annotation: false },
       codeSplitting: codeSplitting ?? true,
     },
@@ -137,9 +181,11 @@ function build(
 }
 
 const programs = build(PROGRAMS, { groups: sharedFiles() });
+const { plugins } = programs;
 
 export default defineConfig([
-  { ...programs, plugins: [ownPlace, commonJs] },
+  { ...programs, plugins: [plugins, commonJs] },
+  build([LOADER], false),
   build([DAEMON], true),
   build(BENCHMARKS, true, 'bench/shared'),
   ...HELPERS.map((name) => build([name], false)),

@@ -59,7 +59,7 @@ describe.skipIf(missing)(titled('a start loads what it uses and nothing else:', 
     expect(packages).toEqual(['commander', 'koffi', 'lru-cache']);
     expect(files).toContain('fs/worker.js');
     expect(files.filter((file) => file.includes('layers-'))).toEqual([]);
-    expect(files.length).toBeLessThanOrEqual(26);
+    expect(files.length).toBeLessThanOrEqual(17);
   });
 
   test('ps', async () => {
@@ -71,6 +71,6 @@ describe.skipIf(missing)(titled('a start loads what it uses and nothing else:', 
   test('--version', async () => {
     const { packages, files } = await loadedBy('--version');
     expect(packages).toEqual(['commander']);
-    expect(files.length).toBeLessThanOrEqual(4);
+    expect(files.length).toBeLessThanOrEqual(5);
   });
 });
