@@ -43,6 +43,11 @@ function isCloseOnExec(fd: string): boolean {
   }
 }
 
+/** Node reads certificates of this variable when it starts, and they take it as long as all else: the daemon needs none. */
+function daemonEnvironment(): NodeJS.ProcessEnv {
+  return { ...process.env, NODE_EXTRA_CA_CERTS: undefined };
+}
+
 interface Daemon {
   readonly process: ChildProcess;
   readonly channel: Duplex;
@@ -54,6 +59,7 @@ async function startDaemon(order: DaemonOrder): Promise<Daemon> {
   // The argument is for ps(1) alone; the options come through the channel, whatever their length and bytes.
   const daemon = spawn(process.execPath, [PROGRAM, toText(order.mountpoint)], {
     detached: true,
+    env: daemonEnvironment(),
     stdio: ['ignore', 'ignore', logTarget(), 'pipe'],
   });
   // Node makes such a pipe a socket pair.
