@@ -1,6 +1,8 @@
+import { backendOf } from './backend.ts';
 import type { AttendedMount } from './daemon.ts';
 import type { FsckReport } from './fsck/index.ts';
 import type { FsckOptions } from './fsck/options.ts';
+import type { FuseOptions } from './fuse/options.ts';
 import type { Mount, MountOptions } from './mount.ts';
 import type { RegisteredMount } from './registry.ts';
 import type { MountStats } from './stats.ts';
@@ -32,6 +34,11 @@ export { type ByteString, toBytes, toText } from './sys/text.ts';
  */
 export async function mount(options: MountOptions): Promise<Mount> {
   return (await import('./mount.ts')).mount(options);
+}
+
+/** Has what the next mount of this process takes come up while that mount is prepared. */
+export async function prepareMount(fuse: FuseOptions = {}): Promise<void> {
+  if (backendOf(fuse) === 'device') (await import('./spare-worker.ts')).startSpareWorker();
 }
 
 /**

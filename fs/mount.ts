@@ -1,6 +1,6 @@
 import { closeSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { backendOf } from './backend.ts';
 import { type Branch, branchesOf } from './branches.ts';
 import type { FuseOptions } from './fuse/options.ts';
@@ -13,6 +13,7 @@ import { type ByteString, toText } from './sys/text.ts';
 import { log } from './sys/log.ts';
 import { mountAt } from './sys/mountinfo.ts';
 import { retireDescriptor } from './sys/retire.ts';
+import { takeWorker } from './spare-worker.ts';
 import type { WorkerInput, WorkerMessage } from './worker.ts';
 
 /** What to mount, where, and how. */
@@ -65,8 +66,6 @@ class ServedMount implements Mount {
     this.closed = serving.ended.then(() => {
       this.#ended = true;
       this.#withdraw();
-      // The worker, which used the number to its end, is no more.
-      if (this.#fd !== undefined) closeSync(this.#fd);
     });
   }
 
@@ -81,6 +80,8 @@ class ServedMount implements Mount {
       this.#publication = await Publication.create(state, () => this.stats());
       if (this.#publication === undefined) throw new Error('no directory for its state can be had in /run or /tmp');
     } catch (error) {
+      // Who has no descriptor left hears that from whatever needs one next.
+      if ((error as NodeJS.ErrnoException).code === 'EMFILE') return;
       const reason = error instanceof Error ? error.message : String(error);
       log(`lamina mounts will not show ${toText(mountpoint)}: ${reason}`);
     }
@@ -123,7 +124,8 @@ function untilMounted(worker: Worker): Promise<number> {
       reject(new Error('the filesystem ended before it was mounted'));
     });
     worker.once('message', (message: WorkerMessage) => {
-      if (message.mounted) resolve(message.device);
+      if (message === 'ended') reject(new Error('the filesystem ended before it was mounted'));
+      else if (message.mounted) resolve(message.device);
       else reject(new Error(message.error));
     });
   });
@@ -132,15 +134,19 @@ function untilMounted(worker: Worker): Promise<number> {
 /** A session that has begun, and when it will have ended. */
 interface Serving {
   readonly ended: Promise<void>;
-  /** File descriptor of /dev/fuse, where the session is ours; to be closed, by us, once it has ended. */
+  /** File descriptor of /dev/fuse, where the session is ours. */
   readonly device?: number;
 }
 
 async function serveByWorker(input: WorkerInput): Promise<Serving> {
-  // The compiled file: a worker cannot run TypeScript on every Node that we support.
-  const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: input });
-  const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+  const worker = takeWorker();
+  worker.postMessage(input);
+  const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
   const device = await untilMounted(worker);
+  // The thread's own end takes longer than that of what it serves.
+  const ended = Promise.race([exited, new Promise<void>((resolve) => worker.once('message', () => resolve()))]);
+  // Until then its number is used, if only by the threads that the thread has started.
+  void exited.then(() => closeSync(device));
   worker.on('error', (error) => log(`the session's thread failed: ${error.message}`));
   return { ended, device };
 }

@@ -1,4 +1,4 @@
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
 import { FuseDevice } from './fuse/device.ts';
 import { mountFuse, undoMount } from './fuse/mount.ts';
 import type { FileSystem } from './filesystem.ts';
@@ -16,7 +16,7 @@ import { raiseOpenFiles } from './sys/resource-limits.ts';
 import { retireDescriptor } from './sys/retire.ts';
 import { chdir, leaveSharedDirectory, pageSize } from './sys/thread.ts';
 
-/** What a worker is started with. */
+/** What a worker is told first. */
 export interface WorkerInput {
   readonly mountpoint: ByteString;
   readonly overlay: OverlayOptions;
@@ -24,9 +24,9 @@ export interface WorkerInput {
   readonly requests: Float64Array;
 }
 
-/** What a worker tells: it is about to serve, or could not begin. */
+/** What a worker tells: it is about to serve, or could not begin; in the end, that the union is closed. */
 export type WorkerMessage =
-  { readonly mounted: true; readonly device: number } | { readonly mounted: false; readonly error: string };
+  { readonly mounted: true; readonly device: number } | { readonly mounted: false; readonly error: string } | 'ended';
 
 /**
  * Serves until the kernel ends the session, or the device was retired. Once it was told of, the descriptor is the main
@@ -88,14 +88,15 @@ function serve(input: WorkerInput, tell: (message: WorkerMessage) => void): void
   }
 }
 
-function main(): void {
+function main(input: WorkerInput): void {
   const progress = { mounted: false };
   const tell = (message: WorkerMessage): void => {
-    progress.mounted ||= message.mounted;
+    progress.mounted ||= message !== 'ended' && message.mounted;
     parentPort?.postMessage(message);
   };
   try {
-    serve(workerData as WorkerInput, tell);
+    serve(input, tell);
+    tell('ended');
   } catch (error) {
     if (progress.mounted)
       log(`the session ends: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
@@ -103,4 +104,4 @@ function main(): void {
   }
 }
 
-main();
+parentPort?.once('message', main);

@@ -15,6 +15,8 @@ import { type StandardStreams } from './client-output.ts';
 import { StandardIo } from './standard-io.ts';
 import { type Beginning, beginRun } from './supervisor/run-of-container.ts';
 import { Supervisor } from './supervisor/supervisor.ts';
+import { prepareRoot } from './driver/root.ts';
+import { removeAnonymousVolumes } from './volume/anonymous-volumes.ts';
 
 /** How a container is run in the foreground. */
 export interface ForegroundOptions {
@@ -39,14 +41,22 @@ export async function run(options: RunOptions, foreground: ForegroundOptions): P
     ios.push(io);
     return beginRun(io, options.container);
   };
-  const first = await begin(foreground.streams);
-  const signals = new SignalForwarder(first.stage);
+  const first = begin(foreground.streams);
+  // The first thing that waits for it may be late.
+  first.catch(() => undefined);
+  prepareRoot(options.container);
+  const signals = new SignalForwarder({
+    kill: (signal) =>
+      void first.then(
+        ({ stage }) => stage.kill(signal),
+        () => undefined,
+      ),
+  });
   let exitCode: number;
   try {
     exitCode = await new ForegroundRun(options, foreground, first, begin, signals).execute();
   } finally {
-    first.stage.kill(SIGKILL);
-    await first.stage.exited;
+    await end(first);
     for (const io of ios) await io.drain();
     signals.close();
   }
@@ -54,10 +64,16 @@ export async function run(options: RunOptions, foreground: ForegroundOptions): P
   return exitCode;
 }
 
+async function end(beginning: Promise<Beginning>): Promise<void> {
+  const begun = await beginning.catch(() => undefined);
+  begun?.stage.kill(SIGKILL);
+  await begun?.stage.exited;
+}
+
 class ForegroundRun {
   readonly #options: RunOptions;
   readonly #foreground: ForegroundOptions;
-  readonly #first: Beginning;
+  readonly #first: Promise<Beginning>;
   readonly #begin: (streams: StandardStreams) => Promise<Beginning>;
   readonly #signals: SignalForwarder;
   readonly #store: Store;
@@ -66,7 +82,7 @@ class ForegroundRun {
   constructor(
     options: RunOptions,
     foreground: ForegroundOptions,
-    first: Beginning,
+    first: Promise<Beginning>,
     begin: (streams: StandardStreams) => Promise<Beginning>,
     signals: SignalForwarder,
   ) {
@@ -85,11 +101,14 @@ class ForegroundRun {
       throw new RunError('ended by a signal before there was an image', exitCode);
     });
     const { report } = this.#foreground;
-    const image = await Promise.race([imageOf(this.#store, this.#options, report), aborted]);
-    const container = createContainer(this.#store, this.#containers, image, this.#options, this.#state());
+    // Where there can be no stage, nothing is pulled.
+    const refused = this.#first.then(() => aborted);
+    const image = await Promise.race([imageOf(this.#store, this.#options, report), aborted, refused]);
+    const container = createContainer(this.#store, this.#containers, image, this.#options, ourState());
+    const first = await this.#beginning(container);
     this.#foreground.created(container);
     const { streams, forwardsSignals } = this.#foreground;
-    const supervisor = new Supervisor(container, this.#first, {
+    const supervisor = new Supervisor(container, first, {
       store: this.#store,
       containers: this.#containers,
       // What the client's input held is gone with the first run.
@@ -105,15 +124,22 @@ class ForegroundRun {
     return supervisor.supervise();
   }
 
-  #state(): ContainerState {
-    const supervisor = identify(process.pid);
-    const init = identify(this.#first.stage.pid);
-    return {
-      status: 'starting',
-      ...(supervisor === undefined ? {} : { supervisor }),
-      ...(init === undefined ? {} : { init }),
-    };
+  /** What was made for a stage that there cannot be goes. */
+  async #beginning(container: Container): Promise<Beginning> {
+    try {
+      return await this.#first;
+    } catch (error) {
+      this.#containers.remove(container);
+      removeAnonymousVolumes(this.#store.root, container.mounts);
+      throw error;
+    }
   }
+}
+
+/** Of a container whose stage is about to be there. */
+function ourState(): ContainerState {
+  const supervisor = identify(process.pid);
+  return { status: 'starting', ...(supervisor === undefined ? {} : { supervisor }) };
 }
 
 /** The image of a new container; what is odd about it is reported. */

@@ -3,11 +3,12 @@ import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { close } from '../../fs/sys/file.ts';
-import { HandedFiles } from './handed-files.ts';
+import { FIRST_HANDED, HandedFiles } from './handed-files.ts';
 import { EXIT, type RootChange, type StageFailure, type StageSpec } from './spec.ts';
 import { StagePipes } from './stage-pipes.ts';
 import { type PseudoTerminal } from './terminal/pseudo-terminal.ts';
-import type { SpawnerInput, SpawnerMessage, StageNetwork, StageProcesses, StageUsers } from './stage-spawner.ts';
+import { startApart, startHere, type ProcessEnd, type StageProgram, type StartedStage } from './stage-start.ts';
+import type { SpawnerInput, SpawnerMessage, StageNamespaces } from './stage-spawner.ts';
 
 /** The compiled stage: neither a process nor a thread can be started from TypeScript on every Node that we support. */
 const STAGE = fileURLToPath(new URL('./stage/main.js', import.meta.url));
@@ -17,13 +18,6 @@ const SPAWNER = new URL('./stage-spawner.js', import.meta.url);
 export type StageFiles = readonly [stdin: number | 'ignore', stdout: number | 'ignore', stderr: number | 'ignore'];
 
 const NO_FILES: StageFiles = ['ignore', 'ignore', 'ignore'];
-
-/** The namespaces that a stage is started in. */
-export interface StageNamespaces {
-  readonly network: StageNetwork;
-  readonly processes: StageProcesses;
-  readonly users: StageUsers;
-}
 
 /** A container's first process, while it is still ours and after. */
 export class StageProcess {
@@ -42,17 +36,14 @@ export class StageProcess {
   readonly #pipes: StagePipes;
   #ended = false;
 
-  private constructor(
-    { pid, networkNamespace, launcher }: Exclude<SpawnerMessage, { readonly exitCode: number | null }>,
-    exited: Promise<number>,
-    pipes: StagePipes,
-  ) {
+  private constructor({ pid, networkNamespace, launcher, ended }: StartedStage, pipes: StagePipes) {
     this.pid = pid;
     this.networkNamespace = networkNamespace;
     this.launcher = launcher;
-    this.exited = exited.finally(() => {
+    this.exited = ended.then((end) => {
       this.#ended = true;
       if (networkNamespace !== undefined) close(networkNamespace);
+      return exitCodeOf(end);
     });
     this.failure = pipes.status.then(({ failure }) => failure);
     this.rootChange = pipes.status.then(({ rootChange }) => rootChange);
@@ -67,18 +58,10 @@ export class StageProcess {
   static async spawn(files: StageFiles | 'terminal', namespaces: StageNamespaces): Promise<StageProcess> {
     const pipes = new StagePipes(files === 'terminal');
     const standard = files === 'terminal' ? NO_FILES : files;
-    const handed = namespaces.users === 'inherited' ? undefined : new HandedFiles(pipes.files);
-    const input: SpawnerInput = {
-      ...{ stage: STAGE, files: [...standard, ...pipes.files], socket: handed?.theirs },
-      ...namespaces,
-    };
-    const worker = new Worker(SPAWNER, { workerData: input });
     try {
-      const [first] = (await once(worker, 'message')) as [SpawnerMessage];
-      return new StageProcess('pid' in first ? first : { pid: -1 }, untilEnd(worker), pipes);
+      return new StageProcess(await start([...standard, ...pipes.files], namespaces), pipes);
     } finally {
       pipes.handOver();
-      handed?.close();
     }
   }
 
@@ -103,8 +86,51 @@ export class StageProcess {
   }
 }
 
-async function untilEnd(worker: Worker): Promise<number> {
+function exitCodeOf({ exitCode, signal }: ProcessEnd): number {
+  return exitCode ?? EXIT.signal + (signal === null ? 0 : constants.signals[signal]);
+}
+
+/** The quick way where there is one. Where it fails, the other says why as it should be said, or does it. */
+async function start(files: StageProgram['files'], namespaces: StageNamespaces): Promise<StartedStage> {
+  const { network, processes, users } = namespaces;
+  const joins = typeof network === 'number' || typeof processes === 'number';
+  if (joins) return startByThread(files, namespaces);
+  const [hasNetwork, hasProcesses] = [network === 'own', processes === 'own'];
+  if (users === 'inherited' && !hasNetwork && !hasProcesses)
+    return startHere({ stage: STAGE, files, socket: undefined });
+  try {
+    return await handing(files, (socket) =>
+      startApart({ stage: STAGE, files, socket }, { network: hasNetwork, processes: hasProcesses, users }),
+    );
+  } catch (error) {
+    if (users !== 'inherited') throw error;
+    return startByThread(files, namespaces);
+  }
+}
+
+/** Descriptors beyond the standard files of a stage that has a launcher wait in a socket. */
+async function handing<T>(files: StageProgram['files'], use: (socket: number) => Promise<T>): Promise<T> {
+  const handed = new HandedFiles(files.slice(FIRST_HANDED));
+  try {
+    return await use(handed.theirs);
+  } finally {
+    handed.close();
+  }
+}
+
+async function startByThread(files: StageProgram['files'], namespaces: StageNamespaces): Promise<StartedStage> {
+  const run = async (socket: number | undefined): Promise<StartedStage> => {
+    const input: SpawnerInput = { stage: STAGE, files, socket, ...namespaces };
+    const worker = new Worker(SPAWNER, { workerData: input });
+    const [first] = (await once(worker, 'message')) as [SpawnerMessage];
+    if (!('pid' in first)) throw new Error('the thread that started the container told of its end alone');
+    return { ...first, ended: untilEnd(worker) };
+  };
+  return namespaces.users === 'inherited' ? run(undefined) : handing(files, run);
+}
+
+async function untilEnd(worker: Worker): Promise<ProcessEnd> {
   const [last] = (await once(worker, 'message')) as [SpawnerMessage];
   if ('pid' in last) throw new Error('the thread that started the container told of two processes');
-  return last.exitCode ?? EXIT.signal + (last.signal === null ? 0 : constants.signals[last.signal]);
+  return last;
 }

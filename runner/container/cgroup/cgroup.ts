@@ -5,7 +5,7 @@ import { close } from '../../../fs/sys/file.ts';
 import { type Limits, type ResourceOptions, isLimited } from '../options/resources.ts';
 import { delegatedSite } from './delegation.ts';
 import { restrictDevices } from './device-rules.ts';
-import { removeGroup, writeControl } from './files.ts';
+import { removeGroup, writeControlAsync } from './files.ts';
 import { type GroupDirectory, type GroupRecord, setLimits, settingsFor } from './group.ts';
 import { findHierarchies, ownView } from './hierarchies.ts';
 import { makeGroups } from './make.ts';
@@ -85,7 +85,7 @@ export class Cgroup {
         throw new Error(`no control group can be made in ${cgroupParent}`);
       setLimits(record, limits);
       if (!privileged) restrictDevices(record, options.devices ?? [], options.givenDevices ?? []);
-      cgroup = new Cgroup(joinGroups(record, pid, limits), locks, cgroup.#recordFile);
+      cgroup = new Cgroup(await joinGroups(record, pid, limits), locks, cgroup.#recordFile);
       cgroup.#note();
     } catch (error) {
       await cgroup.end();
@@ -121,16 +121,19 @@ export class Cgroup {
  *
  * @throws where one does not in which something is limited that was asked for.
  */
-function joinGroups({ directories }: GroupRecord, pid: number, limits: Limits): GroupRecord {
-  const joined = directories.filter((directory) => {
-    const moved = writeControl(directory.path, 'cgroup.procs', String(pid));
-    if (moved === 0) return true;
+async function joinGroups({ directories }: GroupRecord, pid: number, limits: Limits): Promise<GroupRecord> {
+  const joined: GroupDirectory[] = [];
+  for (const directory of directories) {
+    const moved = await writeControlAsync(directory.path, 'cgroup.procs', String(pid));
+    if (moved === 0) {
+      joined.push(directory);
+      continue;
+    }
     const flag = limitOf(directory, limits);
     const why = `no process can be moved to ${directory.path}: ${describeErrno(moved)}`;
     if (flag !== undefined) throw new Error(`${flag} cannot be set: ${why}`);
     removeGroup(directory.path);
-    return false;
-  });
+  }
   return { directories: joined };
 }
 

@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync, readFileSync, rmdirSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, rmdirSync, writeFile, writeSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** Content of a group's file without the newline at its end; undefined where it cannot be read. */
@@ -38,6 +38,16 @@ export function writeControl(directory: string, file: string, value: string): nu
       closeSync(fd);
     }
   });
+}
+
+/** As `writeControl`, for what may keep the caller waiting: to move a process, the kernel waits for a grace period of RCU. */
+export async function writeControlAsync(directory: string, file: string, value: string): Promise<number> {
+  const written = await new Promise<NodeJS.ErrnoException | null>((resolve) => {
+    writeFile(join(directory, file), value, { flag: 'r+' }, resolve);
+  });
+  if (written === null) return 0;
+  if (written.errno === undefined) throw written;
+  return written.errno;
 }
 
 export function makeGroup(path: string): number {

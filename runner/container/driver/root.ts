@@ -1,4 +1,4 @@
-import { toBytes } from '../../../fs/index.ts';
+import { prepareMount, toBytes } from '../../../fs/index.ts';
 import { MNT_DETACH, UMOUNT_NOFOLLOW } from '../../../fs/sys/constants.ts';
 import { umount } from '../../../fs/sys/mount.ts';
 import { type Container } from '../container.ts';
@@ -12,6 +12,13 @@ import { mountOverlay } from './overlay.ts';
 export interface MountedRoot {
   /** @param report told of what goes wrong. */
   unmount(report: (message: string) => void): Promise<void>;
+}
+
+/** Has what `mountRoot` takes come up, for who has other things to do before. */
+export function prepareRoot({ driver = 'union', backend }: ContainerOptions): void {
+  if (driver !== 'union') return;
+  // What is wrong is said by the mount.
+  prepareMount(backend === undefined ? {} : { backend }).catch(() => undefined);
 }
 
 /**

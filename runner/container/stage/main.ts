@@ -75,6 +75,7 @@ function warnOfChroot(): void {
   writeFileSync(2, `lamina: warning: ${why}: the container's root is a plain chroot\n`);
 }
 
+// The session of one that has a launcher is that of the shell outside; another one leads its own already.
 async function becomeContainer(text: string): Promise<never> {
   const spec = JSON.parse(text) as StageSpec;
   const { process, security, mounts } = spec;
@@ -84,6 +85,7 @@ async function becomeContainer(text: string): Promise<never> {
   const { sharedMemory: memory } = spec.namespaces;
   if (!spec.hasOwnUsers) {
     const sharedMemory = takeSharedMemory(memory);
+    leadSession();
     enterNamespaces(spec);
     return becomeCommand(process, security, buildRoot(spec, spec.rootfs, sharedMemory, populate));
   }
@@ -92,7 +94,6 @@ async function becomeContainer(text: string): Promise<never> {
   const sharedMemory = takeSharedMemory(memory);
   const held = holdFiles(spec);
   becomeRoot();
-  // The session is that of the shell outside that this stage was started by.
   leadSession();
   return becomeCommand(process, security, buildRoot(held, spec.rootfs, sharedMemory, populate));
 }

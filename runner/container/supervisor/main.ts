@@ -4,6 +4,7 @@ import { exitNow } from '../../../fs/index.ts';
 import { openStore } from '../../image/store.ts';
 import { Container } from '../container.ts';
 import { ContainerStore } from '../container-store.ts';
+import { prepareRoot } from '../driver/root.ts';
 import { SIGKILL } from '../signals.ts';
 import { adoptCaller } from '../userns.ts';
 import { RunError } from '../spec.ts';
@@ -57,7 +58,9 @@ async function supervise(container: Container, starter: Starter, waitsForClient:
   const { interactive, terminal } = options.process;
   const begin = (): Promise<Beginning> =>
     beginRun(terminal ? new TerminalIo(interactive) : new PipeIo(interactive), options);
-  const first = await begin();
+  const beginning = begin();
+  prepareRoot(options);
+  const first = await beginning;
   const mayBegin = new Deferred<undefined>();
   let supervisor: Supervisor;
   try {

@@ -7,6 +7,7 @@ import { setOomScore } from '../oom-score.ts';
 import { NetworkRun } from '../network/network-run.ts';
 import { type NetworkState } from '../network/network-state.ts';
 import { sharedContainer } from '../network/shared-network.ts';
+import { type ContainerOptions } from '../options/container-options.ts';
 import { hostnameOf } from '../options/process.ts';
 import { giveFiles, giveIds, giveStandardFiles } from '../user-namespace/give.ts';
 import { VolumeUnions } from '../volume/volume-unions.ts';
@@ -51,18 +52,32 @@ export class RunGround {
     if (mappings !== undefined && namespaces.users?.container === undefined) giveIds(stage.launcher, mappings);
     if (mappings !== undefined) giveStandardFiles(stage.launcher, mappings);
     if (resources.oomScoreAdj !== undefined) setOomScore(stage.pid, resources.oomScoreAdj);
-    this.cgroup = await Cgroup.begin(container.id, container.directory, stage.pid, resources, security.privileged);
-    this.#root = await mountRoot(container, options);
-    this.#volumes = await VolumeUnions.mount(container);
+    const mounting = this.#mount(container, options);
+    // The kernel takes its time to move a process from group to group.
+    const grouping = Cgroup.begin(container.id, container.directory, stage.pid, resources, security.privileged);
+    const outcomes = await Promise.allSettled([grouping.then((cgroup) => (this.cgroup = cgroup)), mounting]);
+    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
     this.network = await this.#network.ready;
     if (mappings !== undefined) giveFiles(container, mappings);
   }
 
+  async #mount(container: Container, options: ContainerOptions): Promise<void> {
+    this.#root = await mountRoot(container, options);
+    this.#volumes = await VolumeUnions.mount(container);
+  }
+
   /** To be called when the stage has ended. */
   async clear(): Promise<void> {
-    await this.#network?.stop();
+    await Promise.all([this.#network?.stop(), this.#unmount(), this.#endGroup()]);
+  }
+
+  async #unmount(): Promise<void> {
     await this.#volumes?.unmount(this.#report);
     await this.#root?.unmount(this.#report);
+  }
+
+  async #endGroup(): Promise<void> {
     try {
       await this.cgroup?.end();
     } catch (error) {

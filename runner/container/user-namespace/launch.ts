@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { findProgram } from '../program.ts';
+import { delay } from '../supervisor/deferred.ts';
 import { withProtectedNode } from '../protected-node.ts';
 import { stageEnvironment } from '../stage-environment.ts';
 
@@ -19,32 +20,40 @@ interface Launch {
   readonly files: readonly File[];
 }
 
-/** The namespaces that are new with a user namespace, or in one. */
+/** The namespaces that are new to a stage. */
 export interface OwnNamespaces {
   readonly network: boolean;
   readonly processes: boolean;
-  /** Descriptor of the user namespace; without it, that is new, too. */
-  readonly users?: number | undefined;
+  /** The user namespace that they are of: a new one, the caller's, or that of a descriptor. */
+  readonly users: 'own' | 'inherited' | number;
 }
 
 const throughFd = (fd: number): string => `/proc/self/fd/${fd}`;
 
-// Stays for as long as the stage runs, and ends with docker's exit code for it; what a shell says of a child that was
-// killed is for nobody. (unshare --fork of util-linux 2.38 takes the end by SIGKILL for a failure of its own.)
 /** Descriptor of the shell's for the stage's standard error. */
 export const ERRORS_FD = 9;
-const SHELL = ['/bin/sh', '-c', 'exec 9>&2 2>/dev/null; (exec "$0" "$@" 2>&9 9>&-); exit $?'];
+
+// Stays for as long as the stage runs, and ends with docker's exit code for it; what a shell says of a child that was
+// killed is for nobody. (unshare --fork of util-linux 2.38 takes the end by SIGKILL for a failure of its own.)
+const WAIT = '(exec "$0" "$@" 2>&9 9>&-); exit $?';
+const SHELL = ['/bin/sh', '-c', `exec 9>&2 2>/dev/null; ${WAIT}`];
+const SILENT_SHELL = ['/bin/sh', '-c', WAIT];
+const SHELL_WITHOUT_ERRORS = ['/bin/sh', '-c', '(exec "$0" "$@"); exit $?'];
 
 /**
  * Starts a stage as a child of a shell in its user namespace: a pid namespace that is to be a user namespace's needs a
  * process in there that makes it, and then its first process. The shell ends with the thread that calls this, and the
  * stage with the shell.
+ *
+ * Where the user namespace is its caller's, nothing but the stage writes to its standard error.
+ *
+ * @throws where a program of util-linux is missing.
  */
 export function launchInOwn({ stage, files, arguments: args = [] }: Launch, own: OwnNamespaces): ChildProcess {
-  const given: File[] = [...files];
-  const users = own.users === undefined ? undefined : given.push(own.users) - 1;
+  const { given, shell } = own.users === 'inherited' ? withErrorsAside(files) : { given: [...files], shell: SHELL };
+  const users = typeof own.users === 'number' ? given.push(own.users) - 1 : undefined;
   const enter = users === undefined ? [] : [findProgram('nsenter', 'util-linux'), `--user=${throughFd(users)}`, '--'];
-  const make = users === undefined ? ['--user', '--keep-caps'] : [];
+  const make = own.users === 'own' ? ['--user', '--keep-caps'] : [];
   return spawnNode(stage, given, (node) => [
     ...enter,
     // After the change of ids, which would undo it.
@@ -52,8 +61,17 @@ export function launchInOwn({ stage, files, arguments: args = [] }: Launch, own:
     ...[findProgram('unshare', 'util-linux'), ...make],
     ...(own.network ? ['--net'] : []),
     ...(own.processes ? ['--pid'] : []),
-    ...['--', ...SHELL, node, stage, ...args],
+    ...['--', ...shell, node, stage, ...args],
   ]);
+}
+
+/** Where who starts it is to say nothing on what becomes its standard error. */
+function withErrorsAside(files: readonly File[]): { readonly given: File[]; readonly shell: readonly string[] } {
+  const [input = 'ignore', output = 'ignore', errors = 'ignore', ...more] = files;
+  const given: File[] = [input, output, 'ignore', ...more];
+  if (errors === 'ignore') return { given, shell: SHELL_WITHOUT_ERRORS };
+  while (given.length < ERRORS_FD) given.push('ignore');
+  return { given: [...given, errors], shell: SILENT_SHELL };
 }
 
 /** Namespaces that a stage is to be in from its first instruction on, by descriptors. */
@@ -90,18 +108,17 @@ function spawnNode(stage: string, files: readonly File[], command: (node: string
 const PATIENCE_MILLISECONDS = 10_000;
 
 /**
- * The stage that `launchInOwn` has had started, by its shell; waits for it without letting anything else of this thread go on.
+ * The stage that `launchInOwn` has had started, by its shell.
  *
  * @throws where there is none.
  */
-export function childOf(launcher: number): number {
-  const clock = new Int32Array(new SharedArrayBuffer(4));
+export async function childOf(launcher: number): Promise<number> {
   const deadline = Date.now() + PATIENCE_MILLISECONDS;
   for (;;) {
     const child = findChild(launcher);
     if (child !== undefined) return child;
     if (hasEnded(launcher) || Date.now() > deadline) throw new Error(NO_CHILD);
-    Atomics.wait(clock, 0, 0, 1);
+    await delay(1);
   }
 }
 

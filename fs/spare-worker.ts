@@ -1,0 +1,28 @@
+import { Worker } from 'node:worker_threads';
+
+// A session's thread takes longer to come up than a mount to be made: it may come up while its mount is prepared.
+
+let spare: Worker | undefined;
+
+/** The compiled file: a worker cannot run TypeScript on every Node that we support. */
+function startWorker(): Worker {
+  return new Worker(new URL('./worker.js', import.meta.url));
+}
+
+/** Starts the thread of the next mount. It does not keep this process from its end. */
+export function startSpareWorker(): void {
+  if (spare !== undefined) return;
+  const worker = startWorker();
+  // One that cannot come up is not for anybody: who needs one tries again, and hears why.
+  const forget = (): void => void (spare = spare === worker ? undefined : spare);
+  worker.once('error', forget).once('exit', forget).unref();
+  spare = worker;
+}
+
+/** A thread that waits for what it is to mount, as a message. */
+export function takeWorker(): Worker {
+  const worker = spare ?? startWorker();
+  spare = undefined;
+  worker.ref();
+  return worker;
+}

@@ -1,0 +1,84 @@
+import { type ChildProcess } from 'node:child_process';
+import { openSync } from 'node:fs';
+import { EAGAIN, describeErrno } from '../../fs/sys/errno.ts';
+import { FIRST_HANDED, HANDED } from './handed-files.ts';
+import { childOf, launchIn, launchInOwn, type OwnNamespaces } from './user-namespace/launch.ts';
+
+/** What is to be started. */
+export interface StageProgram {
+  /** The compiled stage. */
+  readonly stage: string;
+  /** What become the stage's descriptors 0 and up. */
+  readonly files: readonly (number | 'ignore')[];
+  /** In place of `files` from 3 on, where the stage has a launcher: a socket in which they wait for the stage. */
+  readonly socket: number | undefined;
+}
+
+/** How a process ended, as Node tells it. */
+export interface ProcessEnd {
+  readonly exitCode: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+/** A stage that has been started. */
+export interface StartedStage {
+  readonly pid: number;
+  /** Descriptor of its own network namespace. */
+  readonly networkNamespace?: number | undefined;
+  /** The process between us and the stage, in the stage's user namespace. */
+  readonly launcher?: number | undefined;
+  /** Never rejects. */
+  readonly ended: Promise<ProcessEnd>;
+}
+
+/** Starts a stage in the namespaces of this thread, and those of its children. */
+export async function startHere({ stage, files }: StageProgram): Promise<StartedStage> {
+  return describing(async () => {
+    const { pid, ended } = await begun(launchIn({ stage, files }, {}));
+    return { pid, ended };
+  });
+}
+
+/**
+ * Starts a stage in namespaces of its own. Descriptors that only the stage may have, since their end is told by its
+ * execve(2), do not go through its launcher.
+ */
+export async function startApart({ stage, files, socket }: StageProgram, own: OwnNamespaces): Promise<StartedStage> {
+  const given: StageProgram['files'] = [
+    ...files.slice(0, FIRST_HANDED),
+    socket ?? 'ignore',
+    ...files.slice(FIRST_HANDED + 1).map(() => 'ignore' as const),
+  ];
+  return describing(async () => {
+    const { pid: launcher, ended } = await begun(launchInOwn({ stage, files: given, arguments: [HANDED] }, own));
+    const pid = await childOf(launcher);
+    const networkNamespace = own.network ? openSync(`/proc/${pid}/ns/net`, 'r') : undefined;
+    return { pid, networkNamespace, launcher, ended };
+  });
+}
+
+/** @throws where it could not be started. */
+async function begun(child: ChildProcess): Promise<{ readonly pid: number; readonly ended: Promise<ProcessEnd> }> {
+  const { pid } = child;
+  if (pid === undefined) throw await new Promise<Error>((resolve) => child.once('error', resolve));
+  // It tells of its end but once.
+  const ended = new Promise<ProcessEnd>((resolve) =>
+    child.once('exit', (exitCode, signal) => resolve({ exitCode, signal })),
+  );
+  return { pid, ended };
+}
+
+async function describing<T>(start: () => Promise<T>): Promise<T> {
+  try {
+    return await start();
+  } catch (error) {
+    // What is not spawn's own says enough.
+    if ((error as NodeJS.ErrnoException).syscall?.startsWith('spawn') !== true) throw error;
+    const { errno = 0 } = error as NodeJS.ErrnoException;
+    const advice =
+      errno === -EAGAIN ? ': too many processes: raise ulimit -u, or the pids limit of the control group' : '';
+    throw new Error(`cannot start the first process of the container: ${describeErrno(errno)}${advice}`, {
+      cause: error,
+    });
+  }
+}
