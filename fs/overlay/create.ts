@@ -31,7 +31,7 @@ import { SELF } from '../sys/xattr.ts';
 import { METADATA } from './copy-limit.ts';
 import { ensureUpper } from './copy-up.ts';
 import { DirectoryIndex, type IndexEntry } from './directory-index.ts';
-import { type Inode } from './inode.ts';
+import { LACKS, type Inode } from './inode.ts';
 import { ABSENT, NAME_MAX, addAlias, present, registerLinks, resolve, statInode } from './lookup.ts';
 import { redirectData } from './metacopy.ts';
 import { findEntry } from './merge.ts';
@@ -247,6 +247,8 @@ function adopt(union: Union, parent: Inode, name: ByteString, attr: Attr): Inode
   const type = attr.mode & S_IFMT;
   const inode = union.inodes.create(type, upper.layer.uniqueIno(attr.ino), parent, name);
   inode.protection = 0;
+  // Nobody inherits those, and the kernel asks before the first write, and again when the file is given away.
+  if (union.isSoleWriter) inode.lacks = LACKS.capability;
   noteUpper(union, parent, name, type, inode.ino);
   if (type === S_IFDIR) {
     inode.upper = new RealDirectory(upper.layer, upper, name);

@@ -26,6 +26,9 @@ export const ABSENT = 0;
 /** NAME_MAX of every filesystem that can be a layer; FUSE itself lets 1,024 bytes through. */
 export const NAME_MAX = 255;
 
+/** What fits a page has none worth sharing, which saves each of the many small files a look at how it begins. */
+const SMALLEST_PROGRAM = 4096;
+
 /**
  * The inode of `name` in `parent`: ABSENT, or a negative errno. It may be one that the kernel does not know: the caller
  * gives it to the kernel or calls `inodes.release`.
@@ -141,6 +144,7 @@ function createFile(
   const inode = union.inodes.create(type, layer.uniqueIno(attr.ino, attr.dev), parent, name);
   inode.real = real;
   inode.realName = name;
+  if (attr.size < SMALLEST_PROGRAM) inode.isProgram = false;
   if (!layer.writable) inode.lowerNlink = inLayer ? attr.nlink : 1;
   else if (real.impure) takeOrigin(union, inode, real, attr);
   const isBare = isKnownBare(real, name);

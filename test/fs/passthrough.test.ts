@@ -96,9 +96,13 @@ print(len(g.read()))`;
   test('programs of a lower layer are read by the kernel, and with passthrough=all every file of one', () => {
     const program = Buffer.concat([Buffer.from('\x7fELF'), Buffer.alloc(SIZE, 'p')]);
     writeFileSync(ground.at('B/program'), program);
+    writeFileSync(ground.at('B/short'), program.subarray(0, 4095));
     mount(WRITABLE);
     expect(readFileSync(ground.at('m/program')).equals(program)).toBe(true);
     expect([counted('READ'), stats().overlay.passthroughOpens]).toEqual([0, 1]);
+    // What fits a page has none to share.
+    expect(readFileSync(ground.at('m/short'))).toHaveLength(4095);
+    expect([counted('READ'), stats().overlay.passthroughOpens]).toEqual([1, 1]);
     mount('lowerdir=A:B,upperdir=U2,workdir=W2,passthrough=all', 'm2');
     expect(readFileSync(ground.at('m2/bottom'), 'utf8')).toBe('bottom');
     expect(counted('READ', 'm2')).toBe(0);
@@ -112,7 +116,7 @@ print(len(g.read()))`;
     const names = ['written', 'cut', 'linked', 'changed'];
     for (const name of names) writeFileSync(ground.at(`B/${name}`), `\x7fELF ${name}`);
     linkSync(ground.at('B/linked'), ground.at('B/other'));
-    mount(WRITABLE);
+    mount(`${WRITABLE},passthrough=all`);
     const script = `
 def new(name): return open('m/' + name, 'rb').read()[5:].decode()
 old = {name: os.open('m/' + name, os.O_RDONLY) for name in ${JSON.stringify(names)}}
