@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { EAGAIN } from '../sys/errno.ts';
+import { preemptions } from '../sys/thread.ts';
 import type { Device } from './device.ts';
 
 /**
@@ -11,15 +12,23 @@ import type { Device } from './device.ts';
 const TRIES = 40;
 /** While reads wait at once, one of so many is tried this way, to see whether requests come fast again. */
 const SAMPLE = 32;
+/** The same where the one who asked last was seen to share our processor. */
+const SHARED_SAMPLE = 1024;
 const FULL_CREDIT = 8;
 const FIRST_CREDIT = 4;
 /** What a request costs that came too late; one that comes in time gives 1. */
 const MISS = 3;
+/** After so many requests it is looked at how often the kernel took our processor away. */
+const CHECK = 16;
 
 /**
  * Gets requests from the device. While they come fast, as from a program that asks one thing after another, a read is
  * tried a few times before it waits: to be put to sleep and woken costs more than most requests. While they do not, and
  * on a machine with a single processor, reads wait at once. One who waits for the first request of many costs nothing.
+ *
+ * Where the program that asks is on our own processor, because the others are busy, tries keep it from running until the
+ * kernel takes the processor from us, and a wait hands it over at once. 10,000 lookups of names that are not there, on a
+ * busy machine, in us each: with tries 11.2 (of ours 6.6), without 8.4 (4.1), as fuse-overlayfs.
  */
 export class Receiver {
   readonly #device: Device;
@@ -28,11 +37,16 @@ export class Receiver {
   #nonBlocking = false;
   #spins = false;
   #credit = 0;
-  #waits = 0;
+  readonly #preemptions: () => number;
+  /** Requests until the next look: at the preemptions while reads are tried, else whether they are to be. */
+  #left = SAMPLE;
+  #preempted = 0;
 
-  constructor(device: Device, tries = availableParallelism() > 1 ? TRIES : 0) {
+  /** @param preempted how often this thread was preempted so far. */
+  constructor(device: Device, tries = availableParallelism() > 1 ? TRIES : 0, preempted = preemptions) {
     this.#device = device;
     this.#tries = tries;
+    this.#preemptions = preempted;
   }
 
   /**
@@ -42,7 +56,7 @@ export class Receiver {
    */
   receive(address: number, capacity: number, timeout = -1): number {
     this.#setNonBlocking(this.#spins);
-    if (!this.#spins) return this.#wait(address, capacity, timeout);
+    if (!this.#spins || (--this.#left === 0 && this.#sharesProcessor())) return this.#wait(address, capacity, timeout);
     for (let tried = 0; tried < this.#tries; tried++) {
       const length = this.#device.read(address, capacity);
       if (length === -EAGAIN) continue;
@@ -59,13 +73,26 @@ export class Receiver {
   #wait(address: number, capacity: number, timeout: number): number {
     if (timeout >= 0 && !this.#device.wait(timeout)) return -EAGAIN;
     const length = this.#device.read(address, capacity);
-    if (++this.#waits % SAMPLE === 0 && this.#tries > 0) this.#spin(true);
+    if (--this.#left <= 0 && this.#tries > 0) this.#spin(true);
     return length;
+  }
+
+  /** Stops trying where the kernel took the processor from us for every other request or more. */
+  #sharesProcessor(): boolean {
+    const before = this.#preempted;
+    this.#preempted = this.#preemptions();
+    this.#left = CHECK;
+    if (this.#preempted - before < CHECK / 2) return false;
+    this.#spin(false);
+    this.#left = SHARED_SAMPLE;
+    return true;
   }
 
   #spin(on: boolean): void {
     this.#spins = on;
     this.#credit = FIRST_CREDIT;
+    this.#left = on ? CHECK : SAMPLE;
+    if (on) this.#preempted = this.#preemptions();
     this.#setNonBlocking(on);
   }
 
