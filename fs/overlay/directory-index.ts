@@ -6,29 +6,86 @@ export const UPPER = 0;
 /** In no layer. */
 const NOWHERE = -1;
 
+// An entry takes few words, as there may be hundreds of thousands.
+const BIT = { inUpper: 1, whiteout: 2, dotWhiteout: 4, sealed: 8 } as const;
+const UPPER_TYPE = 4;
+const LOWER_TYPE = 8;
+const TYPE_MASK = 0xf;
+const LOWER = 12;
+
 /**
  * What the layers say of one name in a directory. The upper's part and the lowers' part are kept apart: what is below
  * decides whether a removal needs a whiteout and whether a new directory must be opaque.
  */
 export class IndexEntry {
-  /** The upper layer has this name, as a file or as a whiteout. */
-  inUpper = false;
-  /** ... as a whiteout. */
-  whiteout = false;
-  /** ... of the form `.wh.NAME`. */
-  dotWhiteout = false;
-  upperType = 0;
+  /** Bits of `BIT`, the types, and above them one more than the topmost lower layer's position. */
+  #bits = 0;
   upperIno = 0;
-  /** Topmost lower layer in which the name is visible. */
-  lower = NOWHERE;
-  lowerType = 0;
   lowerIno = 0;
   /** Further lower layers that have it as a directory, and so take part in the merge. */
   more: number[] | undefined = undefined;
-  /** A whiteout or a non-directory ended the search: layers further down do not count. */
-  sealed = false;
   /** Where the name is in its index's `order`. */
   place = NOWHERE;
+
+  /** The upper layer has this name, as a file or as a whiteout. */
+  get inUpper(): boolean {
+    return (this.#bits & BIT.inUpper) !== 0;
+  }
+  set inUpper(value: boolean) {
+    this.#setBit(BIT.inUpper, value);
+  }
+
+  /** ... as a whiteout. */
+  get whiteout(): boolean {
+    return (this.#bits & BIT.whiteout) !== 0;
+  }
+  set whiteout(value: boolean) {
+    this.#setBit(BIT.whiteout, value);
+  }
+
+  /** ... of the form `.wh.NAME`. */
+  get dotWhiteout(): boolean {
+    return (this.#bits & BIT.dotWhiteout) !== 0;
+  }
+  set dotWhiteout(value: boolean) {
+    this.#setBit(BIT.dotWhiteout, value);
+  }
+
+  /** A whiteout or a non-directory ended the search: layers further down do not count. */
+  get sealed(): boolean {
+    return (this.#bits & BIT.sealed) !== 0;
+  }
+  set sealed(value: boolean) {
+    this.#setBit(BIT.sealed, value);
+  }
+
+  /** DT_*. */
+  get upperType(): number {
+    return (this.#bits >> UPPER_TYPE) & TYPE_MASK;
+  }
+  set upperType(value: number) {
+    this.#bits = (this.#bits & ~(TYPE_MASK << UPPER_TYPE)) | (value << UPPER_TYPE);
+  }
+
+  /** DT_*. */
+  get lowerType(): number {
+    return (this.#bits >> LOWER_TYPE) & TYPE_MASK;
+  }
+  set lowerType(value: number) {
+    this.#bits = (this.#bits & ~(TYPE_MASK << LOWER_TYPE)) | (value << LOWER_TYPE);
+  }
+
+  /** Topmost lower layer in which the name is visible. */
+  get lower(): number {
+    return (this.#bits >> LOWER) + NOWHERE;
+  }
+  set lower(position: number) {
+    this.#bits = (this.#bits & ((1 << LOWER) - 1)) | ((position - NOWHERE) << LOWER);
+  }
+
+  #setBit(bit: number, value: boolean): void {
+    this.#bits = value ? this.#bits | bit : this.#bits & ~bit;
+  }
 
   /** There is such a file in the union. */
   get visible(): boolean {

@@ -4,7 +4,8 @@ import { EBUSY, EDQUOT, EISDIR, ENOENT, ENOSPC, ENOTDIR, ENOTEMPTY, EROFS } from
 import { close, fstat, openat, renameat2, statat, unlinkat } from '../sys/file.ts';
 import { materialize } from './create.ts';
 import { ensureUpper } from './copy-up.ts';
-import { type Alias, type Inode } from './inode.ts';
+import { type Inode } from './inode.ts';
+import { type Alias } from './inode-parts.ts';
 import { noteLowerLinks, releaseEntry } from './link-index.ts';
 import { ABSENT, resolve } from './lookup.ts';
 import { findEntry, readIndex } from './merge.ts';

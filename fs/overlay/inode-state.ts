@@ -1,0 +1,353 @@
+import { S_IFMT } from '../sys/constants.ts';
+import { LivePart, RarePart } from './inode-parts.ts';
+import { PROTECTION } from './protection.ts';
+
+// An inode takes few words: what is true or false, and small numbers, are bits of one; what most do not have is in parts
+// that they share until they have some of it.
+
+/** Bits beside those of the type, which are 12 to 15 of a mode. */
+const BIT = {
+  kept: 0x1,
+  tooLarge: 0x2,
+  metacopy: 0x4,
+  dataRedirected: 0x8,
+  hasOrigin: 0x10,
+  unlinked: 0x20,
+  passedThrough: 0x40,
+  changesUnseen: 0x80,
+  /** Whether it is known to be a program's, and whether it is one. */
+  programKnown: 0x100,
+  program: 0x200,
+} as const;
+const LACKS_SHIFT = 16;
+const LACKS_MASK = 0xf;
+const PROTECTION_SHIFT = 20;
+const PROTECTION_MASK = 0xf;
+
+const NOTHING_LIVE = new LivePart();
+const NOTHING_RARE = new RarePart();
+
+/** What is known of an inode, but for its names and where its file is. */
+export class InodeState {
+  #bits: number;
+  #live = NOTHING_LIVE;
+  #rare = NOTHING_RARE;
+
+  /** @param type S_IFMT bits. */
+  constructor(type: number) {
+    this.#bits = (type & S_IFMT) | (PROTECTION.unread << PROTECTION_SHIFT);
+  }
+
+  /** S_IFMT bits. */
+  get type(): number {
+    return this.#bits & S_IFMT;
+  }
+
+  /** The kernel has let go of it, and may come back for it by a file handle. */
+  get kept(): boolean {
+    return (this.#bits & BIT.kept) !== 0;
+  }
+  set kept(value: boolean) {
+    this.#setBit(BIT.kept, value);
+  }
+
+  /** Its entries are too many for the cache to keep an index. */
+  get tooLarge(): boolean {
+    return (this.#bits & BIT.tooLarge) !== 0;
+  }
+  set tooLarge(value: boolean) {
+    this.#setBit(BIT.tooLarge, value);
+  }
+
+  /** Its upper file holds all but the data (overlayfs's metacopy), which is in a layer below, if anywhere. */
+  get metacopy(): boolean {
+    return (this.#bits & BIT.metacopy) !== 0;
+  }
+  set metacopy(value: boolean) {
+    this.#setBit(BIT.metacopy, value);
+  }
+
+  /** Its upper file tells by a redirect where the data is, and so can be renamed. */
+  get dataRedirected(): boolean {
+    return (this.#bits & BIT.dataRedirected) !== 0;
+  }
+  set dataRedirected(value: boolean) {
+    this.#setBit(BIT.dataRedirected, value);
+  }
+
+  /** It was copied up, and shows its origin's inode number. */
+  get hasOrigin(): boolean {
+    return (this.#bits & BIT.hasOrigin) !== 0;
+  }
+  set hasOrigin(value: boolean) {
+    this.#setBit(BIT.hasOrigin, value);
+  }
+
+  /** It has no name any more. */
+  get unlinked(): boolean {
+    return (this.#bits & BIT.unlinked) !== 0;
+  }
+  set unlinked(value: boolean) {
+    this.#setBit(BIT.unlinked, value);
+  }
+
+  /** The kernel has read or written it by itself: what its page cache has from before may be old. */
+  get passedThrough(): boolean {
+    return (this.#bits & BIT.passedThrough) !== 0;
+  }
+  set passedThrough(value: boolean) {
+    this.#setBit(BIT.passedThrough, value);
+  }
+
+  /** It may be mapped for writing without our knowledge, and so change. */
+  get changesUnseen(): boolean {
+    return (this.#bits & BIT.changesUnseen) !== 0;
+  }
+  set changesUnseen(value: boolean) {
+    this.#setBit(BIT.changesUnseen, value);
+  }
+
+  /** Its data, in a lower layer, is known to be a program's, or not to be. */
+  get isProgram(): boolean | undefined {
+    return (this.#bits & BIT.programKnown) === 0 ? undefined : (this.#bits & BIT.program) !== 0;
+  }
+  set isProgram(value: boolean | undefined) {
+    this.#setBit(BIT.programKnown, value !== undefined);
+    this.#setBit(BIT.program, value === true);
+  }
+
+  /** Bits of `LACKS`: xattrs that it was asked for and does not have; nothing but setxattr(2) gives a file some. */
+  get lacks(): number {
+    return (this.#bits >> LACKS_SHIFT) & LACKS_MASK;
+  }
+  set lacks(value: number) {
+    this.#bits = (this.#bits & ~(LACKS_MASK << LACKS_SHIFT)) | (value << LACKS_SHIFT);
+  }
+
+  /** Bits of `PROTECTION`: what `chattr` forbids. */
+  get protection(): number {
+    return (this.#bits >> PROTECTION_SHIFT) & PROTECTION_MASK;
+  }
+  set protection(value: number) {
+    this.#bits = (this.#bits & ~(PROTECTION_MASK << PROTECTION_SHIFT)) | (value << PROTECTION_SHIFT);
+  }
+
+  #setBit(bit: number, value: boolean): void {
+    this.#bits = value ? this.#bits | bit : this.#bits & ~bit;
+  }
+
+  #ownLivePart(): LivePart {
+    if (this.#live === NOTHING_LIVE) this.#live = new LivePart();
+    return this.#live;
+  }
+
+  #ownRarePart(): RarePart {
+    if (this.#rare === NOTHING_RARE) this.#rare = new RarePart();
+    return this.#rare;
+  }
+
+  /** Gives up the part of a file that is open no more. */
+  #shedLivePart(): void {
+    if (this.#live.isEmpty) this.#live = NOTHING_LIVE;
+  }
+
+  get upper(): LivePart['upper'] {
+    return this.#live.upper;
+  }
+  set upper(value: LivePart['upper']) {
+    if (value === this.#live.upper) return;
+    this.#ownLivePart().upper = value;
+    if (value === undefined) this.#shedLivePart();
+  }
+
+  get lowers(): LivePart['lowers'] {
+    return this.#live.lowers;
+  }
+  set lowers(value: LivePart['lowers']) {
+    if (value !== this.#live.lowers) this.#ownLivePart().lowers = value;
+  }
+
+  get children(): LivePart['children'] {
+    return this.#live.children;
+  }
+  set children(value: LivePart['children']) {
+    if (value === this.#live.children) return;
+    this.#ownLivePart().children = value;
+    if (value === undefined) this.#shedLivePart();
+  }
+
+  get listed(): LivePart['listed'] {
+    return this.#live.listed;
+  }
+  set listed(value: LivePart['listed']) {
+    if (value === this.#live.listed) return;
+    this.#ownLivePart().listed = value;
+    if (value === undefined) this.#shedLivePart();
+  }
+
+  get handles(): LivePart['handles'] {
+    return this.#live.handles;
+  }
+  set handles(value: LivePart['handles']) {
+    if (value === this.#live.handles) return;
+    this.#ownLivePart().handles = value;
+    if (value === undefined) this.#shedLivePart();
+  }
+
+  get reader(): LivePart['reader'] {
+    return this.#live.reader;
+  }
+  set reader(value: LivePart['reader']) {
+    if (value === this.#live.reader) return;
+    this.#ownLivePart().reader = value;
+    if (value === undefined) this.#shedLivePart();
+  }
+
+  get writer(): LivePart['writer'] {
+    return this.#live.writer;
+  }
+  set writer(value: LivePart['writer']) {
+    if (value === this.#live.writer) return;
+    this.#ownLivePart().writer = value;
+    if (value === undefined) this.#shedLivePart();
+  }
+
+  get backing(): LivePart['backing'] {
+    return this.#live.backing;
+  }
+  set backing(value: LivePart['backing']) {
+    if (value === this.#live.backing) return;
+    this.#ownLivePart().backing = value;
+    if (value === 0) this.#shedLivePart();
+  }
+
+  get passing(): LivePart['passing'] {
+    return this.#live.passing;
+  }
+  set passing(value: LivePart['passing']) {
+    if (value === this.#live.passing) return;
+    this.#ownLivePart().passing = value;
+    if (value === 0) this.#shedLivePart();
+  }
+
+  get caching(): LivePart['caching'] {
+    return this.#live.caching;
+  }
+  set caching(value: LivePart['caching']) {
+    if (value === this.#live.caching) return;
+    this.#ownLivePart().caching = value;
+    if (value === 0) this.#shedLivePart();
+  }
+
+  get formers(): RarePart['formers'] {
+    return this.#rare.formers;
+  }
+  set formers(value: RarePart['formers']) {
+    if (value !== this.#rare.formers) this.#ownRarePart().formers = value;
+  }
+
+  get aliases(): RarePart['aliases'] {
+    return this.#rare.aliases;
+  }
+  set aliases(value: RarePart['aliases']) {
+    if (value !== this.#rare.aliases) this.#ownRarePart().aliases = value;
+  }
+
+  get data(): RarePart['data'] {
+    return this.#rare.data;
+  }
+  set data(value: RarePart['data']) {
+    if (value !== this.#rare.data) this.#ownRarePart().data = value;
+  }
+
+  get dataName(): RarePart['dataName'] {
+    return this.#rare.dataName;
+  }
+  set dataName(value: RarePart['dataName']) {
+    if (value !== this.#rare.dataName) this.#ownRarePart().dataName = value;
+  }
+
+  get dataPath(): RarePart['dataPath'] {
+    return this.#rare.dataPath;
+  }
+  set dataPath(value: RarePart['dataPath']) {
+    if (value !== this.#rare.dataPath) this.#ownRarePart().dataPath = value;
+  }
+
+  get dataFault(): RarePart['dataFault'] {
+    return this.#rare.dataFault;
+  }
+  set dataFault(value: RarePart['dataFault']) {
+    if (value !== this.#rare.dataFault) this.#ownRarePart().dataFault = value;
+  }
+
+  get copying(): RarePart['copying'] {
+    return this.#rare.copying;
+  }
+  set copying(value: RarePart['copying']) {
+    if (value !== this.#rare.copying) this.#ownRarePart().copying = value;
+  }
+
+  get realIno(): RarePart['realIno'] {
+    return this.#rare.realIno;
+  }
+  set realIno(value: RarePart['realIno']) {
+    if (value !== this.#rare.realIno) this.#ownRarePart().realIno = value;
+  }
+
+  get linkedIn(): RarePart['linkedIn'] {
+    return this.#rare.linkedIn;
+  }
+  set linkedIn(value: RarePart['linkedIn']) {
+    if (value !== this.#rare.linkedIn) this.#ownRarePart().linkedIn = value;
+  }
+
+  get origin(): RarePart['origin'] {
+    return this.#rare.origin;
+  }
+  set origin(value: RarePart['origin']) {
+    if (value !== this.#rare.origin) this.#ownRarePart().origin = value;
+  }
+
+  get originIno(): RarePart['originIno'] {
+    return this.#rare.originIno;
+  }
+  set originIno(value: RarePart['originIno']) {
+    if (value !== this.#rare.originIno) this.#ownRarePart().originIno = value;
+  }
+
+  get lowerNlink(): RarePart['lowerNlink'] {
+    return this.#rare.lowerNlink;
+  }
+  set lowerNlink(value: RarePart['lowerNlink']) {
+    if (value !== this.#rare.lowerNlink) this.#ownRarePart().lowerNlink = value;
+  }
+
+  get lostLinks(): RarePart['lostLinks'] {
+    return this.#rare.lostLinks;
+  }
+  set lostLinks(value: RarePart['lostLinks']) {
+    if (value !== this.#rare.lostLinks) this.#ownRarePart().lostLinks = value;
+  }
+
+  get indexName(): RarePart['indexName'] {
+    return this.#rare.indexName;
+  }
+  set indexName(value: RarePart['indexName']) {
+    if (value !== this.#rare.indexName) this.#ownRarePart().indexName = value;
+  }
+
+  get lowerLinks(): RarePart['lowerLinks'] {
+    return this.#rare.lowerLinks;
+  }
+  set lowerLinks(value: RarePart['lowerLinks']) {
+    if (value !== this.#rare.lowerLinks) this.#ownRarePart().lowerLinks = value;
+  }
+
+  get pinned(): RarePart['pinned'] {
+    return this.#rare.pinned;
+  }
+  set pinned(value: RarePart['pinned']) {
+    if (value !== this.#rare.pinned) this.#ownRarePart().pinned = value;
+  }
+}
