@@ -4,7 +4,7 @@ import { EINTR, describeErrno } from '../sys/errno.ts';
 import { close } from '../sys/file.ts';
 import { receiveDescriptor, socketpair } from '../sys/socket.ts';
 import type { FuseOptions } from './options.ts';
-import { MAX_WRITE } from './slot.ts';
+import { MAX_READ } from './slot.ts';
 
 // fusermount3 is setuid root: it mounts for users, within what /etc/fuse.conf allows, and hands the device over.
 
@@ -18,7 +18,7 @@ interface Failure {
 
 function optionsOf(options: FuseOptions): string {
   const fsname = escape(options.fsname ?? 'lamina');
-  const list = [`fsname=${fsname}`, 'subtype=lamina', 'default_permissions', `max_read=${MAX_WRITE}`];
+  const list = [`fsname=${fsname}`, 'subtype=lamina', 'default_permissions', `max_read=${MAX_READ}`];
   if (options.readOnly === true) list.push('ro');
   if (options.exec === false) list.push('noexec');
   if (options.atime !== true) list.push('noatime');

@@ -21,7 +21,7 @@ import { mount, umount } from '../sys/mount.ts';
 import { mountByHelper } from './fusermount.ts';
 import { type FuseOptions, MOUNT_TYPE } from './options.ts';
 import { FUSE_DEVICE, fuseRemedy, isAbsent } from './remedy.ts';
-import { MAX_WRITE } from './slot.ts';
+import { MAX_READ } from './slot.ts';
 
 // Of the device 10:229, as stat(2) gives it.
 const FUSE_NUMBER = (10 << 8) | 229;
@@ -52,7 +52,7 @@ function dataOf(fd: number, options: FuseOptions): string {
     `group_id=${process.getegid?.() ?? 0}`,
     'default_permissions',
     // Reads never exceed the reply buffers, whatever the page size.
-    `max_read=${MAX_WRITE}`,
+    `max_read=${MAX_READ}`,
   ];
   if (options.allowOther !== false) data.push('allow_other');
   return data.join(',');

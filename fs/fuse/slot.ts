@@ -15,8 +15,13 @@ export const BODY = IN.sizeof;
 /** Where a reply's own structure or data begins. */
 export const PAYLOAD = OUT.sizeof;
 
-/** The largest WRITE and READ: 256 pages, the kernel's default limit. */
+/** The largest WRITE: 256 pages, the kernel's default limit. */
 export const MAX_WRITE = 1 << 20;
+/**
+ * The largest READ: with its header it has to fit the pipe that it is spliced through. Readers who announce that they read
+ * a file in order (POSIX_FADV_SEQUENTIAL) have twice the read-ahead.
+ */
+export const MAX_READ = 512 << 10;
 // The kernel refuses a read of the device with less room than a header, WRITE's structure and max_write.
 const REQUEST_CAPACITY = MAX_WRITE + 4096;
 const PAGE = 4096;

@@ -41,7 +41,7 @@ describe.skipIf(missing !== undefined)(titled('a user without capabilities', mis
       LAMINA mounts && LAMINA umount m && ! grep ${ground.at('m')} /proc/self/mounts`;
     const { code, stdout, stderr } = runAs('0666', script);
     expect([code, stderr]).toEqual([0, '']);
-    expect(stdout).toMatch(/ fuse\.lamina rw,nosuid,nodev,noatime,.*,default_permissions,max_read=1048576 /);
+    expect(stdout).toMatch(/ fuse\.lamina rw,nosuid,nodev,noatime,.*,default_permissions,max_read=524288 /);
     expect(stdout).toContain('lower');
     expect(stdout).toContain(`  ${ground.at('U')}=rw\n`);
     expect(readFileSync(ground.at('U/new'), 'utf8')).toBe('new\n');
