@@ -17,8 +17,14 @@ async function often(site: Site, times: number, command: Command): Promise<void>
   for (let count = 0; count < times; count++) await site.run(...command);
 }
 
+interface Lamina {
+  readonly name: string;
+  readonly distribution: string;
+  readonly flags: readonly string[];
+}
+
 /** lamina with a store of its own, which has the image. */
-function lamina(distribution: string, times: number): Program {
+function lamina({ name, distribution, flags }: Lamina, times: number): Program {
   const commandIn = (store: string, ...parameters: readonly string[]): Command => [
     ...(['env', `LAMINA_ROOT=${store}`, process.execPath, join(distribution, 'cli/lamina.js')] as const),
     ...parameters,
@@ -29,12 +35,13 @@ function lamina(distribution: string, times: number): Program {
       return path;
     });
   return {
-    name: 'lamina',
+    name,
     missing: () => Promise.resolve(undefined),
     async prepare(site) {
       await store(site);
     },
-    measure: async (site) => often(site, times, commandIn(await store(site), 'run', '--rm', IMAGE_NAME, 'true')),
+    measure: async (site) =>
+      often(site, times, commandIn(await store(site), 'run', '--rm', ...flags, IMAGE_NAME, 'true')),
   };
 }
 
@@ -161,7 +168,9 @@ export const containers: WorkloadGroup = ({ sizes: { mounts: times }, distributi
     description: `${times} times start and stop of true in a container; crun and runc have a bundle ready, and node -e 0 starts after them`,
     missing,
     programs: [
-      lamina(distribution, times),
+      // With the host's network, as all others here.
+      lamina({ name: 'lamina', distribution, flags: ['--network', 'host'] }, times),
+      lamina({ name: 'lamina-own-network', distribution, flags: [] }, times),
       podman({ name: 'podman-overlayfs', directory: 'po' }, times),
       podman({ name: 'podman-fuse-overlayfs', directory: 'pf', mountProgram: '/usr/bin/fuse-overlayfs' }, times),
       runtime(CRUN, times),
