@@ -121,9 +121,13 @@ function keep(directory: string, path: string, key: string, data: Buffer): void 
   }
 }
 
+/** What was kept of the same file, and all that is older than the program: of another one it is kept again. */
 function removeOlder(directory: string, stem: string, key: string): void {
+  const installed = statSync(ROOT).ctimeMs;
   for (const name of readdirSync(directory)) {
-    if (name !== key && name.startsWith(stem) && name.endsWith(SUFFIX)) unlinkSync(join(directory, name));
+    const path = join(directory, name);
+    const isOlder = name.startsWith(stem) && name.endsWith(SUFFIX);
+    if (name !== key && (isOlder || statSync(path).mtimeMs < installed)) unlinkSync(path);
   }
 }
 

@@ -8,7 +8,7 @@ import { type KernelSpec, type NamespaceSpec, type SecuritySpec } from './spec.t
 import { systemPathsOf } from './system-paths.ts';
 
 /** What of a stage's spec holds a container in. */
-interface Confinement {
+export interface Confinement {
   readonly security: SecuritySpec;
   readonly kernel: KernelSpec;
   readonly namespaces: NamespaceSpec;

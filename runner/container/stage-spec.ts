@@ -3,7 +3,7 @@ import { type TerminalSize } from '../../fs/sys/terminal.ts';
 import { type Image } from '../image/image.ts';
 import { type Cgroup } from './cgroup/cgroup.ts';
 import { cgroupMounts } from './cgroup/group.ts';
-import { confinementOf } from './confinement.ts';
+import { type Confinement } from './confinement.ts';
 import { type Container } from './container.ts';
 import { INIT_PATH, initVolume } from './init-program.ts';
 import { hasOwnNetwork } from './network/mode.ts';
@@ -15,17 +15,13 @@ import { stageMounts } from './volume/stage-mounts.ts';
 /** What is known only when a container is started. */
 export interface StageMeans {
   readonly cgroup: Cgroup | undefined;
+  readonly confinement: Confinement;
   /** Of the terminal, where there is to be one. */
   readonly size: TerminalSize | undefined;
 }
 
 /** What the stage of a container is given. */
-export async function stageSpec(
-  container: Container,
-  image: Image,
-  storeRoot: string,
-  { cgroup, size }: StageMeans,
-): Promise<StageSpec> {
+export function stageSpec(container: Container, image: Image, { cgroup, confinement, size }: StageMeans): StageSpec {
   const { options } = container;
   const { process, mounts, network, namespaces } = options;
   const kept = namespaces.users?.kept;
@@ -48,7 +44,7 @@ export async function stageSpec(
     network: { own: hasOwnNetwork(network) },
     hasOwnUsers: namespaces.users?.mappings !== undefined,
     cgroup: { mounts: cgroup === undefined ? [] : cgroupMounts(cgroup.record) },
-    ...(await confinementOf(options, storeRoot)),
+    ...confinement,
   };
 }
 

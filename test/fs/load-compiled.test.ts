@@ -12,6 +12,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import Module from 'node:module';
@@ -93,6 +94,12 @@ describe('what has been compiled before', () => {
       chownSync(home, USER, USER);
       expect(help(USER)).toBe('Usage');
       expect(statSync(own)).toMatchObject({ uid: USER, mode: 0o040700 });
+      // Of a program that was here before.
+      writeFileSync(join(own, 'shared_old.js-1-2-3-v20.0.0-x64'), '');
+      utimesSync(join(own, 'shared_old.js-1-2-3-v20.0.0-x64'), 1, 1);
+      rmSync(join(own, keptIn(own)[0] ?? ''));
+      expect(help(USER)).toBe('Usage');
+      expect(keptIn(own).filter((name) => name.startsWith('shared_old'))).toEqual([]);
       spoil(own);
       expect(help(USER)).toBe('USAGE');
       chmodSync(own, 0o755);

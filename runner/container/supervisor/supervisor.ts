@@ -4,6 +4,7 @@ import { LateExecutions } from '../exec/late-executions.ts';
 import { type Image } from '../../image/image.ts';
 import { type Store } from '../../image/store.ts';
 import { isPaused, letGoOn } from '../cgroup/pausing.ts';
+import { type Confinement, confinementOf } from '../confinement.ts';
 import { Container, type ContainerState, isLive } from '../container.ts';
 import { type ContainerStore } from '../container-store.ts';
 import { JsonLog } from '../logs/json-log.ts';
@@ -147,9 +148,10 @@ export class Supervisor implements ControlHandler {
     const ground = new RunGround(this.#tools.report);
     try {
       this.#openLog(io);
+      const confinement = this.#confine();
       await ground.prepare(this.#container, this.#image, this.#tools.containers, run);
       await this.#tools.mayBegin;
-      await this.#execute(run, ground);
+      await this.#execute(run, ground, await confinement);
       const status = await stage.exited;
       const exitCode = this.#tools.abortCode?.() ?? status;
       this.#state = {
@@ -177,11 +179,19 @@ export class Supervisor implements ControlHandler {
     output?.keep(new JsonLog(this.#container.log, { maxSize, maxFile }, this.#tools.report));
   }
 
+  /** Once others are at work on what the container stands on, and this thread waits for them. */
+  #confine(): Promise<Confinement> {
+    const waiting = new Promise((resolve) => setImmediate(resolve));
+    const confinement = waiting.then(() => confinementOf(this.#options, this.#tools.store.root));
+    // Who waits for it may never come to that.
+    confinement.catch(() => undefined);
+    return confinement;
+  }
+
   /** Until the command runs. */
-  async #execute(run: ContainerRun, { cgroup, network }: RunGround): Promise<void> {
+  async #execute(run: ContainerRun, { cgroup, network }: RunGround, confinement: Confinement): Promise<void> {
     const { io, stage } = run;
-    const means = { cgroup, size: io.size };
-    const spec = await stageSpec(this.#container, this.#image, this.#tools.store.root, means);
+    const spec = stageSpec(this.#container, this.#image, { cgroup, confinement, size: io.size });
     stage.send(spec);
     io.adopt?.(await stage.terminal());
     const failure = await stage.failure;
