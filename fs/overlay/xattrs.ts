@@ -34,7 +34,7 @@ export function getInodeXattr(union: Union, inode: Inode, name: ByteString, addr
   const layer = union.layerOf(inode);
   const refused = refusal(union, layer, name, -ENODATA);
   if (refused < 0) return refused;
-  if (isLacking(inode, layer, name)) return -ENODATA;
+  if (isLacking(inode, layer, name) || provesLacking(union, inode, layer, name)) return -ENODATA;
   const length = getLayerXattr(layer, union.dirfdOf(inode), union.nameOf(inode), name, address, size);
   if (length === -ENODATA && union.isSoleWriter) noteLack(union, inode, layer, name);
   return length;
@@ -54,12 +54,24 @@ function namespaceOf(inode: Inode, name: ByteString): number {
   return at < 0 || !isFixed ? 0 : 1 << at;
 }
 
-/** A file was asked for an xattr that it does not have. Most have none at all, which is found out once. */
+/** A file was asked for an xattr that it does not have: elsewhere the filesystem answers EOPNOTSUPP. */
 function noteLack(union: Union, inode: Inode, layer: Layer | undefined, name: ByteString): void {
   if (name === CAPABILITY) inode.lacks |= LACKS.capability;
   if (layer?.override !== NO_OVERRIDE) return;
-  // Elsewhere the filesystem answers EOPNOTSUPP.
   layer.xattrNamespaces |= namespaceOf(inode, name);
+  examine(union, inode, layer);
+}
+
+/** Most files have no xattr at all, which their list says of all names at once. */
+function provesLacking(union: Union, inode: Inode, layer: Layer | undefined, name: ByteString): boolean {
+  if (layer?.override !== NO_OVERRIDE || !union.isSoleWriter) return false;
+  if ((layer.xattrNamespaces & namespaceOf(inode, name)) === 0) return false;
+  examine(union, inode, layer);
+  return (inode.lacks & LACKS.all) !== 0;
+}
+
+/** Finds out whether a file has any, once. */
+function examine(union: Union, inode: Inode, layer: Layer): void {
   if (inode.lacks > LACKS.capability) return;
   const names = layerXattrNames(layer, union.dirfdOf(inode), union.nameOf(inode));
   if (typeof names === 'number') return;

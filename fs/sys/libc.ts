@@ -73,6 +73,8 @@ interface SyscallNumbers {
   readonly bpf: number;
   readonly pidfd_open: number;
   readonly seccomp: number;
+  readonly getxattrat: number;
+  readonly listxattrat: number;
 }
 
 const NUMBERS: Readonly<Record<string, SyscallNumbers>> = {
@@ -94,6 +96,8 @@ const NUMBERS: Readonly<Record<string, SyscallNumbers>> = {
     bpf: 321,
     pidfd_open: 434,
     seccomp: 317,
+    getxattrat: 464,
+    listxattrat: 465,
   },
   arm64: {
     pivot_root: 41,
@@ -113,6 +117,8 @@ const NUMBERS: Readonly<Record<string, SyscallNumbers>> = {
     bpf: 280,
     pidfd_open: 434,
     seccomp: 277,
+    getxattrat: 464,
+    listxattrat: 465,
   },
 };
 

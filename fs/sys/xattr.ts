@@ -1,9 +1,12 @@
 import { type ByteString, firstPath, secondPath } from './bytes.ts';
-import { bind, isErrno, result } from './libc.ts';
+import { AT_FDCWD, AT_SYMLINK_NOFOLLOW } from './constants.ts';
+import { EINVAL } from './errno.ts';
+import { bind, isErrno, result, syscallNumber } from './libc.ts';
 import { Memory } from './memory.ts';
 
-// The l*xattr calls take no directory fd before Linux 6.13 (getxattrat), so a file in a directory is named through
-// /proc/self/fd/N/NAME: the magic link gives the directory, and NAME itself is not followed.
+// What takes a directory's descriptor is there since Linux 6.13 (getxattrat). Before it, and for the file of a descriptor,
+// which these do not take where it is O_PATH, a file is named through /proc/self/fd/N/NAME: the magic link gives the
+// directory, and NAME itself is not followed.
 
 const nativeGet = bind('int64_t lgetxattr(uintptr_t path, uintptr_t name, uintptr_t value, size_t size)');
 const nativeSet = bind('int lsetxattr(uintptr_t path, uintptr_t name, uintptr_t value, size_t size, int flags)');
@@ -13,6 +16,23 @@ const nativeGetFollowed = bind('int64_t getxattr(uintptr_t path, uintptr_t name,
 const nativeSetFollowed = bind('int setxattr(uintptr_t path, uintptr_t name, uintptr_t value, size_t size, int flags)');
 const nativeListFollowed = bind('int64_t listxattr(uintptr_t path, uintptr_t list, size_t size)');
 const nativeRemoveFollowed = bind('int removexattr(uintptr_t path, uintptr_t name)');
+
+const nativeAt = bind(
+  'long syscall(long number, int dirfd, uintptr_t path, uint32_t flags, uintptr_t first, uintptr_t second, size_t third)',
+);
+const SYS_GETXATTRAT = syscallNumber('getxattrat');
+const SYS_LISTXATTRAT = syscallNumber('listxattrat');
+// `struct xattr_args`: a 64-bit address, a size and flags.
+const value = new Memory(16);
+
+let atCalls: boolean | undefined;
+
+/** Asked once: the filters of older container engines answer EPERM, as a file may. */
+function hasAtCalls(): boolean {
+  if (atCalls !== undefined) return atCalls;
+  const asked = result(nativeAt(SYS_GETXATTRAT, AT_FDCWD, firstPath('/'), 0, secondPath('user.'), value.address, 0));
+  return (atCalls = asked === -EINVAL);
+}
 
 /** The file that an fd names, O_PATH included. */
 export const SELF: ByteString = '';
@@ -24,8 +44,19 @@ function pathOf(dirfd: number, name: ByteString): number {
 /** With `size` 0, answers the length of the value. `name` may be `SELF`: the file of `dirfd` itself. */
 export function getxattr(dirfd: number, name: ByteString, xattr: ByteString, address: number, size: number): number {
   if (isErrno(dirfd)) return dirfd;
+  if (name !== SELF && hasAtCalls()) return getAt(dirfd, name, xattr, address, size);
   const call = name === SELF ? nativeGetFollowed : nativeGet;
   return result(call(pathOf(dirfd, name), secondPath(xattr), address, size));
+}
+
+function getAt(dirfd: number, name: ByteString, xattr: ByteString, address: number, size: number): number {
+  value.view.setUint32(0, address >>> 0, true);
+  value.view.setUint32(4, Math.floor(address / 0x100000000), true);
+  value.view.setUint32(8, size, true);
+  const path = firstPath(name);
+  return result(
+    nativeAt(SYS_GETXATTRAT, dirfd, path, AT_SYMLINK_NOFOLLOW, secondPath(xattr), value.address, value.size),
+  );
 }
 
 /** @param flags 0, XATTR_CREATE (1) or XATTR_REPLACE (2). */
@@ -45,6 +76,9 @@ export function setxattr(
 /** Names, each with its NUL, at `address`; with `size` 0, the length needed. */
 export function listxattr(dirfd: number, name: ByteString, address: number, size: number): number {
   if (isErrno(dirfd)) return dirfd;
+  if (name !== SELF && hasAtCalls()) {
+    return result(nativeAt(SYS_LISTXATTRAT, dirfd, firstPath(name), AT_SYMLINK_NOFOLLOW, address, size, 0));
+  }
   const call = name === SELF ? nativeListFollowed : nativeList;
   return result(call(pathOf(dirfd, name), address, size));
 }
