@@ -7,9 +7,6 @@ import { PAYLOAD, type Slot } from './slot.ts';
 
 /** What is shorter costs more by its two further system calls than by being copied once more. */
 const SHORTEST = 32 << 10;
-/** As large as anybody may make one (fs.pipe-max-size), unless too many pages of the user's are in pipes already. */
-const PIPE_SIZE = 1 << 20;
-
 /**
  * Answers READ with references to a file's page cache, by way of a pipe: the kernel then copies the data once, and not
  * into our memory and out of it.
@@ -19,8 +16,10 @@ export class Splicer {
   readonly #pageSize: number;
   #readEnd = -1;
   #writeEnd = -1;
-  /** Bytes that fit, with their header; undefined before the first reply, 0 where there is no pipe. */
-  #longest: number | undefined = undefined;
+  /** Bytes of data that the pipe holds beside their header. */
+  #longest = 0;
+  /** From which size on there is no pipe: a user may have so many pages in pipes, all together. */
+  #refused = Number.POSITIVE_INFINITY;
 
   /** @param device descriptor that replies are written to. */
   constructor(device: number, pageSize: number) {
@@ -30,7 +29,7 @@ export class Splicer {
 
   /** Whether a reply of so many bytes of data goes this way. */
   takes(size: number): boolean {
-    return size >= SHORTEST && size <= (this.#longest ??= this.#open());
+    return size >= SHORTEST && (size <= this.#longest || (size < this.#refused && this.#grow(size)));
   }
 
   /**
@@ -48,7 +47,7 @@ export class Splicer {
       return put;
     }
     // A reply that the kernel refuses (nobody waits for it any longer, or the session has ended) may be left in the pipe.
-    if (spliceFromPipe(this.#readEnd, this.#device, length) !== length) this.#reopen();
+    if (spliceFromPipe(this.#readEnd, this.#device, length) !== length) this.close();
     return size;
   }
 
@@ -59,17 +58,21 @@ export class Splicer {
     this.#longest = 0;
   }
 
-  #reopen(): void {
-    this.close();
-    this.#longest = undefined;
+  /** No larger than it is needed, since that is taken from what the user's other programs may have. */
+  #grow(size: number): boolean {
+    if (this.#readEnd < 0) this.#open();
+    // The header takes a page, and data that does not begin with a page one more than it would fill.
+    const spare = 2 * this.#pageSize;
+    const held = this.#writeEnd < 0 ? -1 : setPipeSize(this.#writeEnd, size + spare);
+    if (held < 0) this.#refused = size;
+    else this.#longest = held - spare;
+    return held >= 0;
   }
 
-  #open(): number {
+  #open(): void {
     const pipe = pipe2(O_CLOEXEC);
-    if (typeof pipe === 'number') return 0;
+    if (typeof pipe === 'number') return;
     this.#readEnd = pipe.readEnd;
     this.#writeEnd = pipe.writeEnd;
-    // The header takes a page, and data that does not begin with a page one more than it would fill.
-    return setPipeSize(pipe.writeEnd, PIPE_SIZE) - 2 * this.#pageSize;
   }
 }

@@ -11,8 +11,8 @@ const MAX_WORKERS = 2;
 
 /** Job states; the element behind those of the jobs counts submissions, for the workers to wait on. */
 export const JOB = { free: 0, queued: 1, running: 2, done: 3 } as const;
-export const SUBMISSIONS = MAX_JOBS;
 const STATES = MAX_JOBS + 1;
+export const SUBMISSIONS = STATES - 1;
 
 /** Numbers of one job. */
 export const FIELD = { kind: 0, fd: 1, to: 2, length: 3, blocks: 4, sync: 5, result: 6 } as const;
