@@ -205,6 +205,13 @@ export interface FileSystem {
    * @param flags bits of `WRITE`.
    */
   write(node: number, handle: number, offset: FileOffset, size: number, address: number, flags: number): number;
+  /**
+   * The descriptor to write data to, where it need not come from memory, for a session that then says `written`; or a
+   * negative errno or DEFERRED, which say no more than that it is to call `write`.
+   */
+  fileToWrite(node: number, handle: number, flags: number): number;
+  /** Data was written to what `fileToWrite` answered. */
+  written(node: number, flags: number): void;
   fsync(node: number, handle: number, dataOnly: boolean): number;
   release(node: number, handle: number): void;
   fallocate(node: number, handle: number, mode: number, offset: FileOffset, length: FileOffset): number;

@@ -1,5 +1,6 @@
 import type { FileSystem, Notifier } from '../filesystem.ts';
 import type { DevicePassthrough } from './passthrough.ts';
+import type { InboundPipe } from './inbound-pipe.ts';
 import type { Splicer } from './splicer.ts';
 
 export type NoOpen = 'auto' | 'on' | 'off';
@@ -12,6 +13,8 @@ export interface Connection {
   passthrough: DevicePassthrough | undefined;
   /** Undefined where replies do not go to a descriptor. */
   readonly splicer: Splicer | undefined;
+  /** How the session reads requests; undefined in a test. */
+  inbound: InboundPipe | undefined;
   /** The kernel's page size, which max_pages counts in. */
   readonly pageSize: number;
   /** Lifetime of entries and attributes, as the protocol splits it. */

@@ -5,6 +5,7 @@ import type { Connection, NoOpen } from './connection.ts';
 import { MINIMUM_MINOR_VERSION, REQUEST_COUNTERS } from './constants.ts';
 import type { Device } from './device.ts';
 import { NO_REPLY } from './handlers/handler.ts';
+import { InboundPipe } from './inbound-pipe.ts';
 import { DeviceNotifier } from './notifier.ts';
 import { DevicePassthrough } from './passthrough.ts';
 import { BODIES, HANDLERS, SILENT } from './opcodes.ts';
@@ -37,12 +38,12 @@ export class Session {
 
   constructor(device: Device, fs: FileSystem, options: SessionOptions) {
     this.#device = device;
-    this.#receiver = new Receiver(device);
     this.#options = options;
     this.#connection = {
       fs,
       notifier: new DeviceNotifier(device),
       passthrough: options.passthrough ? new DevicePassthrough(device) : undefined,
+      inbound: undefined,
       splicer: device.fd < 0 ? undefined : new Splicer(device.fd, options.pageSize),
       pageSize: options.pageSize,
       validSeconds: 0,
@@ -55,6 +56,8 @@ export class Session {
       minor: MINIMUM_MINOR_VERSION,
     };
     this.#slot = new Slot(this.#connection);
+    this.#connection.inbound = device.fd < 0 ? undefined : new InboundPipe(device, this.#slot);
+    this.#receiver = new Receiver(this.#connection.inbound ?? device);
   }
 
   /** After INIT: why the kernel does not read and write files by itself, or empty. */
@@ -68,6 +71,7 @@ export class Session {
   run(): void {
     while (this.step());
     this.#connection.splicer?.close();
+    this.#connection.inbound?.close();
     this.#connection.fs.destroy();
   }
 
@@ -83,6 +87,7 @@ export class Session {
     if (length === 0) return false;
     if (slot.decode(length)) this.#serve(slot);
     else this.#options.log(`a request of ${length} bytes is not whole: ignored`);
+    this.#connection.inbound?.load();
     return true;
   }
 
@@ -116,6 +121,7 @@ export class Session {
   }
 
   #park(slot: Slot): void {
+    this.#connection.inbound?.load();
     this.#parked.push(slot.save());
   }
 

@@ -15,8 +15,8 @@ export const BODY = IN.sizeof;
 /** Where a reply's own structure or data begins. */
 export const PAYLOAD = OUT.sizeof;
 
-/** The largest WRITE: 256 pages, the kernel's default limit. */
-export const MAX_WRITE = 1 << 20;
+/** The largest WRITE: as large as a pipe holds whose every page may hold a page of it (fs.pipe-max-size, 1 MiB). */
+export const MAX_WRITE = 512 << 10;
 /**
  * The largest READ: with its header it has to fit the pipe that it is spliced through. Readers who announce that they read
  * a file in order (POSIX_FADV_SEQUENTIAL) have twice the read-ahead.

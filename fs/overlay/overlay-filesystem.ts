@@ -14,7 +14,15 @@ import {
 import { type Attr } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
 import { type FileOffset } from '../sys/file-offset.ts';
-import { FALLOC_FL_KEEP_SIZE, O_CLOEXEC, O_DIRECTORY, O_RDONLY, S_IFLNK } from '../sys/constants.ts';
+import {
+  FALLOC_FL_KEEP_SIZE,
+  O_APPEND,
+  O_CLOEXEC,
+  O_DIRECT,
+  O_DIRECTORY,
+  O_RDONLY,
+  S_IFLNK,
+} from '../sys/constants.ts';
 import { EBADF, EINVAL, EIO, ENOSYS, ENOTDIR, ESTALE } from '../sys/errno.ts';
 import { close, copyFileRange, fallocate, fdatasync, fstatfs, fsync, lseek, openat, syncfs } from '../sys/file.ts';
 import { type Memory } from '../sys/memory.ts';
@@ -243,11 +251,21 @@ export class OverlayFileSystem implements FileSystem {
     const open = this.#writer(node, handle, (flags & WRITE.buffered) === 0, (flags & WRITE.appends) !== 0);
     if (typeof open === 'number') return open;
     const written = writeData(this.#union, open, offset, size, address, flags);
-    if ((flags & WRITE.killPrivileges) !== 0 && written >= 0) {
-      const inode = this.#inode(node);
-      if (inode !== undefined) clearPrivileges(this.#union, inode, undefined);
-    }
+    if (written >= 0) this.written(node, flags);
     return written;
+  }
+
+  fileToWrite(node: number, handle: number, flags: number): number {
+    const isDirect = (flags & WRITE.buffered) === 0;
+    const open = this.#writer(node, handle, isDirect, (flags & WRITE.appends) !== 0);
+    if (typeof open === 'number') return open;
+    // splice(2) refuses O_APPEND.
+    return isDirect || (open.flags & (O_APPEND | O_DIRECT)) !== 0 ? -EINVAL : open.fd;
+  }
+
+  written(node: number, flags: number): void {
+    const inode = (flags & WRITE.killPrivileges) === 0 ? undefined : this.#inode(node);
+    if (inode !== undefined) clearPrivileges(this.#union, inode, undefined);
   }
 
   fsync(node: number, handle: number, dataOnly: boolean): number {

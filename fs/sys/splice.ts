@@ -24,6 +24,17 @@ export function spliceFromPipe(pipe: number, device: number, length: number): nu
   return result(nativeSplice(pipe, 0, device, 0, length, 0));
 }
 
+/** Takes one request of a device into a pipe; waits where a read would. */
+export function spliceFromDevice(device: number, pipe: number, capacity: number): number {
+  return result(nativeSplice(device, 0, pipe, 0, capacity, SPLICE_F_NONBLOCK));
+}
+
+/** Writes up to `length` bytes of a pipe into a file; answers how many. */
+export function spliceToFile(pipe: number, file: number, offset: FileOffset, length: number): number {
+  writeFileOffset(offsets.view, 0, offset);
+  return result(nativeSplice(pipe, 0, file, offsets.address, length, SPLICE_F_NONBLOCK));
+}
+
 /** Answers the bytes that the pipe holds from now on, or a negative errno (EPERM: more than the user may have). */
 export function setPipeSize(pipe: number, size: number): number {
   return result(nativeFcntl(pipe, F_SETPIPE_SZ, size));

@@ -29,7 +29,7 @@ const IOCTL_SIZE = (number: number): number => (number >>> 16) & 0x3fff;
 export class FakeDevice implements Device {
   /** A number is a negative errno that the read answers. */
   readonly requests: (Buffer | number)[];
-  readonly fd = -1;
+  readonly fd: number = -1;
   readonly replies: Buffer[] = [];
   readonly nonBlocking: boolean[] = [];
   waits = 0;

@@ -3,7 +3,7 @@ import { DEFERRED } from '../../fs/filesystem.ts';
 import { INIT, INIT2, OPCODE } from '../../fs/fuse/constants.ts';
 import { DeviceNotifier } from '../../fs/fuse/notifier.ts';
 import { DevicePassthrough } from '../../fs/fuse/passthrough.ts';
-import { BODY, PAYLOAD, Slot } from '../../fs/fuse/slot.ts';
+import { BODY, MAX_WRITE, PAYLOAD, Slot } from '../../fs/fuse/slot.ts';
 import { EAGAIN, EBADF, ECONNABORTED, EINTR, EINVAL, EIO, ENODEV, ENOENT, EPERM, EPROTO } from '../../fs/sys/errno.ts';
 import { answer, createFake, FakeDevice, hex, INIT_REQUEST, request, serve, text, u32, u64 } from './fake.ts';
 
@@ -132,6 +132,7 @@ describe('Slot', () => {
     notifier: new DeviceNotifier(new FakeDevice()),
     passthrough: undefined,
     splicer: undefined,
+    inbound: undefined,
     pageSize: 4096,
     validSeconds: 0,
     validNanoseconds: 0,
@@ -148,8 +149,8 @@ describe('Slot', () => {
     expect((slot.replyAddress + PAYLOAD) % 4096).toBe(0);
   });
 
-  test('has room for a WRITE of 1 MiB, as the kernel asks of whoever negotiates it', () => {
-    expect(slot.requestCapacity).toBeGreaterThanOrEqual(BODY + 40 + (1 << 20));
+  test('has room for the largest WRITE, as the kernel asks of whoever negotiates it', () => {
+    expect(slot.requestCapacity).toBeGreaterThanOrEqual(BODY + 40 + MAX_WRITE);
   });
 });
 
@@ -244,9 +245,9 @@ describe('INIT', () => {
       readahead: 65536,
       background: 64,
       congestion: 48,
-      maxWrite: 1 << 20,
+      maxWrite: MAX_WRITE,
       granularity: 1,
-      maxPages: 256,
+      maxPages: MAX_WRITE / 4096,
       stackDepth: 1,
       calls: 1,
     });
@@ -275,7 +276,7 @@ describe('INIT', () => {
   test('on Linux 5.4 (7.31), whose request is short, takes what there is', () => {
     const offered = 0x03ffffff;
     const { flags = 0, flags2, error, maxPages } = negotiate(initBody(31, offered));
-    expect({ flags2, error, maxPages }).toEqual({ flags2: 0, error: 0, maxPages: 256 });
+    expect({ flags2, error, maxPages }).toEqual({ flags2: 0, error: 0, maxPages: 128 });
     expect(flags & ~offered).toBe(0);
     expect(flags & INIT.DO_READDIRPLUS).toBe(INIT.DO_READDIRPLUS);
     expect(flags & (INIT.HANDLE_KILLPRIV | INIT.SETXATTR_EXT | INIT.INIT_EXT)).toBe(0);
@@ -289,7 +290,7 @@ describe('INIT', () => {
   });
 
   test('counts max_pages in pages of the machine', () => {
-    expect(negotiate(initBody(45, all, 0), {}, 65536)['maxPages']).toBe(16);
+    expect(negotiate(initBody(45, all, 0), {}, 65536)['maxPages']).toBe(8);
   });
 
   test('answers a newer major version with ours, and waits for the kernel to ask again', () => {

@@ -48,6 +48,7 @@ describe('Splicer', () => {
     notifier: new DeviceNotifier(new FakeDevice()),
     passthrough: undefined,
     splicer: undefined,
+    inbound: undefined,
     pageSize: PAGE,
     validSeconds: 0,
     validNanoseconds: 0,

@@ -1,7 +1,9 @@
 import { CHANGE, NO_HANDLE, WRITE } from '../../filesystem.ts';
 import { O_APPEND, O_CREAT, O_DIRECT, O_EXCL, O_TRUNC } from '../../sys/constants.ts';
 import { EINVAL, ENOSYS } from '../../sys/errno.ts';
+import type { FileOffset } from '../../sys/file-offset.ts';
 import { putEntry } from '../attributes.ts';
+import type { InboundPipe } from '../inbound-pipe.ts';
 import { BODY, PAYLOAD, type Slot } from '../slot.ts';
 import { FOPEN, FSYNC_FDATASYNC, IOCTL_DIR, OPEN_KILL_SUIDGID, WRITE_CACHE, WRITE_KILL_SUIDGID } from '../constants.ts';
 import { ABI } from '../structs.ts';
@@ -121,16 +123,26 @@ export function read(slot: Slot): number {
 export function write(slot: Slot): number {
   const size = slot.u32(WRITE_IN.size);
   if (size > slot.length - BODY - WRITE_IN.sizeof) return -EINVAL;
+  const { fs, inbound } = slot.connection;
+  const handle = handleAt(slot, WRITE_IN.fh);
   const offset = slot.fileOffset(WRITE_IN.offset);
-  const written = slot.connection.fs.write(
-    slot.node,
-    handleAt(slot, WRITE_IN.fh),
-    offset,
-    size,
-    slot.bodyAddress(WRITE_IN.sizeof),
-    writeFlags(slot.u32(WRITE_IN.write_flags), slot.u32(WRITE_IN.flags)),
-  );
-  return replyCount(slot, written);
+  const flags = writeFlags(slot.u32(WRITE_IN.write_flags), slot.u32(WRITE_IN.flags));
+  if (inbound?.left === size) {
+    const spliced = spliceWrite(slot, inbound, handle, offset, flags);
+    if (spliced > 0) return replyCount(slot, spliced);
+    inbound.load();
+  }
+  const data = slot.bodyAddress(WRITE_IN.sizeof);
+  return replyCount(slot, fs.write(slot.node, handle, offset, size, data, flags));
+}
+
+/** Answers the bytes written, or what says that nothing was done: the request is then to go the other way. */
+function spliceWrite(slot: Slot, inbound: InboundPipe, handle: number, offset: FileOffset, flags: number): number {
+  const { fs } = slot.connection;
+  const file = fs.fileToWrite(slot.node, handle, flags);
+  const written = file < 0 ? file : inbound.writeTo(file, offset);
+  if (written > 0) fs.written(slot.node, flags);
+  return written;
 }
 
 /** @param status the open file's flags as they are by now. */
