@@ -7,8 +7,9 @@ const HIGH_WORD = 2 ** 32;
 /** Upper words of numbers below 2^52. */
 const EXACT_HIGH = 2 ** 20;
 
-/** The number for both words of an inode number. */
+/** The number for both words of an inode number. What needs 31 bits alone is kept in fields as it is, not as an object. */
 export function inodeNumber(low: number, high: number): number {
+  if (high === 0) return low;
   return high < EXACT_HIGH ? high * HIGH_WORD + low : scatter(low, high, 0);
 }
 
