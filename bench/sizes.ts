@@ -30,6 +30,8 @@ export interface Sizes {
   readonly modules: number;
   /** Entries of the large directory. */
   readonly entries: number;
+  /** Files that the kernel knows, for what each takes in the daemon. */
+  readonly inodes: number;
   /** Files written with fsync. */
   readonly synced: number;
 }
@@ -51,6 +53,7 @@ export const DEFAULT_SIZES: Sizes = {
   package: 5_000,
   modules: 500,
   entries: 10_000,
+  inodes: 200_000,
   synced: 500,
 };
 
@@ -71,6 +74,7 @@ export const QUICK_SIZES: Sizes = {
   package: 100,
   modules: 10,
   entries: 500,
+  inodes: 2_000,
   synced: 20,
 };
 

@@ -5,7 +5,7 @@ import { type Sources } from '../sources.ts';
 import { type Site, type Workload, type WorkloadGroup } from '../workload.ts';
 
 /** Two layers with half each of the entries of the directory `entries`. */
-export function largeDirectory(sources: Sources): Promise<readonly string[]> {
+function largeDirectory(sources: Sources): Promise<readonly string[]> {
   const { entries } = sources.sizes;
   return sources.once('entries', async (path) => {
     const layers = [join(path, 'upper'), join(path, 'lower')];

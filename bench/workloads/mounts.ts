@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { readFile } from 'node:fs/promises';
+import { run } from '../command.ts';
 import { parseMemory } from '../process-usage.ts';
+import { type Sources } from '../sources.ts';
 import { type Reading, type Site, type Workload, type WorkloadGroup } from '../workload.ts';
-import { largeDirectory } from './directories.ts';
 import { searchLayers } from './layers.ts';
 
 const MANY = 100;
@@ -21,11 +22,23 @@ async function memoryOfMount(site: Site): Promise<Reading> {
   return { value: residentBytes(site), details: { 'node alone': Number(node) } };
 }
 
+const PER_DIRECTORY = 100;
+
+/** Empty files enough that what a daemon takes by the way is little beside what it takes for them. */
+function manyFiles(sources: Sources): Promise<readonly string[]> {
+  return sources.once('inodes', async (path) => {
+    const fill = 'mkdir "$1" && cd "$1" && printf "a-file-of-many-%s\\n" "$@" | xargs touch';
+    const all = 'mkdir -p "$0" && cd "$0" && seq "$1" | xargs -n "$2" sh -c "$3" sh';
+    await run(['sh', '-c', all, join(path, 'inodes'), `${sources.sizes.inodes}`, `${PER_DIRECTORY}`, fill]);
+    return [path];
+  });
+}
+
 async function memoryPerInode(site: Site): Promise<Reading> {
   const before = residentBytes(site);
-  await site.run('find', join(site.root, 'entries'), '-printf', '%s\\n');
+  await site.run('find', join(site.root, 'inodes'), '-printf', '%s\\n');
   // At least a byte, as a ratio is made of it; a collection may have given some back.
-  return { value: Math.max(1, (residentBytes(site) - before) / site.sources.sizes.entries) };
+  return { value: Math.max(1, (residentBytes(site) - before) / site.sources.sizes.inodes) };
 }
 
 async function cachedBytes(): Promise<number> {
@@ -74,10 +87,10 @@ export const mounts: WorkloadGroup = ({ sizes }): Workload[] => [
   },
   {
     name: 'memory-inode',
-    description: `memory that the daemon takes for each of ${sizes.entries} files found`,
+    description: `memory that the daemon takes for each of ${sizes.inodes} files found, in directories of ${PER_DIRECTORY}`,
     unit: 'bytes',
     needsDaemon: true,
-    lowers: largeDirectory,
+    lowers: manyFiles,
     measure: memoryPerInode,
   },
   {
