@@ -13,6 +13,12 @@ const LOWER_TYPE = 8;
 const TYPE_MASK = 0xf;
 const LOWER = 12;
 
+/** What few entries have: those that are in the upper and below, or in several lower layers. */
+interface Merged {
+  upperIno: number;
+  more: readonly number[] | undefined;
+}
+
 /**
  * What the layers say of one name in a directory. The upper's part and the lowers' part are kept apart: what is below
  * decides whether a removal needs a whiteout and whether a new directory must be opaque.
@@ -20,10 +26,9 @@ const LOWER = 12;
 export class IndexEntry {
   /** Bits of `BIT`, the types, and above them one more than the topmost lower layer's position. */
   #bits = 0;
-  upperIno = 0;
-  lowerIno = 0;
-  /** Further lower layers that have it as a directory, and so take part in the merge. */
-  more: number[] | undefined = undefined;
+  /** st_ino in the topmost lower layer, or where it is in none, in the upper. */
+  #ino = 0;
+  #merged: Merged | undefined = undefined;
   /** Where the name is in its index's `order`. */
   place = NOWHERE;
 
@@ -79,8 +84,18 @@ export class IndexEntry {
   get lower(): number {
     return (this.#bits >> LOWER) + NOWHERE;
   }
-  set lower(position: number) {
-    this.#bits = (this.#bits & ((1 << LOWER) - 1)) | ((position - NOWHERE) << LOWER);
+
+  get upperIno(): number {
+    return this.#merged?.upperIno ?? (this.lowerVisible ? 0 : this.#ino);
+  }
+
+  get lowerIno(): number {
+    return this.lowerVisible ? this.#ino : 0;
+  }
+
+  /** Further lower layers that have it as a directory, and so take part in the merge. */
+  get more(): readonly number[] | undefined {
+    return this.#merged?.more;
   }
 
   #setBit(bit: number, value: boolean): void {
@@ -107,7 +122,8 @@ export class IndexEntry {
     this.inUpper = true;
     this.whiteout = whiteout;
     this.upperType = type;
-    this.upperIno = ino;
+    if (this.lowerVisible) this.#mergedPart().upperIno = ino;
+    else this.#ino = ino;
   }
 
   /** Takes in what the next lower layer has. */
@@ -116,14 +132,20 @@ export class IndexEntry {
     if (whiteout || (this.lower !== NOWHERE && type !== DT_DIR)) {
       this.sealed = true;
     } else if (this.lower === NOWHERE) {
-      this.lower = position;
+      if (this.inUpper) this.#mergedPart().upperIno = this.#ino;
+      this.#bits |= (position - NOWHERE) << LOWER;
       this.lowerType = type;
-      this.lowerIno = ino;
+      this.#ino = ino;
       this.sealed = type !== DT_DIR;
     } else {
-      this.more ??= [];
-      this.more.push(position);
+      const merged = this.#mergedPart();
+      merged.more = [...(merged.more ?? []), position];
     }
+  }
+
+  #mergedPart(): Merged {
+    this.#merged ??= { upperIno: 0, more: undefined };
+    return this.#merged;
   }
 }
 
