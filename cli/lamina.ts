@@ -19,8 +19,23 @@ function streaming(load: Load): Load {
   };
 }
 
+/** Whose namespaces are to be shared, or that help is wanted, the command's own parser tells. */
+const IS_FOR_THE_PARSER = /container:|^--help$|^-h$/;
+
+/** For `run`: an ordinary user's process is executed again, in a user namespace, before it loads what it does in there. */
+function insideNamespace(load: Load): Load {
+  return async () => {
+    const [, , name, ...rest] = process.argv;
+    if (process.geteuid?.() !== 0 && name === 'run' && !rest.some((argument) => IS_FOR_THE_PARSER.test(argument))) {
+      const { enterUserNamespace } = await import('../runner/container/userns.ts');
+      await enterUserNamespace();
+    }
+    return load();
+  };
+}
+
 const COMMANDS: Readonly<Record<string, Load>> = {
-  run: () => import('./run.ts'),
+  run: insideNamespace(() => import('./run.ts')),
   create: () => import('./create.ts'),
   start: () => import('./start.ts'),
   stop: () => import('./stop.ts'),

@@ -29,6 +29,11 @@ export class StagePipes {
     for (const file of this.files) if (file !== 'ignore') close(file);
   }
 
+  /** In place of `send`: a stage that there may be finds that there is nothing to run. */
+  giveUp(): void {
+    close(this.#spec);
+  }
+
   /** @param spec becomes JSON. */
   send(spec: object): void {
     try {

@@ -7,7 +7,14 @@ import { FIRST_HANDED, HandedFiles } from './handed-files.ts';
 import { EXIT, type RootChange, type StageFailure, type StageSpec } from './spec.ts';
 import { StagePipes } from './stage-pipes.ts';
 import { type PseudoTerminal } from './terminal/pseudo-terminal.ts';
-import { startApart, startHere, type ProcessEnd, type StageProgram, type StartedStage } from './stage-start.ts';
+import {
+  StageInDoubt,
+  startApart,
+  startHere,
+  type ProcessEnd,
+  type StageProgram,
+  type StartedStage,
+} from './stage-start.ts';
 import type { SpawnerInput, SpawnerMessage, StageNamespaces } from './stage-spawner.ts';
 
 /** The compiled stage: neither a process nor a thread can be started from TypeScript on every Node that we support. */
@@ -60,6 +67,9 @@ export class StageProcess {
     const standard = files === 'terminal' ? NO_FILES : files;
     try {
       return new StageProcess(await start([...standard, ...pipes.files], namespaces), pipes);
+    } catch (error) {
+      pipes.giveUp();
+      throw error;
     } finally {
       pipes.handOver();
     }
@@ -103,7 +113,8 @@ async function start(files: StageProgram['files'], namespaces: StageNamespaces):
       startApart({ stage: STAGE, files, socket }, { network: hasNetwork, processes: hasProcesses, users }),
     );
   } catch (error) {
-    if (users !== 'inherited') throw error;
+    // There must not be two.
+    if (users !== 'inherited' || error instanceof StageInDoubt) throw error;
     return startByThread(files, namespaces);
   }
 }

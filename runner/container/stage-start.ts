@@ -2,7 +2,7 @@ import { type ChildProcess } from 'node:child_process';
 import { openSync } from 'node:fs';
 import { EAGAIN, describeErrno } from '../../fs/sys/errno.ts';
 import { FIRST_HANDED, HANDED } from './handed-files.ts';
-import { childOf, launchIn, launchInOwn, type OwnNamespaces } from './user-namespace/launch.ts';
+import { LaunchFailed, childOf, launchIn, launchInOwn, type OwnNamespaces } from './user-namespace/launch.ts';
 
 /** What is to be started. */
 export interface StageProgram {
@@ -31,6 +31,11 @@ export interface StartedStage {
   readonly ended: Promise<ProcessEnd>;
 }
 
+/** It cannot be told whether there is a stage. */
+export class StageInDoubt extends Error {
+  override readonly name = 'StageInDoubt';
+}
+
 /** Starts a stage in the namespaces of this thread, and those of its children. */
 export async function startHere({ stage, files }: StageProgram): Promise<StartedStage> {
   return describing(async () => {
@@ -50,8 +55,14 @@ export async function startApart({ stage, files, socket }: StageProgram, own: Ow
     ...files.slice(FIRST_HANDED + 1).map(() => 'ignore' as const),
   ];
   return describing(async () => {
-    const { pid: launcher, ended } = await begun(launchInOwn({ stage, files: given, arguments: [HANDED] }, own));
-    const pid = await childOf(launcher);
+    const child = launchInOwn({ stage, files: given, arguments: [HANDED] }, own);
+    const { pid: launcher, ended } = await begun(child);
+    const pid = await childOf(launcher, ended).catch((error: unknown) => {
+      if (error instanceof LaunchFailed) throw error;
+      // A stage that comes up all the same finds that there is nothing to do.
+      child.kill('SIGKILL');
+      throw new StageInDoubt(error instanceof Error ? error.message : String(error), { cause: error });
+    });
     const networkNamespace = own.network ? openSync(`/proc/${pid}/ns/net`, 'r') : undefined;
     return { pid, networkNamespace, launcher, ended };
   });
@@ -73,8 +84,8 @@ async function describing<T>(start: () => Promise<T>): Promise<T> {
     return await start();
   } catch (error) {
     // What is not spawn's own says enough.
-    if ((error as NodeJS.ErrnoException).syscall?.startsWith('spawn') !== true) throw error;
-    const { errno = 0 } = error as NodeJS.ErrnoException;
+    const { errno = 0, syscall } = error as NodeJS.ErrnoException;
+    if (syscall?.startsWith('spawn') !== true) throw error;
     const advice =
       errno === -EAGAIN ? ': too many processes: raise ulimit -u, or the pids limit of the control group' : '';
     throw new Error(`cannot start the first process of the container: ${describeErrno(errno)}${advice}`, {

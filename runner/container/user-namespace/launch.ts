@@ -107,17 +107,26 @@ function spawnNode(stage: string, files: readonly File[], command: (node: string
 
 const PATIENCE_MILLISECONDS = 10_000;
 
+/** There is no stage, and will be none. */
+export class LaunchFailed extends Error {
+  override readonly name = 'LaunchFailed';
+}
+
 /**
  * The stage that `launchInOwn` has had started, by its shell.
  *
- * @throws where there is none.
+ * @param ended resolves with the shell's end.
+ * @throws LaunchFailed where there is none; another error where there might be one yet.
  */
-export async function childOf(launcher: number): Promise<number> {
+export async function childOf(launcher: number, ended: Promise<unknown>): Promise<number> {
+  const end = { isThere: false };
+  void ended.then(() => (end.isThere = true));
   const deadline = Date.now() + PATIENCE_MILLISECONDS;
   for (;;) {
     const child = findChild(launcher);
     if (child !== undefined) return child;
-    if (hasEnded(launcher) || Date.now() > deadline) throw new Error(NO_CHILD);
+    if (end.isThere) throw new LaunchFailed(NO_CHILD);
+    if (Date.now() > deadline) throw new Error(`${NO_CHILD} (it was given ${PATIENCE_MILLISECONDS} ms)`);
     await delay(1);
   }
 }
@@ -130,15 +139,13 @@ function findChild(pid: number): number | undefined {
   return children === '' ? undefined : Number(children.split(' ')[0]);
 }
 
-function hasEnded(pid: number): boolean {
-  const status = readText(`/proc/${pid}/stat`);
-  return status === '' || status.slice(status.lastIndexOf(')') + 2).startsWith('Z');
-}
-
 function readText(path: string): string {
   try {
     return readFileSync(path, 'latin1');
-  } catch {
-    return '';
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    // That of a process which is no more.
+    if (code === 'ENOENT' || code === 'ESRCH') return '';
+    throw error;
   }
 }
