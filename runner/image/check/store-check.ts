@@ -51,6 +51,20 @@ interface Needed {
 
 type Mend = () => Promise<void> | undefined;
 
+const nothing = (): undefined => undefined;
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function problemOfIndexOf(layer: string, deep: boolean): string | undefined {
+  try {
+    return problemOfIndex(toBytes(layer), deep);
+  } catch (error) {
+    return `cannot be compared with the layer: ${messageOf(error)}`;
+  }
+}
+
 const INDEX_DEPTH = 4;
 
 /** Checks all that a store has of images: documents, blobs, unpacked layers. The caller keeps content from being collected. */
@@ -89,7 +103,7 @@ export class StoreCheck {
         await mend();
         repaired = true;
       } catch (error) {
-        outcome = `could not be repaired: ${error instanceof Error ? error.message : String(error)}`;
+        outcome = `could not be repaired: ${messageOf(error)}`;
       }
     }
     report({ subject, problem, remedy: outcome, repaired });
@@ -110,7 +124,7 @@ export class StoreCheck {
       else if (isManifestType(mediaType)) await this.#checkManifest(needed);
     } catch (error) {
       // Its digest is right: it came like this, and is no image.
-      const why = error instanceof Error ? error.message : String(error);
+      const why = messageOf(error);
       await this.#tell(needed.user, `cannot be understood: ${why}`, `remove it: lamina rmi ${digest}`);
     }
   }
@@ -232,10 +246,11 @@ export class StoreCheck {
     const { layers } = this.#store;
     const { quick, repairer } = this.#options;
     const mend: Mend = () => repairer?.index(chainId);
-    if (layers.indexSize(chainId) === 0) return mend();
-    const problem = problemOfIndex(toBytes(layers.path(chainId)), !quick);
-    if (problem === undefined) return;
-    await this.#tell(`index of layer ${chainId}`, problem, '--repair writes it anew', mend);
+    const problem =
+      layers.indexSize(chainId) === 0
+        ? await mend()?.then(nothing, (error: unknown) => `is not there, and cannot be made: ${messageOf(error)}`)
+        : problemOfIndexOf(layers.path(chainId), !quick);
+    if (problem !== undefined) await this.#tell(`index of layer ${chainId}`, problem, '--repair writes it anew', mend);
   }
 
   async #problemOfLayer(layer: ImageLayer, isThere: boolean, canCompare: boolean): Promise<string | undefined> {
@@ -248,7 +263,7 @@ export class StoreCheck {
       const differences = await compareLayer(this.#store, this.#scratch, layer);
       return differences.length === 0 ? undefined : `is not what its archive unpacks to: ${differences.join('; ')}`;
     } catch (error) {
-      return `cannot be compared with its archive: ${error instanceof Error ? error.message : String(error)}`;
+      return `cannot be compared with its archive: ${messageOf(error)}`;
     }
   }
 }
