@@ -5,7 +5,7 @@ import { type Duplex } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { DIST } from '../support/paths.ts';
 import { firstMissing, has, hasUserNamespaces, mayRaiseLimits, titled } from '../support/requirements.ts';
-import { cannotMount, hasEnded, Playground, until } from './playground.ts';
+import { PATIENCE, Playground, cannotMount, hasEnded, until } from './playground.ts';
 
 const PROGRAM = [process.execPath, join(DIST, 'cli/fuse-lamina.js')];
 const LAMINA = [process.execPath, join(DIST, 'cli/lamina.js')];
@@ -223,7 +223,8 @@ with open('m/mapped', 'r+b') as file:
     ];
     for (const one of mounts) expect(ground.run([...PROGRAM, ...one])).toMatchObject({ code: 0 });
     expect(ground.run([...LAMINA, 'umount', 'm'])).toMatchObject({ code: 0, stderr: '' });
-    await until('the state of the first is gone', () => readdirSync(ground.at('run/lamina')).length === 2);
+    // Of the two, a state file and a socket each, those of the first are gone.
+    await expect.poll(() => readdirSync(ground.at('run/lamina')), { timeout: PATIENCE }).toHaveLength(2);
     expect(ground.run([...LAMINA, 'umount', 'm2'])).toMatchObject({ code: 0, stderr: '' });
     await until('the directory is gone', () => readdirSync(ground.at('run')).length === 0);
     expect(ground.run([...LAMINA, 'mounts'])).toMatchObject({ code: 0, stderr: '' });

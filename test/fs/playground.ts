@@ -16,7 +16,7 @@ export interface Ended {
 }
 
 const POLL = 10;
-const PATIENCE = 50_000;
+export const PATIENCE = 50_000;
 
 /** Waits for something that another process does; throws where it does not come. */
 export async function until(what: string, condition: () => boolean): Promise<void> {
