@@ -34,10 +34,14 @@ function choose<T extends Named>(all: readonly T[], names: readonly string[], op
 /** Names of groups stand for all their workloads. */
 function chooseWorkloads(groups: readonly NamedGroup[], names: readonly string[] | undefined): NamedGroup['workloads'] {
   const all = groups.flatMap(({ workloads }) => workloads);
-  if (names === undefined) return all;
+  if (names === undefined) return removingLast(all);
   const singles = all.map((workload) => ({ name: workload.name, workloads: [workload] }));
   const chosen = choose([...groups, ...singles], names, '--workload').flatMap(({ workloads }) => workloads);
-  return [...new Set(chosen)];
+  return removingLast([...new Set(chosen)]);
+}
+
+function removingLast(workloads: NamedGroup['workloads']): NamedGroup['workloads'] {
+  return [...workloads].sort((one, other) => Number(one.removes === true) - Number(other.removes === true));
 }
 
 function imageSource(flags: Flags): ImageSource {

@@ -69,6 +69,8 @@ export interface Workload {
   readonly lowers?: (sources: Sources) => Promise<readonly string[]>;
   /** The measured part mounts by itself: nothing is mounted for it, and a plain directory cannot take part. */
   readonly mountsItself?: boolean;
+  /** It removes many files, by which who makes some afterwards is slowed down: measured last. */
+  readonly removes?: boolean;
   /** Only those with a daemon can take part. */
   readonly needsDaemon?: boolean;
   /** Measured in place of the contenders. */

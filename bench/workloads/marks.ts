@@ -42,6 +42,7 @@ export const marks: WorkloadGroup = ({ sizes }): Workload[] => [
     name: 'postmark',
     description: `postmark with ${sizes.small} files and ${sizes.small * TRANSACTIONS_PER_FILE} transactions`,
     operations: sizes.small * TRANSACTIONS_PER_FILE,
+    removes: true,
     missing: async () => ((await hasProgram('postmark')) ? undefined : 'apt-get install postmark'),
     measure: (site) => postmark(site, sizes.small),
   },

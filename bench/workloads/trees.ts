@@ -48,7 +48,8 @@ export const trees: WorkloadGroup = ({ sizes }): Workload[] => [
   },
   {
     name: 'rm',
-    description: 'rm -rf of them',
+    description: `rm -rf of ${sizes.archive} small files`,
+    removes: true,
     operations: sizes.archive,
     prepare: unpack,
     measure: (site) => site.run('rm', '-r', join(site.root, 'tree')),
