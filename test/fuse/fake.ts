@@ -1,7 +1,9 @@
 import { type NoOpen } from '../../fs/fuse/connection.ts';
 import { type Device } from '../../fs/fuse/device.ts';
 import { REQUEST_COUNTERS } from '../../fs/fuse/constants.ts';
+import { DeviceNotifier } from '../../fs/fuse/notifier.ts';
 import { Session } from '../../fs/fuse/session.ts';
+import { Slot } from '../../fs/fuse/slot.ts';
 import { type AttrChange, type Caller, type FileSystem } from '../../fs/filesystem.ts';
 import { type Attr } from '../../fs/sys/attr.ts';
 import { EAGAIN, ENODEV, ENOSYS } from '../../fs/sys/errno.ts';
@@ -96,7 +98,7 @@ function snapshot(parameter: unknown): unknown {
 export type Answers = { -readonly [Key in keyof FileSystem]?: FileSystem[Key] };
 
 /** A filesystem that keeps the calls made and answers as it is told, else ENOSYS. */
-export function createFake(answers: Answers = {}): { readonly fs: FileSystem; readonly calls: Call[] } {
+function createFake(answers: Answers = {}): { readonly fs: FileSystem; readonly calls: Call[] } {
   const calls: Call[] = [];
   const target: Answers = {
     timeout: 1e9,
@@ -225,4 +227,24 @@ export function fillAttr(attr: Attr): void {
   view.setUint32(0x84, 0x1ff, true);
   view.setUint32(0x88, 9, true);
   view.setUint32(0x8c, 1, true);
+}
+
+/** A slot of a connection that has been begun, with nothing taken that the kernel offers. */
+export function createSlot(device: Device): Slot {
+  return new Slot({
+    fs: createFake().fs,
+    notifier: new DeviceNotifier(device),
+    passthrough: undefined,
+    splicer: undefined,
+    inbound: undefined,
+    pageSize: 4096,
+    validSeconds: 0,
+    validNanoseconds: 0,
+    setxattrExt: false,
+    skipsOpendir: false,
+    skipsOpen: false,
+    noOpen: 'off',
+    started: true,
+    minor: 45,
+  });
 }

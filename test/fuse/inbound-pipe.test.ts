@@ -5,14 +5,13 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { OPCODE } from '../../fs/fuse/constants.ts';
 import { InboundPipe } from '../../fs/fuse/inbound-pipe.ts';
-import { DeviceNotifier } from '../../fs/fuse/notifier.ts';
-import { BODY, Slot } from '../../fs/fuse/slot.ts';
+import { BODY, type Slot } from '../../fs/fuse/slot.ts';
 import { O_CLOEXEC, O_NONBLOCK } from '../../fs/sys/constants.ts';
 import { EAGAIN, EINVAL } from '../../fs/sys/errno.ts';
 import { read } from '../../fs/sys/file.ts';
 import { pipe2 } from '../../fs/sys/process.ts';
 import { setPipeSize } from '../../fs/sys/splice.ts';
-import { bytesAt, createFake, FakeDevice, request, text, u32, u64 } from './fake.ts';
+import { bytesAt, createSlot, FakeDevice, request, text, u32, u64 } from './fake.ts';
 
 const data = randomBytes(100_000);
 const HEAD = 40;
@@ -55,22 +54,7 @@ describe('InboundPipe', () => {
 
   beforeEach(() => {
     device = new PipeDevice();
-    slot = new Slot({
-      fs: createFake().fs,
-      notifier: new DeviceNotifier(device),
-      passthrough: undefined,
-      splicer: undefined,
-      inbound: undefined,
-      pageSize: 4096,
-      validSeconds: 0,
-      validNanoseconds: 0,
-      setxattrExt: false,
-      skipsOpendir: false,
-      skipsOpen: false,
-      noOpen: 'off',
-      started: true,
-      minor: 45,
-    });
+    slot = createSlot(device);
     inbound = new InboundPipe(device, slot);
     directory = mkdtempSync(join(tmpdir(), 'lamina-inbound-'));
   });

@@ -3,9 +3,9 @@ import { DEFERRED } from '../../fs/filesystem.ts';
 import { INIT, INIT2, OPCODE } from '../../fs/fuse/constants.ts';
 import { DeviceNotifier } from '../../fs/fuse/notifier.ts';
 import { DevicePassthrough } from '../../fs/fuse/passthrough.ts';
-import { BODY, MAX_WRITE, PAYLOAD, Slot } from '../../fs/fuse/slot.ts';
+import { BODY, MAX_WRITE, PAYLOAD } from '../../fs/fuse/slot.ts';
 import { EAGAIN, EBADF, ECONNABORTED, EINTR, EINVAL, EIO, ENODEV, ENOENT, EPERM, EPROTO } from '../../fs/sys/errno.ts';
-import { answer, createFake, FakeDevice, hex, INIT_REQUEST, request, serve, text, u32, u64 } from './fake.ts';
+import { answer, createSlot, FakeDevice, hex, INIT_REQUEST, request, serve, text, u32, u64 } from './fake.ts';
 
 const errorOf = (reply: Buffer | undefined): number => reply?.readInt32LE(4) ?? Number.NaN;
 
@@ -127,22 +127,7 @@ describe('DevicePassthrough', () => {
 });
 
 describe('Slot', () => {
-  const slot = new Slot({
-    fs: createFake().fs,
-    notifier: new DeviceNotifier(new FakeDevice()),
-    passthrough: undefined,
-    splicer: undefined,
-    inbound: undefined,
-    pageSize: 4096,
-    validSeconds: 0,
-    validNanoseconds: 0,
-    setxattrExt: false,
-    skipsOpendir: false,
-    skipsOpen: false,
-    noOpen: 'off',
-    started: true,
-    minor: 45,
-  });
+  const slot = createSlot(new FakeDevice());
 
   test('puts the data of WRITE and of READ at the start of a page', () => {
     expect((slot.requestAddress + BODY + 40) % 4096).toBe(0);

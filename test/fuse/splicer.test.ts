@@ -3,14 +3,13 @@ import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeFileSync } fro
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { DeviceNotifier } from '../../fs/fuse/notifier.ts';
-import { PAYLOAD, Slot } from '../../fs/fuse/slot.ts';
+import { PAYLOAD } from '../../fs/fuse/slot.ts';
 import { Splicer } from '../../fs/fuse/splicer.ts';
 import { O_CLOEXEC, O_NONBLOCK } from '../../fs/sys/constants.ts';
 import { EINVAL } from '../../fs/sys/errno.ts';
 import { pipe2 } from '../../fs/sys/process.ts';
 import { setPipeSize } from '../../fs/sys/splice.ts';
-import { bytesAt, createFake, FakeDevice } from './fake.ts';
+import { bytesAt, createSlot, FakeDevice } from './fake.ts';
 
 const PAGE = 4096;
 const SIZE = 40 << 10;
@@ -43,22 +42,7 @@ class PipeDevice {
 
 describe('Splicer', () => {
   const data = randomBytes(100_000);
-  const slot = new Slot({
-    fs: createFake().fs,
-    notifier: new DeviceNotifier(new FakeDevice()),
-    passthrough: undefined,
-    splicer: undefined,
-    inbound: undefined,
-    pageSize: PAGE,
-    validSeconds: 0,
-    validNanoseconds: 0,
-    setxattrExt: false,
-    skipsOpendir: false,
-    skipsOpen: false,
-    noOpen: 'off',
-    started: true,
-    minor: 45,
-  });
+  const slot = createSlot(new FakeDevice());
   let directory: string;
   let file: number;
   let device: PipeDevice;
