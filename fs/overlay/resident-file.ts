@@ -59,8 +59,9 @@ export class ResidentFiles {
     if (inode.writer !== undefined) this.close(inode.writer);
   }
 
-  clear(): void {
-    for (const file of this.#ring) if (file !== undefined && file.syncJob < 0) this.close(file);
+  /** @param keep another file that is in use. */
+  clear(keep?: OpenFile): void {
+    for (const file of this.#ring) if (file !== undefined && file !== keep && file.syncJob < 0) this.close(file);
   }
 
   /** A free place. A file that the slow lane syncs stays, and there are more places than the lane has jobs. */

@@ -24,7 +24,7 @@ export function readerOf(union: Union, inode: Inode, direct: boolean, keep?: Ope
   if (known !== undefined) return known;
   if (inode.type !== S_IFREG) return -EBADF;
   const flags = O_RDONLY | (direct ? O_DIRECT : 0);
-  const fd = openBounded(union, inode, flags);
+  const fd = openBounded(union, inode, flags, keep);
   if (fd < 0) return fd;
   // The layer was changed: its attributes were told from an index that is old.
   if (!isAsIndexed(inode, fd)) union.attributesChanged(inode);
@@ -78,10 +78,10 @@ function usable(union: Union, file: ResidentFile | undefined, direct: boolean): 
   return undefined;
 }
 
-function openBounded(union: Union, inode: Inode, flags: number): number {
+function openBounded(union: Union, inode: Inode, flags: number, keep?: OpenFile): number {
   const fd = openData(union, inode, flags | O_NONBLOCK);
   if (fd !== -EMFILE && fd !== -ENFILE) return fd;
   union.fds.clear();
-  union.residents.clear();
+  union.residents.clear(keep);
   return openData(union, inode, flags | O_NONBLOCK);
 }
