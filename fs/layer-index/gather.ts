@@ -10,6 +10,9 @@ import {
   O_NOFOLLOW,
   O_RDONLY,
   O_WRONLY,
+  RESOLVE_BENEATH,
+  RESOLVE_NO_SYMLINKS,
+  RESOLVE_NO_XDEV,
   S_IFDIR,
   S_IFLNK,
   S_IFMT,
@@ -24,9 +27,6 @@ import { idsOf, indexPath } from './file.ts';
 import { HAS_DOT_NAMES, HAS_XATTRS, HEADER, MAGIC, RECORD, STAT_SIZE, VERSION } from './layer-index.ts';
 
 const DIRECTORY = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-const RESOLVE_NO_XDEV = 0x01;
-const RESOLVE_NO_SYMLINKS = 0x04;
-const RESOLVE_BENEATH = 0x08;
 
 /** A directory that is still to be read. */
 interface Pending {

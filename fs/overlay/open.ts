@@ -2,6 +2,7 @@ import { type Opened } from '../filesystem.ts';
 import { O_ACCMODE, O_APPEND, O_DIRECT, O_NONBLOCK, O_RDONLY, O_TRUNC, S_IFREG } from '../sys/constants.ts';
 import { EISDIR, ENXIO, EPERM, EROFS, ESTALE } from '../sys/errno.ts';
 import { close } from '../sys/file.ts';
+import { type FileOffset } from '../sys/file-offset.ts';
 import { noteAccess } from './access-time.ts';
 import { ALL } from './copy-limit.ts';
 import { ensureUpper } from './copy-up.ts';
@@ -11,6 +12,14 @@ import { ensureData, openData } from './metacopy.ts';
 import { mustRenumber, passThrough } from './passthrough.ts';
 import { refuseWrite } from './protection.ts';
 import { type Union } from './union.ts';
+
+/** Has a file and so much of its data in the upper, and the kernel ask for the attributes that this changed. */
+export function raiseForWriting(union: Union, inode: Inode, limit: FileOffset): number {
+  const { isUpper } = inode;
+  const raised = ensureUpper(union, inode, limit) || ensureData(union, inode, limit);
+  if (raised === 0 && !isUpper) union.attributesChanged(inode);
+  return raised;
+}
 
 /**
  * Opens a regular file; for writing, it is copied up first, without its data where that goes at once (O_TRUNC).
@@ -31,11 +40,8 @@ export function openInode(union: Union, inode: Inode, flags: number, opened: Ope
       union.inodes.renumber(inode);
       return -ESTALE;
     }
-    const limit = truncates ? 0 : ALL;
-    const { isUpper } = inode;
-    const raised = ensureUpper(union, inode, limit) || ensureData(union, inode, limit);
+    const raised = raiseForWriting(union, inode, truncates ? 0 : ALL);
     if (raised < 0) return raised;
-    if (!isUpper) union.attributesChanged(inode);
   }
   let kept = access | (flags & O_DIRECT);
   let fd = openData(union, inode, kept | (truncates ? O_TRUNC : 0) | O_NONBLOCK);

@@ -205,9 +205,7 @@ export class OverlayFileSystem implements FileSystem {
   open(node: number, flags: number, opened: Opened): number {
     const inode = this.#inode(node);
     if (inode === undefined) return -ESTALE;
-    opened.keepCache = this.#union.isSoleWriter;
-    opened.directIo = false;
-    opened.backing = 0;
+    this.#begin(opened);
     return inode.id === node ? openInode(this.#union, inode, flags, opened) : -ESTALE;
   }
 
@@ -222,18 +220,14 @@ export class OverlayFileSystem implements FileSystem {
   ): number {
     const directory = this.#inode(parent);
     if (directory === undefined) return -ESTALE;
-    opened.keepCache = this.#union.isSoleWriter;
-    opened.directIo = false;
-    opened.backing = 0;
+    this.#begin(opened);
     return createFile(this.#union, caller, directory, name, mode, flags, entry, opened);
   }
 
   tmpfile(caller: Caller, parent: number, mode: number, flags: number, entry: Entry, opened: Opened): number {
     const directory = this.#inode(parent);
     if (directory === undefined) return -ESTALE;
-    opened.keepCache = this.#union.isSoleWriter;
-    opened.directIo = false;
-    opened.backing = 0;
+    this.#begin(opened);
     return createTemporary(this.#union, caller, directory, mode, flags, entry, opened);
   }
 
@@ -330,9 +324,7 @@ export class OverlayFileSystem implements FileSystem {
     if (!inode.isDirectory) return -ENOTDIR;
     noteDirectoryAccess(this.#union, inode);
     opened.handle = this.#union.handles.open(inode, -1, O_RDONLY, WAY.none);
-    opened.keepCache = this.#union.isSoleWriter;
-    opened.directIo = false;
-    opened.backing = 0;
+    this.#begin(opened);
     return 0;
   }
 
@@ -408,6 +400,13 @@ export class OverlayFileSystem implements FileSystem {
 
   #inode(node: number): Inode | undefined {
     return this.#union.inodes.get(node);
+  }
+
+  /** What holds of an open file that is not passed through. */
+  #begin(opened: Opened): void {
+    opened.keepCache = this.#union.isSoleWriter;
+    opened.directIo = false;
+    opened.backing = 0;
   }
 
   /** What to read a file through: the handle's descriptor, or, where the kernel has none, what is open of its inode. */

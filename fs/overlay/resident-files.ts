@@ -1,10 +1,10 @@
 import { ALL } from './copy-limit.ts';
 import { O_APPEND, O_DIRECT, O_NONBLOCK, O_RDONLY, O_WRONLY, S_IFREG } from '../sys/constants.ts';
 import { EBADF, EMFILE, ENFILE, EPERM, EROFS } from '../sys/errno.ts';
-import { ensureUpper } from './copy-up.ts';
 import { isAsIndexed } from './indexed-layer.ts';
 import { type Inode } from './inode.ts';
-import { ensureData, openData } from './metacopy.ts';
+import { openData } from './metacopy.ts';
+import { raiseForWriting } from './open.ts';
 import { refuseWrite } from './protection.ts';
 import { type OpenFile } from './open-file.ts';
 import { ResidentFile } from './resident-file.ts';
@@ -46,10 +46,8 @@ export function writerOf(union: Union, inode: Inode, direct: boolean, appends: b
   if (union.upper === undefined) return -EROFS;
   const refused = refuseWrite(union, inode, appends);
   if (refused < 0) return refused;
-  const { isUpper } = inode;
-  const raised = ensureUpper(union, inode) || ensureData(union, inode, ALL);
+  const raised = raiseForWriting(union, inode, ALL);
   if (raised < 0) return raised;
-  if (!isUpper) union.attributesChanged(inode);
   return openWriter(union, inode, direct, appends);
 }
 
