@@ -1,5 +1,4 @@
-import { createRequire } from 'node:module';
-import type koffi from 'koffi';
+import { loadKoffi } from './koffi.ts';
 
 /**
  * Ends the process at once, whatever its threads are doing: Node's own exit waits for a worker that is blocked in a
@@ -7,6 +6,5 @@ import type koffi from 'koffi';
  */
 export function exitNow(status: number): void {
   // Loaded here, since most who may need it never do.
-  const native = createRequire(import.meta.url)('koffi') as typeof koffi;
-  native.load(null).func('void _exit(int status)')(status);
+  loadKoffi().load(null).func('void _exit(int status)')(status);
 }

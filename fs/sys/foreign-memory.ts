@@ -1,7 +1,9 @@
-import koffi from 'koffi';
 import { type ByteString } from './bytes.ts';
+import { loadKoffi } from './koffi.ts';
 import { bind, result } from './libc.ts';
 import { copyBytes, Memory } from './memory.ts';
+
+const koffi = loadKoffi();
 
 // Memory that others own: a library that calls us back, on its terms.
 

@@ -1,4 +1,6 @@
-import koffi from 'koffi';
+import { loadKoffi } from './koffi.ts';
+
+const koffi = loadKoffi();
 
 // glibc and musl both answer to one of these; the process has its libc mapped already.
 const SONAMES = ['libc.so.6', 'libc.musl-x86_64.so.1', 'libc.musl-aarch64.so.1'];

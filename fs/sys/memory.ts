@@ -1,5 +1,7 @@
-import koffi from 'koffi';
+import { loadKoffi } from './koffi.ts';
 import { bind } from './libc.ts';
+
+const koffi = loadKoffi();
 
 /**
  * Bytes outside the JavaScript heap whose address is known, so that a system call can be given any offset in them as

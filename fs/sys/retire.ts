@@ -1,5 +1,4 @@
-import { createRequire } from 'node:module';
-import type koffi from 'koffi';
+import { loadKoffi } from './koffi.ts';
 
 const O_CLOEXEC = 0o2000000;
 
@@ -10,7 +9,7 @@ const O_CLOEXEC = 0o2000000;
  */
 export function retireDescriptor(fd: number): void {
   // Loaded here, since most who may need it never do.
-  const libc = (createRequire(import.meta.url)('koffi') as typeof koffi).load(null);
+  const libc = loadKoffi().load(null);
   const close = libc.func('int close(int fd)');
   // The end for reading of a pipe that nobody writes to: it needs no file system, as /dev/null would.
   const ends = new Int32Array(2);

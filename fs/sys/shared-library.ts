@@ -1,6 +1,6 @@
-import koffi from 'koffi';
+import { loadKoffi } from './koffi.ts';
 
-type Library = ReturnType<typeof koffi.load>;
+type Library = ReturnType<ReturnType<typeof loadKoffi>['load']>;
 
 /**
  * Loads a library that not every machine has, when it is first needed.
@@ -10,7 +10,7 @@ type Library = ReturnType<typeof koffi.load>;
  */
 export function loadShared(soname: string, what: string, remedy: string): Library {
   try {
-    return koffi.load(soname);
+    return loadKoffi().load(soname);
   } catch {
     throw new Error(`${what}: ${soname} is not there; ${remedy}`);
   }
