@@ -23,6 +23,9 @@ const times = new Times();
  *
  * Where the owner cannot be kept (not mapped in this user namespace, or we may not give files away), the copy belongs
  * to us, and setuid, setgid and file capabilities go: they would be ours now (CVE-2023-0386).
+ *
+ * @param bare the file has no xattrs that would have to come along.
+ * @param made permission bits that the new file was made with, none of them above 0777; -1 where they are not known.
  */
 export function copyMetadata(
   union: Union,
@@ -32,24 +35,25 @@ export function copyMetadata(
   attr: Attr,
   toDirfd: number,
   toName: ByteString,
+  bare: boolean,
+  made: number,
 ): number {
   if (union.upper !== undefined && keepsRecords(union)) {
-    return (
-      copyXattrs(layer, dirfd, name, union.upper, toDirfd, toName, false) ||
-      giveRecorded(union.upper, toDirfd, toName, attr) ||
-      copyTimes(attr, toDirfd, toName)
-    );
+    const copied = copyXattrs(layer, dirfd, name, union.upper, toDirfd, toName, false);
+    if (copied < 0) return copied;
+    return giveRecorded(union.upper, toDirfd, toName, attr) || copyTimes(attr, toDirfd, toName);
   }
   // Most layers are root's, and so is what root makes.
   const isOurs = attr.uid === union.ownUid && attr.gid === union.ownGid;
   const owned = isOurs ? 0 : chownReal(toDirfd, toName, attr.uid, attr.gid);
   const foreign = isForeign(owned);
   if (owned < 0 && !foreign) return owned;
-  const copied = copyXattrs(layer, dirfd, name, union.upper, toDirfd, toName, foreign);
+  const copied = bare ? 0 : copyXattrs(layer, dirfd, name, union.upper, toDirfd, toName, foreign);
   if (copied < 0) return copied;
-  const { mode } = attr;
-  if ((mode & S_IFMT) !== S_IFLNK) {
-    const kept = foreign ? mode & ~(S_ISUID | S_ISGID) : mode;
+  const kept = foreign ? attr.mode & ~(S_ISUID | S_ISGID) : attr.mode;
+  // An ACL has bits of the mode in it.
+  const isMade = copied === 0 && (kept & 0o7777) === made;
+  if (!isMade && (kept & S_IFMT) !== S_IFLNK) {
     const changed = chmodReal(toDirfd, toName, kept & 0o7777);
     if (changed < 0) return changed;
   }
@@ -72,6 +76,7 @@ export function copyTimes(attr: Attr, dirfd: number, name: ByteString): number {
   return utimesReal(dirfd, name, times);
 }
 
+/** Answers how many xattrs were copied, or a negative errno. */
 function copyXattrs(
   layer: Layer | undefined,
   dirfd: number,
@@ -83,13 +88,15 @@ function copyXattrs(
 ): number {
   const names = layerXattrNames(layer, dirfd, name);
   if (typeof names === 'number') return names === -EOPNOTSUPP ? 0 : names;
+  let count = 0;
   for (const xattr of names) {
     const isUsers = !isOwnXattr(xattr) || (isKeptForUsers(layer, xattr) && isKeptForUsers(upper, xattr));
     if (!isUsers || (foreign && xattr === 'security.capability')) continue;
     const copied = copyXattr(layer, dirfd, name, upper, toDirfd, toName, xattr);
     if (copied < 0 && !mayBeLost(xattr, copied)) return copied;
+    count++;
   }
-  return 0;
+  return count;
 }
 
 function copyXattr(

@@ -16,15 +16,17 @@ import {
   AT_REMOVEDIR,
 } from '../sys/constants.ts';
 import { EIO, EROFS } from '../sys/errno.ts';
-import { close, fdatasync, fstat, ftruncate, openat, renameat2, statat, unlinkat } from '../sys/file.ts';
+import { close, fstat, ftruncate, openat, renameat2, statat, unlinkat } from '../sys/file.ts';
+import { keepUmask } from '../sys/metadata.ts';
 import { type FileOffset } from '../sys/file-offset.ts';
 import { Memory } from '../sys/memory.ts';
 import { SELF, setxattrText } from '../sys/xattr.ts';
-import { DEFERRED } from '../filesystem.ts';
+import { type AttrChange, DEFERRED } from '../filesystem.ts';
 import { cloneData, copyContents } from './copy-data.ts';
 import { ALL, METADATA, copyLength } from './copy-limit.ts';
 import { copyMetadata, copyTimes } from './copy-metadata.ts';
-import { type Inode } from './inode.ts';
+import { giveAttributes } from './given-attributes.ts';
+import { LACKS, type Inode } from './inode.ts';
 import { COUNTER } from './options.ts';
 import { copyFlags, copyProtection } from './protection.ts';
 import { RealDirectory } from './real-directory.ts';
@@ -34,9 +36,10 @@ import { addToIndex, indexNameOf } from './link-index.ts';
 import { registerLinks } from './lookup.ts';
 import { forgetData, openData } from './metacopy.ts';
 import { reopenHandles } from './handle-files.ts';
-import { makeReal } from './make-real.ts';
+import { keepsRecords, makeReal } from './make-real.ts';
 import { readTarget } from './read-target.ts';
-import { statLayer } from './stat-override.ts';
+import { settle } from './settle.ts';
+import { NO_OVERRIDE, statLayer } from './stat-override.ts';
 import { linkLowerName, markImpure } from './upper-names.ts';
 import { PENDING } from './slow-lane.ts';
 import { type Union } from './union.ts';
@@ -46,6 +49,14 @@ import { type Workdir } from './workdir.ts';
 const linkTarget = new Memory(4097);
 const source = new Attr();
 const parentAttr = new Attr();
+
+/** What a copy is given beside what its file has, so that both are one change. */
+export interface Given {
+  change: AttrChange;
+  /** Filled with the copy's attributes once it is in its place, where `isStated` then says so. */
+  attr: Attr;
+  isStated: boolean;
+}
 
 /**
  * Makes sure that a file is in the upper layer, where it can be changed; its parents first.
@@ -57,24 +68,35 @@ const parentAttr = new Attr();
  * anyway, or answer them; those that do not are to say `attributesChanged`.
  *
  * @param limit how much of the data; see copy-limit.ts.
+ * @param given not where owners are kept in records.
  */
-export function ensureUpper(union: Union, inode: Inode, limit: FileOffset = ALL): number {
+export function ensureUpper(union: Union, inode: Inode, limit: FileOffset = ALL, given?: Given): number {
   if (inode.isUpper) return 0;
   const { workdir } = union;
   if (workdir === undefined) return -EROFS;
-  if (inode.parent === undefined) return copyUpNameless(union, workdir, inode, limit);
+  if (inode.parent === undefined) return copyUpNameless(union, workdir, inode, limit, given);
   const raised = ensureUpper(union, inode.parent);
   if (raised < 0) return raised;
   const temporary = inode.copying?.temporary ?? workdir.temporaryName();
-  const copied = copyTo(union, workdir, inode, temporary, limit);
+  const copied = copyTo(union, workdir, inode, temporary, limit, given);
   if (copied === DEFERRED) return DEFERRED;
-  const placed = copied < 0 ? copied : place(union, workdir, inode, inode.parent, temporary);
+  const placed = copied < 0 ? copied : place(union, workdir, inode, inode.parent, temporary, given);
   if (placed < 0) unlinkat(workdir.fd, temporary, inode.isDirectory ? AT_REMOVEDIR : 0);
   return placed;
 }
 
+/** By which the copy is reached that is being made: a regular file by its own descriptor. */
+const copy = { dirfd: -1, name: SELF };
+
 /** Makes a copy of `inode`'s lower file in the workdir; `source` holds its attributes afterwards. */
-function copyTo(union: Union, workdir: Workdir, inode: Inode, temporary: ByteString, limit: FileOffset): number {
+function copyTo(
+  union: Union,
+  workdir: Workdir,
+  inode: Inode,
+  temporary: ByteString,
+  limit: FileOffset,
+  given: Given | undefined,
+): number {
   const dirfd = union.dirfdOf(inode);
   const name = union.nameOf(inode);
   const stated = statLayer(union.layerOf(inode), dirfd, name, source);
@@ -86,11 +108,27 @@ function copyTo(union: Union, workdir: Workdir, inode: Inode, temporary: ByteStr
       ? copyRegular(union, workdir, inode, temporary, limit)
       : makeSpecial(union, workdir, inode, temporary);
   if (made < 0) return made;
-  let copied = copyMetadata(union, union.layerOf(inode), dirfd, name, source, workdir.fd, temporary);
-  if (copied === 0) copied = copyProtection(union, source, workdir.fd, temporary);
-  if (copied === 0 && needsPlainMark(union, inode.name, inode.type)) copied = markPlain(workdir.fd, temporary);
-  if (copied === 0 && keepsNumber(union, inode)) writeOrigin(union, workdir, inode, dirfd, name, temporary);
-  return copied;
+  const described = describe(union, inode, dirfd, name, given);
+  if (inode.type === S_IFREG) close(copy.dirfd);
+  return described;
+}
+
+/** Gives the copy all that the file has beside its data. */
+function describe(union: Union, inode: Inode, dirfd: number, name: ByteString, given: Given | undefined): number {
+  const layer = union.layerOf(inode);
+  const isBare = (inode.lacks & LACKS.all) !== 0 && layer?.override === NO_OVERRIDE;
+  const made = inode.type === S_IFREG ? madeMode(union) : -1;
+  let copied = copyMetadata(union, layer, dirfd, name, source, copy.dirfd, copy.name, isBare, made);
+  if (copied === 0) copied = copyProtection(union, source, copy.dirfd, copy.name);
+  if (copied === 0 && needsPlainMark(union, inode.name, inode.type)) copied = markPlain(copy.dirfd, copy.name);
+  if (copied === 0 && keepsNumber(union, inode)) writeOrigin(union, inode, dirfd, name);
+  if (copied < 0 || given === undefined) return copied;
+  return giveAttributes(union, inode.type, copy.dirfd, copy.name, given.change);
+}
+
+/** The mode that a regular file's copy is made with: its own, but that we can write, and without what chown(2) takes away. */
+function madeMode(union: Union): number {
+  return keepsRecords(union) ? 0o600 : (source.mode & 0o777) | 0o600;
 }
 
 /**
@@ -102,28 +140,25 @@ function keepsNumber(union: Union, inode: Inode): boolean {
 }
 
 /** Tells where the copy came from, for its inode number; where that cannot be kept, the copy is right all the same. */
-function writeOrigin(
-  union: Union,
-  workdir: Workdir,
-  inode: Inode,
-  dirfd: number,
-  name: ByteString,
-  temporary: ByteString,
-): void {
+function writeOrigin(union: Union, inode: Inode, dirfd: number, name: ByteString): void {
   const layer = union.layerOf(inode);
   const handle = layer === undefined ? undefined : encodeHandle(union, layer, dirfd, name);
   if (handle === undefined) return;
-  setxattrText(workdir.fd, temporary, union.originXattr, handle);
+  setxattrText(copy.dirfd, copy.name, union.originXattr, handle);
   inode.hasOrigin = true;
 }
 
+/** Leaves the copy open, as `copy` has it, unless it fails or is put off. */
 function copyRegular(union: Union, workdir: Workdir, inode: Inode, temporary: ByteString, limit: FileOffset): number {
+  copy.name = SELF;
   if (inode.copying !== undefined) return takeCopy(union, workdir, inode, limit);
-  const to = openat(workdir.fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600);
+  keepUmask(0);
+  const to = openat(workdir.fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, madeMode(union));
   if (to < 0) return to;
   shell = limit === METADATA && makeShell(union, inode, to);
   const copied = shell ? 0 : fill(union, inode, temporary, to, copyLength(limit, source.exactSize));
-  if (copied !== DEFERRED) close(to);
+  if (copied < 0 && copied !== DEFERRED) close(to);
+  copy.dirfd = to;
   return copied;
 }
 
@@ -141,11 +176,16 @@ function takeCopy(union: Union, workdir: Workdir, inode: Inode, limit: FileOffse
   if (copied === PENDING) return DEFERRED;
   inode.copying = undefined;
   const wanted = copyLength(limit, source.exactSize);
-  if (copied === 0 && wanted > copying.length) copied = copyContents(copying.from, copying.to, wanted, 0);
+  if (copied === 0 && wanted > copying.length) {
+    copied = copyContents(copying.from, copying.to, wanted, 0) || settle(copying.to, union.settle);
+  }
   copyFlags(copying.from, copying.to);
   close(copying.from);
-  close(copying.to);
-  if (copied < 0) unlinkat(workdir.fd, copying.temporary);
+  copy.dirfd = copying.to;
+  if (copied < 0) {
+    close(copying.to);
+    unlinkat(workdir.fd, copying.temporary);
+  }
   return copied;
 }
 
@@ -184,16 +224,15 @@ function fill(union: Union, inode: Inode, temporary: ByteString, to: number, len
     return 0;
   }
   const isSlow = typeof length === 'number' && length >= SLOW_SIZE;
-  const job = !isSlow ? -1 : (union.slowLane?.copy(from, to, length, source.blocks, union.sync) ?? -1);
+  const job = !isSlow ? -1 : (union.slowLane?.copy(from, to, length, source.blocks, union.settle) ?? -1);
   if (job >= 0) {
     inode.copying = { temporary, from, to, length, job };
     return DEFERRED;
   }
-  let copied = copyContents(from, to, length, source.blocks);
+  const copied = copyContents(from, to, length, source.blocks);
   close(from);
   // Before the rename, or a power cut could leave the new name without its data.
-  if (copied >= 0 && union.sync && length > 0) copied = fdatasync(to);
-  return copied;
+  return copied < 0 || length === 0 ? copied : settle(to, union.settle);
 }
 
 function makeSpecial(union: Union, workdir: Workdir, inode: Inode, temporary: ByteString): number {
@@ -206,14 +245,34 @@ function makeSpecial(union: Union, workdir: Workdir, inode: Inode, temporary: By
   }
   const aside = (mode & S_IFMT) | (inode.isDirectory ? 0o700 : mode & 0o7000);
   const device = encodeDevice(source.rdevMajor, source.rdevMinor);
+  copy.dirfd = workdir.fd;
+  copy.name = temporary;
   return makeReal(union, workdir.fd, temporary, aside, device, target);
 }
 
-function place(union: Union, workdir: Workdir, inode: Inode, parent: Inode, temporary: ByteString): number {
+function place(
+  union: Union,
+  workdir: Workdir,
+  inode: Inode,
+  parent: Inode,
+  temporary: ByteString,
+  given: Given | undefined,
+): number {
   const indexed = hasLinks(inode) ? putInIndex(union, workdir, inode, temporary) : NOT_INDEXED;
   if (indexed < 0) return indexed;
-  if (indexed === NOT_INDEXED) return putInPlace(union, workdir, inode, parent, temporary);
-  return keepTimes(union, parent, () => linkLowerName(union, inode, parent, inode.name));
+  const { upper } = parent;
+  if (upper === undefined) return -EIO;
+  // A copy-up's change of a directory is none for users: its times stay.
+  markImpure(union, upper);
+  const dirfd = union.fds.fd(upper);
+  const stated = fstat(dirfd, parentAttr);
+  if (stated < 0) return stated;
+  const placed =
+    indexed === NOT_INDEXED
+      ? putInPlace(union, workdir, inode, parent, upper, dirfd, temporary, given)
+      : linkLowerName(union, inode, parent, inode.name);
+  copyTimes(parentAttr, dirfd, SELF);
+  return placed;
 }
 
 /** The lower file has further names, within its layer's filesystem: `source` is of one that is mounted inside, or not. */
@@ -245,32 +304,31 @@ function putInIndex(union: Union, workdir: Workdir, inode: Inode, temporary: Byt
   return 0;
 }
 
-/** The commit: renames the copy into the upper, without a trace in the parent's times. */
-function putInPlace(union: Union, workdir: Workdir, inode: Inode, parent: Inode, temporary: ByteString): number {
-  const { upper } = parent;
-  if (upper === undefined) return -EIO;
-  return keepTimes(union, parent, (dirfd) => {
-    const renamed = renameat2(workdir.fd, temporary, dirfd, inode.name);
-    if (renamed === 0) moveToUpper(union, inode, parent, upper, dirfd);
-    return renamed;
-  });
-}
-
-/** Runs a copy-up's change of a directory, which is not a change for users: its times stay. */
-function keepTimes(union: Union, parent: Inode, change: (dirfd: number) => number): number {
-  const { upper } = parent;
-  if (upper === undefined) return -EIO;
-  markImpure(union, upper);
-  const dirfd = union.fds.fd(upper);
-  const stated = fstat(dirfd, parentAttr);
-  if (stated < 0) return stated;
-  const changed = change(dirfd);
-  copyTimes(parentAttr, dirfd, '');
-  return changed;
+/** The commit: renames the copy into the upper. */
+function putInPlace(
+  union: Union,
+  workdir: Workdir,
+  inode: Inode,
+  parent: Inode,
+  upper: RealDirectory,
+  dirfd: number,
+  temporary: ByteString,
+  given: Given | undefined,
+): number {
+  const renamed = renameat2(workdir.fd, temporary, dirfd, inode.name);
+  if (renamed === 0) moveToUpper(union, inode, parent, upper, dirfd, given);
+  return renamed;
 }
 
 /** Points the inode at its copy. */
-function moveToUpper(union: Union, inode: Inode, parent: Inode, upper: RealDirectory, dirfd: number): void {
+function moveToUpper(
+  union: Union,
+  inode: Inode,
+  parent: Inode,
+  upper: RealDirectory,
+  dirfd: number,
+  given: Given | undefined,
+): void {
   union.indexes
     .peek(parent)
     ?.edit(inode.name)
@@ -283,8 +341,10 @@ function moveToUpper(union: Union, inode: Inode, parent: Inode, upper: RealDirec
   keepData(inode);
   inode.real = upper;
   inode.realName = inode.name;
-  if (statat(dirfd, inode.name, union.scratch) === 0) {
-    inode.realIno = union.scratch.ino;
+  const attr = given?.attr ?? union.scratch;
+  if (statat(dirfd, inode.name, attr) === 0) {
+    if (given !== undefined) given.isStated = true;
+    inode.realIno = attr.ino;
     upper.layer.keptInos.set(inode.realIno, inode.ino);
     if (inode.lowerLinks > 0) registerLinks(inode, upper.layer, inode.realIno);
   }
@@ -299,6 +359,7 @@ function keepData(inode: Inode): void {
   } else if (!inode.metacopy) {
     inode.data = inode.real;
     inode.dataName = inode.realName;
+    inode.dataBlocks = source.blocks;
   }
   inode.metacopy = shell;
   inode.dataRedirected = false;
@@ -320,9 +381,15 @@ function keepLinks(inode: Inode, copied: number): void {
  * An open file whose known lower names were deleted, or an open directory that was removed, is changed: the copy has no
  * name either, unless in the index.
  */
-function copyUpNameless(union: Union, workdir: Workdir, inode: Inode, limit: FileOffset): number {
+function copyUpNameless(
+  union: Union,
+  workdir: Workdir,
+  inode: Inode,
+  limit: FileOffset,
+  given: Given | undefined,
+): number {
   const temporary = inode.copying?.temporary ?? workdir.temporaryName();
-  const copied = copyTo(union, workdir, inode, temporary, limit);
+  const copied = copyTo(union, workdir, inode, temporary, limit, given);
   if (copied === DEFERRED) return DEFERRED;
   if (copied === 0 && hasLinks(inode) && !inode.unlinked) {
     const indexed = putInIndex(union, workdir, inode, temporary);

@@ -79,6 +79,8 @@ export class RarePart {
   /** Of a metacopy: where its data is. */
   data: RealDirectory | undefined = undefined;
   dataName: ByteString = '';
+  /** st_blocks of the data, where a file in `data` is known; else -1. */
+  dataBlocks = -1;
   /** Path of its data in the data-only layers, in which it is looked for when it is first needed. */
   dataPath: ByteString = '';
   /** Why its data cannot be had where neither is there: a negative errno. */

@@ -267,6 +267,13 @@ export class InodeState {
     if (value !== this.#rare.dataName) this.#ownRarePart().dataName = value;
   }
 
+  get dataBlocks(): RarePart['dataBlocks'] {
+    return this.#rare.dataBlocks;
+  }
+  set dataBlocks(value: RarePart['dataBlocks']) {
+    if (value !== this.#rare.dataBlocks) this.#ownRarePart().dataBlocks = value;
+  }
+
   get dataPath(): RarePart['dataPath'] {
     return this.#rare.dataPath;
   }

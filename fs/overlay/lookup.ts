@@ -58,6 +58,11 @@ export function statInode(union: Union, inode: Inode, attr: Attr): number {
     ? 0
     : statShown(union.layerOf(inode), union.dirfdOf(inode), union.nameOf(inode), attr);
   if (done < 0) return inode.unlinked ? -ESTALE : done;
+  return presentStated(union, inode, attr);
+}
+
+/** Turns what stat says of an inode's file into what users see; answers 0. */
+export function presentStated(union: Union, inode: Inode, attr: Attr): number {
   present(union, inode, attr);
   if (inode.metacopy) presentBlocks(union, inode, attr);
   return 0;

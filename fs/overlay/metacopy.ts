@@ -2,7 +2,7 @@ import { Attr } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
 import { O_RDONLY, O_NONBLOCK, O_WRONLY, S_ISGID, S_ISUID } from '../sys/constants.ts';
 import { EIO, EPERM } from '../sys/errno.ts';
-import { close, fdatasync, fstat, ftruncate, statat } from '../sys/file.ts';
+import { close, fstat, ftruncate, statat } from '../sys/file.ts';
 import { type FileOffset } from '../sys/file-offset.ts';
 import { Memory } from '../sys/memory.ts';
 import { SELF, getxattr, getxattrText, removexattr, setxattr, setxattrText } from '../sys/xattr.ts';
@@ -17,6 +17,7 @@ import { COUNTER } from './options.ts';
 import { copyFlags } from './protection.ts';
 import { type RealDirectory } from './real-directory.ts';
 import { chmodReal, openForReading, openReal, statReal } from './real-file.ts';
+import { settle } from './settle.ts';
 import { type FilePlace, findData, isMetacopy } from './stack.ts';
 import { type Union } from './union.ts';
 import { lowerPathOf } from './upper-format.ts';
@@ -100,6 +101,7 @@ function setData(inode: Inode, place: FilePlace | ByteString | undefined): void 
   const isFound = typeof place === 'object';
   inode.metacopy = true;
   inode.data = isFound ? place.directory : undefined;
+  inode.dataBlocks = -1;
   inode.dataName = isFound ? place.name : '';
   inode.dataPath = typeof place === 'string' ? place : '';
 }
@@ -121,7 +123,11 @@ export function presentBlocks(union: Union, inode: Inode, shown: Attr): void {
     if (inode.dataPath !== '') shown.blocks = (Math.ceil(shown.size / shown.blksize) * shown.blksize) / 512;
     return;
   }
-  if (statat(union.fds.fd(inode.data), inode.dataName, attr) === 0) shown.blocks = attr.blocks;
+  if (inode.dataBlocks < 0 || !union.isSoleWriter) {
+    if (statat(union.fds.fd(inode.data), inode.dataName, attr) < 0) return;
+    inode.dataBlocks = attr.blocks;
+  }
+  shown.blocks = inode.dataBlocks;
 }
 
 /**
@@ -182,7 +188,7 @@ function copyInto(union: Union, inode: Inode, dirfd: number, name: ByteString, l
     union.count(COUNTER.copyUpBytes, Number(wanted));
     if (copied >= 0 && wanted !== size) copied = ftruncate(to, wanted);
     copyFlags(from, to);
-    if (copied >= 0 && union.sync) copied = fdatasync(to);
+    if (copied >= 0) copied = settle(to, union.settle);
     if (copied >= 0 && length > 0) copied = setxattr(to, SELF, CAPABILITY, capability.address, length, 0);
     if (copied >= 0 && (attr.mode & (S_ISUID | S_ISGID)) !== 0) copied = chmodReal(dirfd, name, attr.mode & 0o7777);
     if (copied >= 0) copied = copyTimes(attr, dirfd, name);

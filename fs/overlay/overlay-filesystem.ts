@@ -149,9 +149,9 @@ export class OverlayFileSystem implements FileSystem {
   setattr(caller: Caller, node: number, handle: number, change: AttrChange, attr: Attr): number {
     const inode = this.#inode(node);
     if (inode === undefined) return -ESTALE;
-    const changed = changeAttributes(this.#union, inode, this.#union.handles.get(handle), change, caller);
+    const changed = changeAttributes(this.#union, inode, this.#union.handles.get(handle), change, caller, attr);
     this.#tellOthers(inode);
-    return changed < 0 ? changed : statInode(this.#union, inode, attr);
+    return changed;
   }
 
   /** A file that the kernel knows as several: what was changed by way of one of them changed in all. */

@@ -5,7 +5,9 @@ import { EISDIR, ENODATA, EOPNOTSUPP, EPERM, EROFS } from '../sys/errno.ts';
 import { close, ftruncate } from '../sys/file.ts';
 import { type FileOffset } from '../sys/file-offset.ts';
 import { METADATA } from './copy-limit.ts';
-import { ensureUpper } from './copy-up.ts';
+import { type Given, ensureUpper } from './copy-up.ts';
+import { givenGid, givenUid } from './given-attributes.ts';
+import { presentStated, statInode } from './lookup.ts';
 import { isMember } from './membership.ts';
 import { ensureData } from './metacopy.ts';
 import { type Handle } from './handle.ts';
@@ -18,7 +20,6 @@ import { chmodReal, chownReal, openReal, utimesReal } from './real-file.ts';
 import { chmodRecorded, chownRecorded, statLayer } from './stat-override.ts';
 import { type Union } from './union.ts';
 
-const UNCHANGED = 0xffffffff;
 const S_IXGRP = 0o010;
 const CAPABILITY = 'security.capability';
 
@@ -26,7 +27,7 @@ const current = new Attr();
 
 /**
  * Changes attributes, in the order in which none undoes another: chown clears setuid and setgid, truncation sets the
- * times.
+ * times. Fills `attr` with what users see then.
  */
 export function changeAttributes(
   union: Union,
@@ -34,23 +35,33 @@ export function changeAttributes(
   handle: Handle | undefined,
   change: AttrChange,
   caller: Caller,
+  attr: Attr,
 ): number {
   if (union.upper === undefined) return -EROFS;
   const { valid } = change;
   const refused = refuseAttributes(union, inode, handle, change);
   if (refused < 0) return refused;
+  const clears = (valid & CHANGE.killPrivileges) !== 0 && !hasCleared(union, caller, valid);
+  if (!inode.isUpper && (valid & CHANGE.size) === 0 && !clears && !keepsRecords(union))
+    return raiseChanged(union, inode, change, attr);
   const limit = (valid & CHANGE.size) === 0 ? METADATA : change.size;
   const raised = ensureUpper(union, inode, limit) || (limit === METADATA ? 0 : ensureData(union, inode, limit));
   if (raised < 0) return raised;
-  return (
+  const changed =
     changeOwner(union, inode, change) ||
     changeMode(union, inode, change) ||
     changeSize(union, inode, handle, change) ||
     changeTimes(union, inode, change) ||
-    ((valid & CHANGE.killPrivileges) === 0 || hasCleared(union, caller, valid)
-      ? 0
-      : clearPrivileges(union, inode, caller))
-  );
+    (clears ? clearPrivileges(union, inode, caller) : 0);
+  return changed < 0 ? changed : statInode(union, inode, attr);
+}
+
+/** Copies a lower file up as it is to be: a copy and its change are made in one, by one descriptor. */
+function raiseChanged(union: Union, inode: Inode, change: AttrChange, attr: Attr): number {
+  const given: Given = { change, attr, isStated: false };
+  const raised = ensureUpper(union, inode, METADATA, given);
+  if (raised < 0) return raised;
+  return given.isStated ? presentStated(union, inode, attr) : statInode(union, inode, attr);
 }
 
 /** What `chattr` forbids: may_setattr and do_sys_ftruncate. A file that was opened for writing before is truncated still. */
@@ -78,8 +89,8 @@ function hasCleared(union: Union, caller: Caller, valid: number): boolean {
 
 function changeOwner(union: Union, inode: Inode, change: AttrChange): number {
   if ((change.valid & (CHANGE.uid | CHANGE.gid)) === 0) return 0;
-  const uid = (change.valid & CHANGE.uid) === 0 ? UNCHANGED : union.owners.uid.stored(change.uid);
-  const gid = (change.valid & CHANGE.gid) === 0 ? UNCHANGED : union.owners.gid.stored(change.gid);
+  const uid = givenUid(union, change);
+  const gid = givenGid(union, change);
   const dirfd = union.dirfdOf(inode);
   const name = union.nameOf(inode);
   const { upper } = union;

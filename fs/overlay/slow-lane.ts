@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { check } from '../sys/errno.ts';
 import { eventfd } from '../sys/event.ts';
+import { type Settle, SETTLE } from './settle.ts';
 
 // What takes long is done by a few threads that share the process's descriptors, so that requests about other files
 // are not held up by it: copying data up, and reaching the disk. State of the union stays with its own thread: a job is
@@ -15,7 +16,7 @@ const STATES = MAX_JOBS + 1;
 export const SUBMISSIONS = STATES - 1;
 
 /** Numbers of one job. */
-export const FIELD = { kind: 0, fd: 1, to: 2, length: 3, blocks: 4, sync: 5, result: 6 } as const;
+export const FIELD = { kind: 0, fd: 1, to: 2, length: 3, blocks: 4, settle: 5, result: 6 } as const;
 export const FIELDS = 8;
 
 export const KIND = { copy: 0, fsync: 1, fdatasync: 2 } as const;
@@ -38,15 +39,15 @@ export class SlowLane {
   readonly #workers: Worker[] = [];
 
   /**
-   * Copies from one descriptor to another, and syncs where asked for. Both must stay open until the result is taken.
+   * Copies from one descriptor to another, and makes the copy last as `settle` says. Both must stay open until the result is taken.
    * Answers the job's number, or -1 where there are too many.
    */
-  copy(from: number, to: number, length: number, blocks: number, sync: boolean): number {
-    return this.#submit(KIND.copy, from, to, length, blocks, sync);
+  copy(from: number, to: number, length: number, blocks: number, settle: Settle): number {
+    return this.#submit(KIND.copy, from, to, length, blocks, settle);
   }
 
   sync(fd: number, dataOnly: boolean): number {
-    return this.#submit(dataOnly ? KIND.fdatasync : KIND.fsync, fd, -1, 0, 0, true);
+    return this.#submit(dataOnly ? KIND.fdatasync : KIND.fsync, fd, -1, 0, 0, SETTLE.none);
   }
 
   /** PENDING, or the job's result, 0 or a negative errno, after which its number is free again. */
@@ -62,7 +63,7 @@ export class SlowLane {
     for (const worker of this.#workers) void worker.terminate();
   }
 
-  #submit(kind: number, fd: number, to: number, length: number, blocks: number, sync: boolean): number {
+  #submit(kind: number, fd: number, to: number, length: number, blocks: number, settle: Settle): number {
     const job = this.#states.subarray(0, MAX_JOBS).indexOf(JOB.free);
     if (job < 0) return -1;
     const base = job * FIELDS;
@@ -71,7 +72,7 @@ export class SlowLane {
     this.#jobs[base + FIELD.to] = to;
     this.#jobs[base + FIELD.length] = length;
     this.#jobs[base + FIELD.blocks] = blocks;
-    this.#jobs[base + FIELD.sync] = sync ? 1 : 0;
+    this.#jobs[base + FIELD.settle] = settle;
     Atomics.store(this.#states, job, JOB.queued);
     this.#staff();
     Atomics.add(this.#states, SUBMISSIONS, 1);

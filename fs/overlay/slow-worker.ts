@@ -3,6 +3,7 @@ import { EINVAL } from '../sys/errno.ts';
 import { fdatasync, fsync, write } from '../sys/file.ts';
 import { Memory } from '../sys/memory.ts';
 import { copyContents } from './copy-data.ts';
+import { type Settle, settle } from './settle.ts';
 import { FIELD, FIELDS, JOB, KIND, SUBMISSIONS, type SlowWorkerInput } from './slow-lane.ts';
 
 const { states, jobs, completions } = workerData as SlowWorkerInput;
@@ -27,7 +28,7 @@ function perform(job: number): number {
     case KIND.copy: {
       const to = field(job, FIELD.to);
       const copied = copyContents(fd, to, field(job, FIELD.length), field(job, FIELD.blocks));
-      return copied === 0 && field(job, FIELD.sync) === 1 ? fdatasync(to) : copied;
+      return copied < 0 ? copied : settle(to, field(job, FIELD.settle) as Settle);
     }
     case KIND.fsync:
       return fsync(fd);

@@ -8,6 +8,7 @@ import { openFilesLimit } from '../sys/resource-limits.ts';
 import { hasAllIds } from '../sys/id-maps.ts';
 import { SELF } from '../sys/xattr.ts';
 import { DetachedMounts, type UpperRoots } from './detached-mounts.ts';
+import { type Settle, SETTLE, settleOf } from './settle.ts';
 import { DirectoryFds } from './directory-fds.ts';
 import { HandleTable } from './handle.ts';
 import { Owners } from './id-map.ts';
@@ -90,6 +91,7 @@ export class Union {
   readonly isSoleWriter: boolean;
   /** Whether changes are to survive a power cut. */
   readonly sync: boolean;
+  #settle: Settle | undefined = undefined;
   /** Whether directories are renamed by redirects, and redirects that are found are followed (`redirect_dir`). */
   readonly makesRedirects: boolean;
   readonly followsRedirects: boolean;
@@ -168,6 +170,12 @@ export class Union {
   /** The layers whose names show, topmost first. */
   get layers(): readonly Layer[] {
     return this.upper === undefined ? this.lowers : [this.upper, ...this.lowers];
+  }
+
+  /** How copies are made to last; found out when the first is made. */
+  get settle(): Settle {
+    this.#settle ??= this.sync && this.upper !== undefined ? settleOf(this.upper) : SETTLE.none;
+    return this.#settle;
   }
 
   count(counter: number, by = 1): void {

@@ -27,6 +27,7 @@ const nativeCopyFileRange = bind(
 const nativeIoctl = bind('int ioctl(int fd, unsigned long request, uintptr_t argument)');
 const nativeFstatfs = bind('int fstatfs64(int fd, uintptr_t out)');
 const nativeFlock = bind('int flock(int fd, int operation)');
+const nativeSyncFileRange = bind('int sync_file_range(int fd, int64_t offset, int64_t length, uint32_t flags)');
 const nativeDup3 = bind('int dup3(int from, int to, int flags)');
 
 const SYS_OPENAT2 = syscallNumber('openat2');
@@ -91,6 +92,14 @@ export function fsync(fd: number): number {
 
 export function fdatasync(fd: number): number {
   return result(nativeFdatasync(fd));
+}
+
+// SYNC_FILE_RANGE_WAIT_BEFORE, _WRITE and _WAIT_AFTER.
+const WRITE_AND_WAIT = 7;
+
+/** Writes all data of a file and waits for that: neither for its filesystem's journal nor for the disk's own cache. */
+export function syncFileRange(fd: number): number {
+  return result(nativeSyncFileRange(fd, 0, 0, WRITE_AND_WAIT));
 }
 
 export function syncfs(fd: number): number {

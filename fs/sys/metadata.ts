@@ -1,6 +1,6 @@
 import { type ByteString, firstPath } from './bytes.ts';
-import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, UTIME_NOW, UTIME_OMIT } from './constants.ts';
-import { ENOSYS } from './errno.ts';
+import { AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, UTIME_NOW, UTIME_OMIT } from './constants.ts';
+import { EINVAL } from './errno.ts';
 import { bind, isErrno, result, syscallNumber } from './libc.ts';
 import { Memory } from './memory.ts';
 
@@ -13,7 +13,14 @@ const nativeUtimensat = bind('int utimensat(int dirfd, uintptr_t path, uintptr_t
 const nativeUmask = bind('uint32_t umask(uint32_t mask)');
 
 const SYS_FCHMODAT2 = syscallNumber('fchmodat2');
-let hasFchmodat2 = true;
+const NO_FLAG = 1;
+let fchmodat2: boolean | undefined;
+
+/** fchmodat2 (Linux 6.6). Asked once: the filters of older container engines answer EPERM, as a file may. */
+function hasFchmodat2(): boolean {
+  fchmodat2 ??= result(nativeFchmodat2(SYS_FCHMODAT2, AT_FDCWD, firstPath(''), 0, NO_FLAG)) === -EINVAL;
+  return fchmodat2;
+}
 
 export function fchmod(fd: number, mode: number): number {
   return result(nativeFchmod(fd, mode));
@@ -26,18 +33,17 @@ export function fchmod(fd: number, mode: number): number {
  */
 export function chmodat(dirfd: number, name: ByteString, mode: number): number {
   if (isErrno(dirfd)) return dirfd;
-  if (hasFchmodat2) {
-    const done = result(nativeFchmodat2(SYS_FCHMODAT2, dirfd, firstPath(name), mode, AT_SYMLINK_NOFOLLOW));
-    if (done !== -ENOSYS) return done;
-    hasFchmodat2 = false;
+  if (hasFchmodat2()) {
+    return result(nativeFchmodat2(SYS_FCHMODAT2, dirfd, firstPath(name), mode, AT_SYMLINK_NOFOLLOW));
   }
   return result(nativeFchmodat(dirfd, firstPath(name), mode, 0));
 }
 
-/** Mode of an O_PATH file descriptor's file, which fchmod(2) refuses. */
+/** Mode of an open file, O_PATH included, which fchmod(2) refuses. */
 export function chmodPath(fd: number, mode: number): number {
   if (isErrno(fd)) return fd;
-  return result(nativeFchmodat(-100, firstPath(`/proc/self/fd/${fd}`), mode, 0));
+  if (hasFchmodat2()) return result(nativeFchmodat2(SYS_FCHMODAT2, fd, firstPath(''), mode, AT_EMPTY_PATH));
+  return result(nativeFchmodat(AT_FDCWD, firstPath(`/proc/self/fd/${fd}`), mode, 0));
 }
 
 /** An owner of 0xffffffff stays as it is. Symlinks are not followed. */

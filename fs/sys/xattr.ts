@@ -1,6 +1,6 @@
 import { type ByteString, firstPath, secondPath } from './bytes.ts';
 import { AT_FDCWD, AT_SYMLINK_NOFOLLOW } from './constants.ts';
-import { EINVAL } from './errno.ts';
+import { EBADF, EINVAL } from './errno.ts';
 import { bind, isErrno, result, syscallNumber } from './libc.ts';
 import { Memory } from './memory.ts';
 
@@ -12,6 +12,7 @@ const nativeGet = bind('int64_t lgetxattr(uintptr_t path, uintptr_t name, uintpt
 const nativeSet = bind('int lsetxattr(uintptr_t path, uintptr_t name, uintptr_t value, size_t size, int flags)');
 const nativeList = bind('int64_t llistxattr(uintptr_t path, uintptr_t list, size_t size)');
 const nativeRemove = bind('int lremovexattr(uintptr_t path, uintptr_t name)');
+const nativeSetOpen = bind('int fsetxattr(int fd, uintptr_t name, uintptr_t value, size_t size, int flags)');
 const nativeGetFollowed = bind('int64_t getxattr(uintptr_t path, uintptr_t name, uintptr_t value, size_t size)');
 const nativeSetFollowed = bind('int setxattr(uintptr_t path, uintptr_t name, uintptr_t value, size_t size, int flags)');
 const nativeListFollowed = bind('int64_t listxattr(uintptr_t path, uintptr_t list, size_t size)');
@@ -69,6 +70,11 @@ export function setxattr(
   flags: number,
 ): number {
   if (isErrno(dirfd)) return dirfd;
+  if (name === SELF) {
+    const done = result(nativeSetOpen(dirfd, secondPath(xattr), address, size, flags));
+    // Of an O_PATH descriptor.
+    if (done !== -EBADF) return done;
+  }
   const call = name === SELF ? nativeSetFollowed : nativeSet;
   return result(call(pathOf(dirfd, name), secondPath(xattr), address, size, flags));
 }
