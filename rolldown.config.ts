@@ -34,8 +34,8 @@ const HELPERS = [
 /** Has what is loaded after it loaded as it has been compiled before. */
 const LOADER = 'fs/sys/load-compiled';
 
-/** A process that loads little, and the union by itself only for another backend. */
-const DAEMON = 'fs/daemon-process';
+/** Processes that load little, and the union by themselves only for another backend. */
+const DAEMONS = ['fs/daemon-process', 'fs/background-process'];
 
 /**
  * Files that the programs share: what each of these sources needs, and is not in a file before. Whatever else is shared
@@ -186,7 +186,7 @@ const { plugins } = programs;
 export default defineConfig([
   { ...programs, plugins: [plugins, commonJs] },
   build([LOADER], false),
-  build([DAEMON], true),
+  build(DAEMONS, true),
   build(BENCHMARKS, true, 'bench/shared'),
   ...HELPERS.map((name) => build([name], false)),
 ]);

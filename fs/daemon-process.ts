@@ -1,9 +1,7 @@
 import { closeSync, readSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { CHANNEL, type DaemonOrder } from './daemon-channel.ts';
-import { mount } from './mount.ts';
-import { serveUntilEnd } from './serve.ts';
-import { toText } from './sys/text.ts';
+import { serveAsDaemon } from './serve-as-daemon.ts';
 
 // The process that `spawnDaemon` and `mountAttended` start.
 
@@ -40,18 +38,12 @@ async function main(): Promise<void> {
   try {
     const { isAttended, ...options } = readOrder();
     const left = isAttended === true ? untilLeft() : undefined;
-    const mounting = mount(options);
-    const end = serveUntilEnd(mounting, left);
-    // It rejects as the mounting does, which is told below.
-    end.catch(() => undefined);
-    const served = await mounting;
-    process.title = `fuse-lamina ${toText(served.mountpoint)}`;
-    process.chdir('/');
-    process.umask(0);
-    // Who was interrupted, or gave up waiting, believes that nothing is mounted.
-    if (!tell('')) await served.unmount();
-    if (isAttended !== true) closeSync(CHANNEL);
-    await end;
+    const answer = (): boolean => {
+      const isHeard = tell('');
+      if (isAttended !== true) closeSync(CHANNEL);
+      return isHeard;
+    };
+    await serveAsDaemon(options, answer, left);
   } catch (error) {
     tell(error instanceof Error ? error.message : String(error));
     process.exitCode = 1;

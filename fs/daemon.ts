@@ -1,26 +1,15 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { openSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import type { Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { CHANNEL, type DaemonOrder } from './daemon-channel.ts';
+import { logTarget } from './log-target.ts';
 import type { MountOptions } from './mount.ts';
 import { toText } from './sys/text.ts';
 
 const PROGRAM = fileURLToPath(new URL('./daemon-process.js', import.meta.url));
 
 const O_CLOEXEC = 0o2000000;
-
-/** The daemon's standard error: a file where LAMINA_LOG names one. */
-function logTarget(): number | 'ignore' {
-  const { LAMINA_LOG: path } = process.env;
-  if (path === undefined || path === '') return 'ignore';
-  try {
-    return openSync(path, 'a', 0o600);
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new Error(`cannot open the log that LAMINA_LOG names: ${why}`, { cause: error });
-  }
-}
 
 /**
  * The daemon must not hold the pipes of whoever started us: they would wait for its end. Node marks those that it finds

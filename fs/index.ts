@@ -17,6 +17,7 @@ export type { AttendedMount } from './daemon.ts';
 export type { FsckReport } from './fsck/index.ts';
 export type { FsckOptions } from './fsck/options.ts';
 export type { Finding, ProblemKind } from './fsck/problem.ts';
+export { mountOptions, parseCommandLine } from './command-line.ts';
 export { type Backend, BACKENDS, type FuseOptions } from './fuse/options.ts';
 export { fuseRemedy } from './fuse/remedy.ts';
 export type { Mount, MountOptions } from './mount.ts';

@@ -27,17 +27,17 @@ export function lamina(distribution: string, variant: LaminaVariant): Contender 
   const { name, description, extra = [], rootful, isIndexed } = variant;
   const index = (...parameters: readonly string[]): Promise<void> =>
     run([process.execPath, join(distribution, 'cli/lamina.js'), 'index', ...parameters]);
-  const program = join(distribution, 'cli/fuse-lamina.js');
+  const program = join(distribution, 'cli/fuse-lamina');
   return {
     name,
     ...(description !== undefined && { description }),
     hasDaemon: true,
     missing: ({ rootless }) => Promise.resolve(rootless === true ? rootful : undefined),
-    command: (union, path) => [process.execPath, program, '-o', mountOptions(union, path, extra), path],
+    command: (union, path) => [program, '-o', mountOptions(union, path, extra), path],
     async mount(union, path) {
       const options = mountOptions(union, path, extra);
       if (isIndexed === true) await index(...union.lowers);
-      const mounted = await mountDaemon([process.execPath, program, '-f', '-o', options, path], path);
+      const mounted = await mountDaemon([program, '-f', '-o', options, path], path);
       const requests = (): Promise<Requests> => countRequests(distribution, path);
       if (isIndexed !== true) return { ...mounted, requests };
       const unmount = async (): Promise<void> => {

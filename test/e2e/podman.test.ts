@@ -21,7 +21,7 @@ class Podman {
     chmodSync(this.#directory, 0o711);
     for (const name of ['graph', 'run']) mkdirSync(at(name));
     // A mount program is one word: it has no arguments of its own.
-    const program = `#!/bin/sh\nexec ${process.execPath} ${DIST}/cli/fuse-lamina.js "$@"\n`;
+    const program = `#!/bin/sh\nexec ${DIST}/cli/fuse-lamina "$@"\n`;
     writeFileSync(at('mount-program'), program, { mode: 0o755 });
     writeFileSync(
       at('storage.conf'),

@@ -5,7 +5,7 @@ import { DIST } from '../support/paths.ts';
 import { has, titled } from '../support/requirements.ts';
 import { cannotMount, Playground } from './playground.ts';
 
-const PROGRAM = [process.execPath, join(DIST, 'cli/fuse-lamina.js')];
+const PROGRAM = [join(DIST, 'cli/fuse-lamina')];
 
 describe.skipIf(cannotMount !== undefined)(titled('fuse-lamina', cannotMount), () => {
   let ground: Playground;
@@ -184,7 +184,7 @@ describe.skipIf(cannotMount !== undefined)(titled('fuse-lamina', cannotMount), (
       const script = `cp -r ${DIST} ${copied} && ln -s ${join(DIST, '../node_modules')} node_modules; chmod 0755 .
         echo '{"type":"module"}' > package.json
         cp /dev/null m2/x; mknod -m 0600 m2/fuse c 10 229 && mount --bind m2/fuse /dev/fuse
-        exec ${drop} ${process.execPath} ${copied}/cli/fuse-lamina.js -o lowerdir=A m`;
+        exec ${drop} ${copied}/cli/fuse-lamina -o lowerdir=A m`;
       const { code, stderr } = ground.run(['unshare', '--mount', 'sh', '-c', script]);
       expect(stderr).toMatch(
         /^fuse-lamina: cannot mount on \S+: \/dev\/fuse is there, but closed to you \(EACCES\): as root: chmod 0666 \/dev\/fuse.*\n$/,

@@ -7,7 +7,7 @@ import { DIST } from '../support/paths.ts';
 import { firstMissing, has, hasUserNamespaces, mayRaiseLimits, titled } from '../support/requirements.ts';
 import { PATIENCE, Playground, cannotMount, hasEnded, until } from './playground.ts';
 
-const PROGRAM = [process.execPath, join(DIST, 'cli/fuse-lamina.js')];
+const PROGRAM = [join(DIST, 'cli/fuse-lamina')];
 const LAMINA = [process.execPath, join(DIST, 'cli/lamina.js')];
 const cannotRaise = mayRaiseLimits();
 const OPTIONS = ['-o', 'lowerdir=A:B,upperdir=U,workdir=W'];

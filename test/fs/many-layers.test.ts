@@ -22,7 +22,7 @@ describe.skipIf(missing !== undefined)(titled(`${LAYERS} layers`, missing), () =
   afterEach(() => ground.clear());
 
   function mountWithin(limit: number, options: readonly string[]): unknown {
-    const program = [process.execPath, join(DIST, 'cli/fuse-lamina.js'), ...options, 'm'];
+    const program = [join(DIST, 'cli/fuse-lamina'), ...options, 'm'];
     // Without the capability, the daemon has to make do with the limit that it finds.
     const modest = [
       'setpriv',

@@ -26,7 +26,7 @@ describe.skipIf(missing !== undefined)(titled('a user without capabilities', mis
 
   /** Runs a script as the user, with a /dev/fuse of its own mount namespace of the mode given. */
   function runAs(mode: string, script: string): { code: number | null; stdout: string; stderr: string } {
-    const program = [process.execPath, ground.at('dist/cli/fuse-lamina.js')].join(' ');
+    const program = ground.at('dist/cli/fuse-lamina');
     const lamina = [process.execPath, ground.at('dist/cli/lamina.js')].join(' ');
     const own = script.replaceAll('FUSE_LAMINA', program).replaceAll('LAMINA', lamina);
     const prepare = `mknod -m ${mode} ${ground.at('fuse')} c 10 229 && mount --bind ${ground.at('fuse')} /dev/fuse`;

@@ -5,7 +5,7 @@ import { DIST } from '../support/paths.ts';
 import { firstMissing, has, hasKernelOverlay, hasPassthrough, titled } from '../support/requirements.ts';
 import { cannotMount, Playground } from './playground.ts';
 
-const FUSE_LAMINA = join(DIST, 'cli/fuse-lamina.js');
+const FUSE_LAMINA = join(DIST, 'cli/fuse-lamina');
 const SIZE = 4 << 20;
 const missing = firstMissing(cannotMount, hasPassthrough(), hasKernelOverlay(), has('fincore'), has('python3'));
 
@@ -200,7 +200,7 @@ print(os.pread(a, 100, 0).decode(), os.fstat(c).st_size)`;
 
   test('passthrough=on is refused without the rights, with the reason in one line', () => {
     const options = `${WRITABLE},passthrough=on`;
-    const { code, stderr } = ground.run(['unshare', '-Urm', process.execPath, FUSE_LAMINA, '-o', options, 'm']);
+    const { code, stderr } = ground.run(['unshare', '-Urm', FUSE_LAMINA, '-o', options, 'm']);
     expect(code).toBe(1);
     expect(stderr).toBe(
       'fuse-lamina: cannot mount with passthrough=on: it needs CAP_SYS_ADMIN in the initial user namespace; leave it at passthrough=auto\n',

@@ -73,16 +73,16 @@ export class Playground {
   }
 
   fuseLamina(...parameters: readonly string[]): Ended {
-    return this.run([process.execPath, join(DIST, 'cli/fuse-lamina.js'), ...parameters]);
+    return this.run([join(DIST, 'cli/fuse-lamina'), ...parameters]);
   }
 
   /** With variables of the environment. */
   fuseLaminaIn(environment: NodeJS.ProcessEnv, ...parameters: readonly string[]): Ended {
-    return this.run([process.execPath, join(DIST, 'cli/fuse-lamina.js'), ...parameters], environment);
+    return this.run([join(DIST, 'cli/fuse-lamina'), ...parameters], environment);
   }
 
   startFuseLamina(...parameters: readonly string[]): ReturnType<Playground['start']> {
-    return this.start([process.execPath, join(DIST, 'cli/fuse-lamina.js'), ...parameters]);
+    return this.start([join(DIST, 'cli/fuse-lamina'), ...parameters]);
   }
 
   lamina(...parameters: readonly string[]): Ended {

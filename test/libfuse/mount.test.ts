@@ -110,14 +110,7 @@ describe.skipIf(missing !== undefined)(titled('a mount through fuse-native', mis
 
   test('fuse-lamina -f takes it from -o, and exits with 0 after umount and after SIGTERM', async () => {
     for (const end of ['umount', 'SIGTERM']) {
-      const program = [
-        process.execPath,
-        `${DIST}/cli/fuse-lamina.js`,
-        '-f',
-        '-o',
-        `backend=fuse-native,${OPTIONS}`,
-        'm',
-      ];
+      const program = [`${DIST}/cli/fuse-lamina`, '-f', '-o', `backend=fuse-native,${OPTIONS}`, 'm'];
       const started = ground.start(program);
       await until('it is mounted', () => ground.mounted.includes('m'));
       // It takes signals once it is listed.
@@ -136,7 +129,7 @@ describe.skipIf(missing !== undefined)(titled('a mount through fuse-native', mis
       .stdout.trim()
       .split('\n');
     const hide = libraries.filter((path) => path !== '').map((path) => `mount --bind /dev/null ${path}; `);
-    const program = `${process.execPath} ${DIST}/cli/fuse-lamina.js -f -o backend=fuse-native,${OPTIONS} m`;
+    const program = `${DIST}/cli/fuse-lamina -f -o backend=fuse-native,${OPTIONS} m`;
     const look = `until test -e m/top; do sleep 0.02; done; cat m/top; grep -c ${BUNDLED} /proc/$!/maps; umount m; wait $!`;
     const done = ground.run(['unshare', '--mount', 'sh', '-c', `${hide.join('')} ${program} & ${look}`]);
     expect(done).toMatchObject({ code: 0, stderr: '' });
@@ -144,13 +137,13 @@ describe.skipIf(missing !== undefined)(titled('a mount through fuse-native', mis
   });
 
   test('LAMINA_BACKEND asks for it where no option does', () => {
-    const program = [process.execPath, `${DIST}/cli/fuse-lamina.js`, '-o', OPTIONS, 'm'];
+    const program = [`${DIST}/cli/fuse-lamina`, '-o', OPTIONS, 'm'];
     expect(ground.run(program, { LAMINA_BACKEND: 'fuse-native' })).toMatchObject({ code: 0, stderr: '' });
     expect(readFileSync(`/proc/${ground.daemonOf('m')}/maps`, 'utf8')).toContain('fuse-native');
   });
 
   test('of a name that is no backend is refused, from the option and from the environment', () => {
-    const program = [process.execPath, `${DIST}/cli/fuse-lamina.js`, '-o'];
+    const program = [`${DIST}/cli/fuse-lamina`, '-o'];
     const option = ground.run([...program, `backend=nonsense,${OPTIONS}`, 'm']);
     const environment = ground.run([...program, OPTIONS, 'm'], { LAMINA_BACKEND: 'nonsense' });
     expect(option).toMatchObject({ code: 1 });
@@ -162,7 +155,7 @@ describe.skipIf(missing !== undefined)(titled('a mount through fuse-native', mis
 
   test('that libfuse refuses fails with its reason, and mounts nothing', () => {
     // A device that opens and is not FUSE's, for this command alone.
-    const program = `${process.execPath} ${DIST}/cli/fuse-lamina.js -o backend=fuse-native,${OPTIONS} m`;
+    const program = `${DIST}/cli/fuse-lamina -o backend=fuse-native,${OPTIONS} m`;
     const refused = ground.run(['unshare', '--mount', 'sh', '-c', `mount --bind /dev/null /dev/fuse && ${program}`]);
     expect(refused.code).toBe(1);
     expect(refused.stderr).toMatch(

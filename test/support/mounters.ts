@@ -119,7 +119,7 @@ const WITH_THE_TEST = ['setpriv', '--pdeathsig', 'TERM'];
 
 /** `fuse-lamina`. */
 function mountLamina(ground: Ground, layers: Layers, path: string, own: readonly string[] = []): Promise<Mounted> {
-  return mountDaemon(ground, layers, path, [process.execPath, join(DIST, 'cli/fuse-lamina.js')], own);
+  return mountDaemon(ground, layers, path, [join(DIST, 'cli/fuse-lamina')], own);
 }
 
 /** A daemon with the command line of fuse-overlayfs, in the foreground, so that its end and its messages are seen. */

@@ -66,8 +66,8 @@ export const hasKernelOverlay = once(() => {
 /** Only a mount tells; whatever else fails then is for the tests to show. */
 export const hasPassthrough = once(() => {
   const base = mkdtempSync(join(tmpdir(), 'lamina-probe-'));
-  const script = 'mkdir l m && "$0" "$1" -o lowerdir=l,passthrough=on m && umount m';
-  const failure = run('sh', '-c', `cd ${base} && ${script}`, process.execPath, join(DIST, 'cli/fuse-lamina.js'));
+  const script = 'mkdir l m && "$0" -o lowerdir=l,passthrough=on m && umount m';
+  const failure = run('sh', '-c', `cd ${base} && ${script}`, join(DIST, 'cli/fuse-lamina'));
   rmSync(base, { recursive: true });
   return failure?.includes('the kernel has none') === true ? 'needs FUSE passthrough (Linux 6.9)' : undefined;
 });

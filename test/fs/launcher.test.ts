@@ -1,0 +1,69 @@
+import { symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { DIST } from '../support/paths.ts';
+import { has, titled } from '../support/requirements.ts';
+import { cannotMount, Playground, until } from './playground.ts';
+
+const SCRIPT = join(DIST, 'cli/fuse-lamina');
+const MOUNT = ['-o', 'lowerdir=A', 'm'];
+
+describe.skipIf(cannotMount !== undefined)(titled('fuse-lamina, the shell script,', cannotMount), () => {
+  let ground: Playground;
+  beforeEach(() => void (ground = new Playground()));
+  afterEach(() => ground.clear());
+
+  /** A directory for the PATH with a `node` of our own. */
+  function withNode(script: string): NodeJS.ProcessEnv {
+    writeFileSync(ground.at('dir-node'), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+    ground.run(['sh', '-c', 'mkdir bin && mv dir-node bin/node']);
+    return { PATH: `${ground.at('bin')}:${process.env['PATH'] ?? ''}` };
+  }
+
+  const shells: readonly (readonly [shell: readonly string[], missing: string | undefined])[] = [
+    [['dash'], has('dash')],
+    [['bash', '--posix'], has('bash')],
+    [['busybox', 'sh'], has('busybox')],
+  ];
+  for (const [shell, missing] of shells) {
+    test.skipIf(missing !== undefined)(titled(`runs in ${shell.join(' ')}, through a symlink`, missing), () => {
+      symlinkSync(SCRIPT, ground.at('link'));
+      expect(ground.run([...shell, 'link', ...MOUNT])).toEqual({ code: 0, stdout: '', stderr: '' });
+      expect(ground.mounted).toEqual(['m']);
+      const again = ground.run([...shell, 'link', ...MOUNT]);
+      expect([again.code, again.stdout]).toEqual([1, '']);
+      expect(again.stderr).toBe('fuse-lamina: mount point m is in use: lamina is mounted on it already\n');
+    });
+  }
+
+  test('is found on the PATH, also without standard streams, and starts one Node', () => {
+    symlinkSync(SCRIPT, ground.at('fuse-lamina'));
+    const count = withNode(`echo "$$" >> ${ground.at('starts')}; exec ${process.execPath} "$@"`);
+    const path = `${ground.path}:${count['PATH'] ?? ''}`;
+    const script = `fuse-lamina ${MOUNT.join(' ')} <&- >&- 2>&-; echo $?; cat starts`;
+    const { stdout } = ground.run(['sh', '-c', script], { PATH: path });
+    expect(stdout).toBe(`0\n${ground.daemonOf('m')}\n`);
+  });
+
+  test('says that there is no node, or that it ended', () => {
+    expect(ground.run(['/bin/sh', SCRIPT, ...MOUNT], { PATH: '/nowhere' })).toEqual({
+      code: 127,
+      stdout: '',
+      stderr: 'fuse-lamina: node is not on the PATH: install Node.js, or add its directory\n',
+    });
+    const ended = { code: 1, stdout: '', stderr: 'fuse-lamina: the daemon ended early\n' };
+    expect(ground.run([SCRIPT, ...MOUNT], withNode('exit 3'))).toEqual(ended);
+  });
+
+  test('that is killed leaves nothing mounted', async () => {
+    const slow = withNode(`: > begun; read go < go; ${process.execPath} "$@"; : > ended`);
+    ground.run(['mkfifo', 'go']);
+    const { child, end } = ground.start(['env', `PATH=${slow['PATH'] ?? ''}`, SCRIPT, ...MOUNT]);
+    await until('node is called', () => ground.run(['test', '-e', 'begun']).code === 0);
+    child.kill('SIGKILL');
+    ground.run(['sh', '-c', 'echo > go']);
+    await until('node has ended', () => ground.run(['test', '-e', 'ended']).code === 0);
+    await end;
+    expect([ground.mounted, ground.registered()]).toEqual([[], []]);
+  });
+});
