@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { type Contender } from './contenders/contender.ts';
 import { type Counter, type Counts } from './count.ts';
 import { type Ground } from './ground.ts';
@@ -72,7 +73,9 @@ class WorkloadRun {
   async run(): Promise<WorkloadResult> {
     const skipped = await this.#skipped();
     if (skipped !== undefined) return this.#result(skipped);
-    const participants = await this.#participants();
+    const present = await this.#participants();
+    // Whoever comes first pays for what is cold for all, which must not be the same one in all workloads.
+    const participants = rotate(present, randomInt(Math.max(1, present.length)));
     for (let round = 0; round < this.#plan.rounds; round++) {
       for (const participant of rotate(participants, round)) {
         await this.#try(participant.name, `round ${round + 1}`, async () => {

@@ -40,7 +40,9 @@ async function makePlace(ground: Ground, workload: Pick<Workload, 'lowers'>): Pr
 /** Writes back what earlier measurements left, which would else be written during this one. */
 async function settle(ground: Ground, cold: boolean): Promise<void> {
   await run(['sync', '-f', ground.scratch]);
-  if (cold) await writeFile('/proc/sys/vm/drop_caches', '3');
+  if (!cold) return;
+  await writeFile('/proc/sys/vm/drop_caches', '3');
+  ground.sources.cool();
 }
 
 /** The same lower layers with an upper of its own, beside the first. */
@@ -147,6 +149,7 @@ export async function whenReady<T>(
   const prepare = ({ pid }: Mounted): Promise<void> =>
     workload.prepare?.(createSite(ground, contender, place, pid)) ?? Promise.resolve();
   try {
+    if (!cold) await ground.sources.warm(place.union.lowers);
     // A daemon remembers too: what it prepared must not be the one that is measured.
     if (cold && workload.prepare !== undefined) await onMount(contender, place, prepare);
     return await onMount(contender, place, async (mounted) => {
@@ -164,6 +167,7 @@ async function measureMounts(ground: Ground, contender: Contender, workload: Wor
   const place = await makePlace(ground, workload);
   try {
     const site = createSite(ground, contender, place);
+    await ground.sources.warm(place.union.lowers);
     await workload.prepare?.(site);
     await settle(ground, workload.cold === true);
     return await measured(() => workload.measure(site));

@@ -41,6 +41,8 @@ export class Sources {
   readonly #image: ImageSource;
   readonly #options: CommandOptions;
   readonly #made = new Map<string, Promise<unknown>>();
+  /** Directories whose files the kernel has in memory. */
+  readonly #warm = new Set<string>();
 
   constructor(directory: string, image: ImageSource, sizes: Sizes = DEFAULT_SIZES, options: CommandOptions = {}) {
     this.sizes = sizes;
@@ -56,6 +58,25 @@ export class Sources {
     const made = mkdir(this.#directory, { recursive: true }).then(() => make(join(this.#directory, name)));
     this.#made.set(name, made);
     return made;
+  }
+
+  /**
+   * Reads all that is in the directories, unless that was done since caches were dropped: who is measured first would else
+   * read from the disk what others find in memory.
+   */
+  async warm(directories: readonly string[]): Promise<void> {
+    const cold = directories.filter((directory) => !this.#warm.has(directory));
+    if (cold.length === 0) return;
+    await run(
+      ['find', ...cold, '-xdev', '-type', 'f', '-size', '+0', '-readable', '-exec', 'cat', '{}', '+'],
+      this.#options,
+    );
+    for (const directory of cold) this.#warm.add(directory);
+  }
+
+  /** Caches were dropped. */
+  cool(): void {
+    this.#warm.clear();
   }
 
   /** The image's layers, the topmost first. */

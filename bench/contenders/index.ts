@@ -36,6 +36,12 @@ const VARIANTS: readonly LaminaVariant[] = [
     extra: ['no_open=on'],
   },
   {
+    name: 'lamina-passthrough',
+    description: 'with passthrough=all: the kernel reads the data of lower files by itself, too',
+    extra: ['passthrough=all'],
+    rootful: 'passthrough needs CAP_SYS_ADMIN in the initial user namespace',
+  },
+  {
     name: 'lamina-volatile',
     description: 'with volatile: it syncs nothing, as fuse-overlayfs never does',
     extra: ['volatile'],
