@@ -1,6 +1,7 @@
 import { O_CLOEXEC } from '../sys/constants.ts';
 import { EMFILE } from '../sys/errno.ts';
 import { close, dup3 } from '../sys/file.ts';
+import { SHARED } from './handle.ts';
 import { type Inode } from './inode.ts';
 import { type Layer } from './layer.ts';
 import { dataMoved } from './passthrough.ts';
@@ -23,6 +24,11 @@ export function reopenHandles(union: Union, inode: Inode): void {
       fd = openAgain(union, upper, inode, handle.flags);
     }
     if (fd < 0) continue;
+    if (handle.fd === SHARED) {
+      // Its name may go while it is open.
+      handle.fd = fd;
+      continue;
+    }
     // O_DIRECT, too, goes with the descriptor that takes the number over.
     dup3(fd, handle.fd, O_CLOEXEC);
     close(fd);

@@ -11,6 +11,11 @@ const NO_NAMES: readonly ByteString[] = [];
 export const WAY = { none: 0, passing: 1, caching: 2 } as const;
 export type Way = (typeof WAY)[keyof typeof WAY];
 
+/** In the place of a descriptor: a directory has none. */
+export const NO_FD = -1;
+/** In the place of a descriptor: what is open of the inode for all who read it (`readerOf`). */
+export const SHARED = -2;
+
 /** An open file or directory. */
 export class Handle implements OpenFile {
   readonly id: number;
@@ -19,8 +24,8 @@ export class Handle implements OpenFile {
   readonly node: number;
   /** How the kernel reads and writes it. */
   readonly way: Way;
-  /** Descriptor of the file in its layer; -1 for a directory. Copy-up puts the new file under the same number. */
-  readonly fd: number;
+  /** Descriptor of the file in its layer; NO_FD or SHARED. Copy-up puts the new file under the same number. */
+  fd: number;
   /** open(2) flags of the descriptor: how it is accessed, and O_DIRECT. */
   readonly flags: number;
   /** Of a directory: the index's `order` when reading it began, in which the cursor is a place, and its length then. */

@@ -2,24 +2,17 @@ import { type Opened } from '../filesystem.ts';
 import { O_ACCMODE, O_APPEND, O_DIRECT, O_NONBLOCK, O_RDONLY, O_TRUNC, S_IFREG } from '../sys/constants.ts';
 import { EISDIR, ENXIO, EPERM, EROFS, ESTALE } from '../sys/errno.ts';
 import { close } from '../sys/file.ts';
-import { type FileOffset } from '../sys/file-offset.ts';
 import { noteAccess } from './access-time.ts';
 import { ALL } from './copy-limit.ts';
-import { ensureUpper } from './copy-up.ts';
 import { isAsIndexed } from './indexed-layer.ts';
+import { SHARED } from './handle.ts';
 import { type Inode } from './inode.ts';
-import { ensureData, openData } from './metacopy.ts';
+import { openData } from './metacopy.ts';
 import { mustRenumber, passThrough } from './passthrough.ts';
 import { refuseWrite } from './protection.ts';
+import { raiseForWriting } from './raise.ts';
+import { openReader } from './resident-files.ts';
 import { type Union } from './union.ts';
-
-/** Has a file and so much of its data in the upper, and the kernel ask for the attributes that this changed. */
-export function raiseForWriting(union: Union, inode: Inode, limit: FileOffset): number {
-  const { isUpper } = inode;
-  const raised = ensureUpper(union, inode, limit) || ensureData(union, inode, limit);
-  if (raised === 0 && !isUpper) union.attributesChanged(inode);
-  return raised;
-}
 
 /**
  * Opens a regular file; for writing, it is copied up first, without its data where that goes at once (O_TRUNC).
@@ -43,6 +36,7 @@ export function openInode(union: Union, inode: Inode, flags: number, opened: Ope
     const raised = raiseForWriting(union, inode, truncates ? 0 : ALL);
     if (raised < 0) return raised;
   }
+  if (isShared(union, inode, flags)) return openShared(union, inode, flags, opened);
   let kept = access | (flags & O_DIRECT);
   let fd = openData(union, inode, kept | (truncates ? O_TRUNC : 0) | O_NONBLOCK);
   if (fd === -EPERM && !truncates && (flags & O_APPEND) !== 0) {
@@ -60,5 +54,20 @@ export function openInode(union: Union, inode: Inode, flags: number, opened: Ope
   noteAccess(union, inode, fd, kept);
   const way = passThrough(union, inode, fd, flags, opened);
   opened.handle = union.handles.open(inode, fd, kept, way);
+  return 0;
+}
+
+/** A file of a lower layer, which nobody but us can remove or change, need not be opened for each who reads it. */
+function isShared(union: Union, inode: Inode, flags: number): boolean {
+  const reads = (flags & (O_ACCMODE | O_TRUNC | O_DIRECT)) === O_RDONLY;
+  return reads && !inode.isUpper && union.isSoleWriter;
+}
+
+/** Programs and libraries are opened again and again: the second time costs no system call. */
+function openShared(union: Union, inode: Inode, flags: number, opened: Opened): number {
+  const reader = openReader(union, inode);
+  if (typeof reader === 'number') return reader;
+  const way = passThrough(union, inode, reader.fd, flags, opened);
+  opened.handle = union.handles.open(inode, SHARED, O_RDONLY, way);
   return 0;
 }

@@ -35,7 +35,7 @@ import { resolve, statInode, statOpen } from './lookup.ts';
 import { type OpenFile } from './open-file.ts';
 import { openInode } from './open.ts';
 import { beginPassthrough, passthroughObstacle } from './passthrough.ts';
-import { WAY } from './handle.ts';
+import { NO_FD, SHARED, WAY } from './handle.ts';
 import { fileToRead, readData, writeData } from './transfer.ts';
 import { COUNTER, DEFAULT_TIMEOUT, type OverlayOptions } from './options.ts';
 import { refuseCopy, refuseWrite } from './protection.ts';
@@ -323,7 +323,7 @@ export class OverlayFileSystem implements FileSystem {
     if (inode === undefined) return -ESTALE;
     if (!inode.isDirectory) return -ENOTDIR;
     noteDirectoryAccess(this.#union, inode);
-    opened.handle = this.#union.handles.open(inode, -1, O_RDONLY, WAY.none);
+    opened.handle = this.#union.handles.open(inode, NO_FD, O_RDONLY, WAY.none);
     this.#begin(opened);
     return 0;
   }
@@ -411,9 +411,12 @@ export class OverlayFileSystem implements FileSystem {
 
   /** What to read a file through: the handle's descriptor, or, where the kernel has none, what is open of its inode. */
   #reader(node: number, handle: number, direct: boolean, keep?: OpenFile): OpenFile | number {
-    if (handle !== NO_HANDLE) return this.#union.handles.get(handle) ?? -EBADF;
-    const inode = this.#inode(node);
-    return inode === undefined ? -ESTALE : readerOf(this.#union, inode, direct, keep);
+    const open = this.#union.handles.get(handle);
+    if (open !== undefined && open.fd !== SHARED) return open;
+    if (open === undefined && handle !== NO_HANDLE) return -EBADF;
+    const inode = open?.inode ?? this.#inode(node);
+    // A handle that asked for O_DIRECT has a descriptor of its own.
+    return inode === undefined ? -ESTALE : readerOf(this.#union, inode, direct && open === undefined, keep);
   }
 
   #writer(node: number, handle: number, direct: boolean, appends: boolean): OpenFile | number {

@@ -1,16 +1,17 @@
 import { ALL } from './copy-limit.ts';
 import { O_APPEND, O_DIRECT, O_NONBLOCK, O_RDONLY, O_WRONLY, S_IFREG } from '../sys/constants.ts';
-import { EBADF, EMFILE, ENFILE, EPERM, EROFS } from '../sys/errno.ts';
+import { EBADF, EMFILE, ENFILE, EPERM, EROFS, ESTALE } from '../sys/errno.ts';
 import { isAsIndexed } from './indexed-layer.ts';
 import { type Inode } from './inode.ts';
 import { openData } from './metacopy.ts';
-import { raiseForWriting } from './open.ts';
-import { refuseWrite } from './protection.ts';
 import { type OpenFile } from './open-file.ts';
+import { refuseWrite } from './protection.ts';
+import { raiseForWriting } from './raise.ts';
 import { ResidentFile } from './resident-file.ts';
 import { type Union } from './union.ts';
 
-// Where the kernel opens files without asking (no_open), requests name an inode and nothing else. The first to read or
+// Where the kernel opens files without asking (no_open), requests name an inode and nothing else, and of a lower file all
+// who read it can do with one descriptor. The first to read or
 // write it opens it here, and later ones find it open.
 
 /**
@@ -23,11 +24,27 @@ export function readerOf(union: Union, inode: Inode, direct: boolean, keep?: Ope
   const known = usable(union, inode.reader, direct);
   if (known !== undefined) return known;
   if (inode.type !== S_IFREG) return -EBADF;
+  const reader = addReader(union, inode, direct, keep);
+  // The layer was changed: its attributes were told from an index that is old.
+  if (typeof reader !== 'number' && !isAsIndexed(inode, reader.fd)) union.attributesChanged(inode);
+  return reader;
+}
+
+/** The same where the kernel asks to open it; ESTALE: nothing was done, and it is to look the name up again. */
+export function openReader(union: Union, inode: Inode): ResidentFile | number {
+  const known = usable(union, inode.reader, false);
+  if (known !== undefined) return known;
+  const reader = addReader(union, inode, false);
+  if (typeof reader === 'number' || isAsIndexed(inode, reader.fd)) return reader;
+  union.residents.close(reader);
+  union.attributesChanged(inode);
+  return -ESTALE;
+}
+
+function addReader(union: Union, inode: Inode, direct: boolean, keep?: OpenFile): ResidentFile | number {
   const flags = O_RDONLY | (direct ? O_DIRECT : 0);
   const fd = openBounded(union, inode, flags, keep);
   if (fd < 0) return fd;
-  // The layer was changed: its attributes were told from an index that is old.
-  if (!isAsIndexed(inode, fd)) union.attributesChanged(inode);
   const reader = new ResidentFile(inode, fd, flags);
   inode.reader = reader;
   union.residents.add(reader, keep);
