@@ -129,6 +129,27 @@ const ownPlace: Plugin = {
   },
 };
 
+/** Of Node itself, what most who import it use late or never: to load them takes a start as long as its own files. */
+const LATE = ['child_process', 'crypto', 'fs/promises', 'net', 'stream', 'timers/promises', 'tty', 'url', 'zlib'];
+const LATE_IMPORT = new RegExp(`^let (node_\\w+) = (require\\("node:(?:${LATE.join('|')})"\\));$`, 'gm');
+
+/** What is imported of those is loaded where it is first used, not with the file. */
+const lateBuiltins: Plugin = {
+  name: 'late-builtins',
+  renderChunk(code) {
+    let late = code;
+    for (const [line, name = '', load = ''] of code.matchAll(LATE_IMPORT)) {
+      // As a default import is.
+      if (code.includes(`\n${name} = `)) continue;
+      late = late
+        .replace(line, `let loaded_${name}; const ${name} = () => (loaded_${name} ??= ${load});`)
+        .replaceAll(new RegExp(`\\bnew ${name}\\.(\\w+)`, 'g'), `new (${name}().$1)`)
+        .replaceAll(new RegExp(`\\b${name}\\.`, 'g'), `${name}().`);
+    }
+    return late === code ? null : late;
+  },
+};
+
 const commonJs: Plugin = {
   name: 'common-js',
   generateBundle() {
@@ -166,7 +187,7 @@ function build(
     // What is imported for its types alone would be loaded otherwise; the other one warns of this one.
     transform: { typescript: { onlyRemoveTypeImports: false } },
     checks: { configurationFieldConflict: false },
-    plugins: [ownPlace, beginnings(names.filter(begins))],
+    plugins: [ownPlace, lateBuiltins, beginnings(names.filter(begins))],
     output: {
       dir: 'dist',
       format: 'cjs',
