@@ -51,15 +51,3 @@ export function robustList(thread: number): number {
 export function isThreadAlive(thread: number): boolean {
   return nativeKill(process.pid, thread, 0) === 0;
 }
-
-const nativeGetrusage = bind('int getrusage(int who, uintptr_t usage)');
-const RUSAGE_THREAD = 1;
-// `struct rusage`: two of `struct timeval`, then longs, of which ru_nivcsw is the last.
-const usage = new Memory(144);
-const NIVCSW = 136;
-
-/** How often the calling thread had to make way for others on its processor, in 32 bits. */
-export function preemptions(): number {
-  nativeGetrusage(RUSAGE_THREAD, usage.address);
-  return usage.view.getUint32(NIVCSW, true);
-}
