@@ -130,7 +130,18 @@ const ownPlace: Plugin = {
 };
 
 /** Of Node itself, what most who import it use late or never: to load them takes a start as long as its own files. */
-const LATE = ['child_process', 'crypto', 'fs/promises', 'net', 'stream', 'timers/promises', 'tty', 'url', 'zlib'];
+const LATE = [
+  'child_process',
+  'crypto',
+  'fs/promises',
+  'net',
+  'stream',
+  'timers/promises',
+  'tty',
+  'url',
+  'worker_threads',
+  'zlib',
+];
 const LATE_IMPORT = new RegExp(`^let (node_\\w+) = (require\\("node:(?:${LATE.join('|')})"\\));$`, 'gm');
 
 /** What is imported of those is loaded where it is first used, not with the file. */

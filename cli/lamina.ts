@@ -22,13 +22,23 @@ function streaming(load: Load): Load {
 /** Whose namespaces are to be shared, or that help is wanted, the command's own parser tells. */
 const IS_FOR_THE_PARSER = /container:|^--help$|^-h$/;
 
-/** For `run`: an ordinary user's process is executed again, in a user namespace, before it loads what it does in there. */
+/** Other ways to run a container than in the foreground, or to have its filesystem; in a command's arguments they are guesses. */
+const IS_SERVED_ELSEWHERE = /^-[a-z]*[dt]|^--(?:backend|detach|driver|help|restart|tty)/i;
+
+/**
+ * For `run`: an ordinary user's process is executed again, in a user namespace, before it loads what it does in there. The
+ * thread that is to serve the container's filesystem comes up while all else is loaded.
+ */
 function insideNamespace(load: Load): Load {
   return async () => {
     const [, , name, ...rest] = process.argv;
     if (process.geteuid?.() !== 0 && name === 'run' && !rest.some((argument) => IS_FOR_THE_PARSER.test(argument))) {
       const { enterUserNamespace } = await import('../runner/container/userns.ts');
       await enterUserNamespace();
+    }
+    if (name === 'run' && !rest.some((argument) => IS_SERVED_ELSEWHERE.test(argument))) {
+      const { prepareMount } = await import('../fs/index.ts');
+      prepareMount();
     }
     return load();
   };

@@ -5,6 +5,7 @@ import type { FsckOptions } from './fsck/options.ts';
 import type { FuseOptions } from './fuse/options.ts';
 import type { Mount, MountOptions } from './mount.ts';
 import type { RegisteredMount } from './registry.ts';
+import { startSpareWorker } from './spare-worker.ts';
 import type { MountStats } from './stats.ts';
 import type { ByteString } from './sys/text.ts';
 
@@ -37,9 +38,13 @@ export async function mount(options: MountOptions): Promise<Mount> {
   return (await import('./mount.ts')).mount(options);
 }
 
-/** Has what the next mount of this process takes come up while that mount is prepared. */
-export async function prepareMount(fuse: FuseOptions = {}): Promise<void> {
-  if (backendOf(fuse) === 'device') (await import('./spare-worker.ts')).startSpareWorker();
+/** Has what the next mount of this process takes come up while other things are done. What is wrong is said by the mount. */
+export function prepareMount(fuse: FuseOptions = {}): void {
+  try {
+    if (backendOf(fuse) === 'device') startSpareWorker();
+  } catch {
+    // A name that is no backend's.
+  }
 }
 
 /**

@@ -59,7 +59,7 @@ describe.skipIf(missing)(titled('a start loads what it uses and nothing else:', 
     expect(packages).toEqual(['commander', 'koffi', 'lru-cache']);
     expect(files).toContain('fs/worker.js');
     expect(files.filter((file) => file.includes('layers-'))).toEqual([]);
-    expect(files.length).toBeLessThanOrEqual(17);
+    expect(files.length).toBeLessThanOrEqual(18);
   });
 
   test('ps', async () => {

@@ -88,7 +88,8 @@ export class Cgroup {
       cgroup = new Cgroup(await joinGroups(record, pid, limits), locks, cgroup.#recordFile);
       cgroup.#note();
     } catch (error) {
-      await cgroup.end();
+      // What cannot be undone either, as where there are no descriptors left, is not why.
+      await cgroup.end().catch(() => undefined);
       throw error;
     }
     if (cgroup.record.directories.length > 0) return cgroup;

@@ -17,8 +17,7 @@ export interface MountedRoot {
 /** Has what `mountRoot` takes come up, for who has other things to do before. */
 export function prepareRoot({ driver = 'union', backend }: ContainerOptions): void {
   if (driver !== 'union') return;
-  // What is wrong is said by the mount.
-  prepareMount(backend === undefined ? {} : { backend }).catch(() => undefined);
+  prepareMount(backend === undefined ? {} : { backend });
 }
 
 /**
