@@ -36,7 +36,9 @@ function insideNamespace(load: Load): Load {
       const { enterUserNamespace } = await import('../runner/container/userns.ts');
       await enterUserNamespace();
     }
-    if (name === 'run' && !rest.some((argument) => IS_SERVED_ELSEWHERE.test(argument))) {
+    const isServedElsewhere =
+      process.env['LAMINA_DRIVER'] !== undefined || rest.some((argument) => IS_SERVED_ELSEWHERE.test(argument));
+    if (name === 'run' && !isServedElsewhere) {
       const { prepareMount } = await import('../fs/index.ts');
       prepareMount();
     }

@@ -11,7 +11,7 @@ import { DetachedSupervisor } from './supervisor/detached-supervisor.ts';
  * @throws RunError where it cannot be started.
  */
 export async function runAttached(options: RunOptions, client: AttachOptions & Listeners): Promise<ClientEnd> {
-  const supervisor = DetachedSupervisor.spawn();
+  const supervisor = DetachedSupervisor.spawn(options.container);
   try {
     const container = await create(options, client);
     return await discardingUnstarted(container, () => startAttached(container, supervisor, client));

@@ -30,7 +30,7 @@ export async function create(options: RunOptions, { created, report }: Listeners
  * @throws RunError where it cannot be started.
  */
 export async function runDetached(options: RunOptions, listeners: Listeners): Promise<Container> {
-  const supervisor = DetachedSupervisor.spawn();
+  const supervisor = DetachedSupervisor.spawn(options.container);
   try {
     const container = await create(options, listeners);
     await discardingUnstarted(container, () => {

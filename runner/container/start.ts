@@ -12,7 +12,7 @@ import { DetachedSupervisor } from './supervisor/detached-supervisor.ts';
  * @throws RunError where it cannot be started.
  */
 export async function startContainer(container: Container): Promise<void> {
-  const supervisor = DetachedSupervisor.spawn();
+  const supervisor = DetachedSupervisor.spawn(container.options);
   try {
     supervisor.start(container);
     await supervisor.started;
@@ -25,7 +25,7 @@ export async function startContainer(container: Container): Promise<void> {
 
 /** Starts a container, attached to it from its first output on, until it ends or the detach keys are typed. */
 export async function startInForeground(container: Container, client: AttachOptions): Promise<ClientEnd> {
-  const supervisor = DetachedSupervisor.spawn();
+  const supervisor = DetachedSupervisor.spawn(container.options);
   try {
     return await startAttached(container, supervisor, client);
   } finally {

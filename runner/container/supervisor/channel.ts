@@ -4,6 +4,9 @@
 /** The supervisor's descriptor of it. */
 export const CHANNEL = 3;
 
+/** Argument of a supervisor whose container's filesystem it is to serve itself, as far as is known yet. */
+export const MOUNTS = 'mounts';
+
 /** To the supervisor. */
 export interface StartOrder {
   /** Of the container. */

@@ -5,9 +5,11 @@ import { type Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { CLOSE_RANGE_CLOEXEC, closeRange } from '../../../fs/sys/process.ts';
 import { type Container } from '../container.ts';
+import { wantedDriver } from '../driver/choice.ts';
+import { type ContainerOptions } from '../options/container-options.ts';
 import { environmentInside } from '../userns.ts';
 import { RunError } from '../spec.ts';
-import { CHANNEL, type StartEvent, type StartOrder } from './channel.ts';
+import { CHANNEL, MOUNTS, type StartEvent, type StartOrder } from './channel.ts';
 import { Deferred } from './deferred.ts';
 import { AlreadyLive } from './already-live.ts';
 
@@ -34,10 +36,11 @@ export class DetachedSupervisor {
     process.unref();
   }
 
-  static spawn(): DetachedSupervisor {
+  static spawn({ driver, backend }: ContainerOptions): DetachedSupervisor {
+    const mounts = wantedDriver(driver) === 'union' && backend === undefined;
     // It must not hold the pipes of whoever started us: they would wait for its end.
     closeRange(CHANNEL, CLOSE_RANGE_CLOEXEC);
-    const program = spawn(process.execPath, [PROGRAM], {
+    const program = spawn(process.execPath, mounts ? [PROGRAM, MOUNTS] : [PROGRAM], {
       argv0: 'lamina',
       cwd: '/',
       detached: true,
