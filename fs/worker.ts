@@ -12,6 +12,7 @@ import { check } from './sys/errno.ts';
 import { hasAllIds } from './sys/id-maps.ts';
 import { log } from './sys/log.ts';
 import { umask } from './sys/metadata.ts';
+import { optimizeLater } from './sys/optimize-later.ts';
 import { raiseOpenFiles } from './sys/resource-limits.ts';
 import { retireDescriptor } from './sys/retire.ts';
 import { chdir, leaveSharedDirectory, pageSize } from './sys/thread.ts';
@@ -46,6 +47,7 @@ function serveDevice(
   if (!session.step()) throw new Error('the kernel ended the session before it began');
   if (fuse.passthrough === 'on') requirePassthrough(session, overlay);
   tell({ mounted: true, device: fd });
+  optimizeLater();
   session.run();
 }
 
