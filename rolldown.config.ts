@@ -52,7 +52,7 @@ const SHARED = new Map([
 /** What is loaded when it is called for, and then together: each with what it needs, and is in no file before. */
 const TOGETHER = new Map([
   ['command', ['cli/complain.ts', 'cli/version.ts', 'cli/container-flags/collect.ts']],
-  ['serving', ['fs/mount.ts', 'fs/spare-worker.ts', 'fs/publication.ts', 'fs/sys/log.ts']],
+  ['serving', ['fs/mount.ts', 'fs/spare-worker.ts', 'fs/publication.ts', 'fs/unmount.ts', 'fs/sys/log.ts']],
   ['flags', ['cli/container-flags/container-flags.ts', 'cli/container-flags/identity.ts']],
 ]);
 

@@ -78,6 +78,8 @@ export class RunGround {
   }
 
   async #endGroup(): Promise<void> {
+    // The kernel has this thread wait for each group, and another one for the unmount, which is under way by then.
+    await new Promise((resolve) => setImmediate(resolve));
     try {
       await this.cgroup?.end();
     } catch (error) {
