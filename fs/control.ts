@@ -4,6 +4,9 @@ import type { MountStats } from './stats.ts';
 
 // The control socket of a mount: whoever connects is sent the counters as JSON. The directory is closed to others.
 
+/** Loaded along with this file, which is while a mount is made; not when that waits for nothing but this. */
+const makeServer = createServer;
+
 /** Resolves once the socket can be connected to. */
 export function serveStats(path: string, stats: () => MountStats): Promise<Server> {
   try {
@@ -11,7 +14,7 @@ export function serveStats(path: string, stats: () => MountStats): Promise<Serve
   } catch {
     // None was left behind.
   }
-  const server = createServer((socket) => {
+  const server = makeServer((socket) => {
     socket.on('error', () => socket.destroy());
     socket.end(JSON.stringify(stats()));
   });
