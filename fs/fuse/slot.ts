@@ -49,15 +49,14 @@ class Region {
 export class Slot {
   readonly connection: Connection;
   readonly #request = new Region(REQUEST_CAPACITY, BODY + WRITE_IN.sizeof);
-  readonly #reply = new Region(PAYLOAD + MAX_WRITE, PAYLOAD);
+  readonly #reply = new Region(PAGE + MAX_WRITE, 0);
   readonly in: DataView = this.#request.view;
   readonly out: DataView = this.#reply.view;
   readonly requestAddress = this.#request.address;
   readonly requestCapacity = REQUEST_CAPACITY;
-  readonly replyAddress = this.#reply.address;
-  /** Address of what follows the reply's header. */
-  readonly payloadAddress = this.#reply.address + PAYLOAD;
   readonly payloadCapacity = MAX_WRITE;
+  /** Where in its region the reply begins: with a page, since each page that it lies in costs the kernel a look-up. */
+  #replyStart = 0;
 
   readonly caller: Caller = { uid: 0, gid: 0, pid: 0, umask: 0 };
   readonly entry: Entry = { node: 0, generation: 0, attr: new Attr() };
@@ -78,9 +77,24 @@ export class Slot {
     this.directory = new ReplyDirectory(this.entry, this.out, this.#reply.bytes, connection);
   }
 
+  get replyAddress(): number {
+    return this.#reply.address + this.#replyStart;
+  }
+
+  /** Address of what follows the reply's header. */
+  get payloadAddress(): number {
+    return this.#reply.address + this.#replyStart + PAYLOAD;
+  }
+
+  /** Has the payload begin with a page; for one that is given by its address alone. */
+  alignPayload(): void {
+    this.#replyStart = PAGE - PAYLOAD;
+  }
+
   /** Takes the header apart. Answers whether the request is whole. */
   decode(length: number): boolean {
     this.length = length;
+    this.#replyStart = 0;
     if (length < BODY || this.in.getUint32(IN.len, true) !== length) return false;
     this.opcode = this.in.getUint32(IN.opcode, true);
     this.uniqueLow = this.in.getUint32(IN.unique, true);
@@ -106,10 +120,11 @@ export class Slot {
   /** Writes the reply's header; answers the reply's length. */
   encode(error: number, payload: number): number {
     const length = PAYLOAD + payload;
-    this.out.setUint32(OUT.len, length, true);
-    this.out.setInt32(OUT.error, error, true);
-    this.out.setUint32(OUT.unique, this.uniqueLow, true);
-    this.out.setUint32(OUT.unique + 4, this.uniqueHigh, true);
+    const at = this.#replyStart;
+    this.out.setUint32(at + OUT.len, length, true);
+    this.out.setInt32(at + OUT.error, error, true);
+    this.out.setUint32(at + OUT.unique, this.uniqueLow, true);
+    this.out.setUint32(at + OUT.unique + 4, this.uniqueHigh, true);
     return length;
   }
 

@@ -5,7 +5,7 @@ import { DeviceNotifier } from '../../fs/fuse/notifier.ts';
 import { DevicePassthrough } from '../../fs/fuse/passthrough.ts';
 import { BODY, MAX_WRITE, PAYLOAD } from '../../fs/fuse/slot.ts';
 import { EAGAIN, EBADF, ECONNABORTED, EINTR, EINVAL, EIO, ENODEV, ENOENT, EPERM, EPROTO } from '../../fs/sys/errno.ts';
-import { answer, createSlot, FakeDevice, hex, INIT_REQUEST, request, serve, text, u32, u64 } from './fake.ts';
+import { answer, bytesAt, createSlot, FakeDevice, hex, INIT_REQUEST, request, serve, text, u32, u64 } from './fake.ts';
 
 const errorOf = (reply: Buffer | undefined): number => reply?.readInt32LE(4) ?? Number.NaN;
 
@@ -131,7 +131,19 @@ describe('Slot', () => {
 
   test('puts the data of WRITE and of READ at the start of a page', () => {
     expect((slot.requestAddress + BODY + 40) % 4096).toBe(0);
-    expect((slot.replyAddress + PAYLOAD) % 4096).toBe(0);
+    slot.alignPayload();
+    expect(slot.payloadAddress % 4096).toBe(0);
+  });
+
+  test('puts other replies within one page, and each where its header is', () => {
+    slot.decode(0);
+    expect(slot.replyAddress % 4096).toBe(0);
+    for (const aligned of [false, true]) {
+      if (aligned) slot.alignPayload();
+      expect(slot.payloadAddress).toBe(slot.replyAddress + PAYLOAD);
+      const length = slot.encode(-EPERM, 0);
+      expect(bytesAt(slot.replyAddress, length).readInt32LE(4)).toBe(-EPERM);
+    }
   });
 
   test('has room for the largest WRITE, as the kernel asks of whoever negotiates it', () => {

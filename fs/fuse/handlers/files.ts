@@ -107,6 +107,7 @@ export function read(slot: Slot): number {
   const size = slot.u32(READ_IN.size);
   // A shorter answer would mean the end of the file; the mount's max_read keeps the kernel within the buffer.
   if (size > slot.payloadCapacity) return -EINVAL;
+  slot.alignPayload();
   const offset = slot.fileOffset(READ_IN.offset);
   const buffered = (slot.u32(READ_IN.flags) & O_DIRECT) === 0;
   const { fs, splicer } = slot.connection;
