@@ -7,6 +7,7 @@ const TRIAL = 24;
 const FIRST_PERIOD = 32;
 const FIRST_PERIOD_OF_TRIES = 512;
 const LONGEST_PERIOD = 2048;
+const PERIOD_AFTER_STALL = 1024;
 /** More than the time for tries, in ms. */
 const LATE = 0.05;
 
@@ -17,6 +18,8 @@ const REQUEST = -1;
 interface Gaps {
   readonly tried: number;
   readonly waited: number;
+  /** For how long the next try stands still. */
+  readonly stall?: number;
 }
 
 /** A kernel with a clock, on which a try takes 1 us. */
@@ -34,11 +37,17 @@ class TimedDevice extends FakeDevice {
 
   override read(): number {
     if (!this.#isNonBlocking) this.wait();
-    else this.now += 0.001;
+    else this.now += this.#stall() + 0.001;
     if (!this.#isThere && this.now - this.#asked < this.gaps.tried) return -EAGAIN;
     this.#isThere = false;
     this.#asked = this.now;
     return REQUEST;
+  }
+
+  #stall(): number {
+    const { stall = 0, ...gaps } = this.gaps;
+    this.gaps = gaps;
+    return stall;
   }
 
   override wait(): boolean {
@@ -122,6 +131,17 @@ describe('Receiver', () => {
     device.gaps = { tried: LATE, waited: LATE };
     expect(receive(3)).toEqual([false]);
     expect(device.waits).toBe(1);
+  });
+
+  test('waits for a long time where its processor was given to others', () => {
+    const { device, receive } = begin(APART);
+    receive(FIRST_PERIOD + TRIAL);
+    device.gaps = { ...APART, stall: 0.9 };
+    expect(receive(1)).toEqual([]);
+    device.gaps = { ...APART, stall: 1.1 };
+    expect(receive(1)).toEqual([false]);
+    expect(receive(PERIOD_AFTER_STALL - 2)).toEqual([]);
+    expect(receive(1)).toEqual([true]);
   });
 
   test('never tries where there is no other processor', () => {
