@@ -52,7 +52,8 @@ function knows(filesystem: string): boolean {
 export function checkUring(): Check {
   const name = 'FUSE over io_uring';
   const enabled = readText('/sys/module/fuse/parameters/enable_uring');
-  if (enabled === undefined) return no(name, 'the kernel has none (Linux 6.14); lamina gains nothing by it and does without');
+  if (enabled === undefined)
+    return no(name, 'the kernel has none (Linux 6.14); lamina gains nothing by it and does without');
   const detail = `the kernel has it, ${enabled === 'Y' ? 'switched on' : 'switched off'}; lamina gains nothing by it and does without`;
   return enabled === 'Y' ? yes(name, detail) : no(name, detail);
 }
