@@ -1,10 +1,11 @@
 import { Worker } from 'node:worker_threads';
 import { check } from '../sys/errno.ts';
+import { BackgroundSync } from '../sys/background-sync.ts';
 import { eventfd } from '../sys/event.ts';
 import { type Settle, SETTLE } from './settle.ts';
 
 // What takes long is done by a few threads that share the process's descriptors, so that requests about other files
-// are not held up by it: copying data up, and reaching the disk. State of the union stays with its own thread: a job is
+// are not held up by it: copying data up, and, where the kernel has no threads for that, reaching the disk. State of the union stays with its own thread: a job is
 // a few numbers, and its result another.
 
 export const MAX_JOBS = 64;
@@ -37,6 +38,8 @@ export class SlowLane {
   readonly #states = new Int32Array(new SharedArrayBuffer(4 * STATES));
   readonly #jobs = new Float64Array(new SharedArrayBuffer(8 * FIELDS * MAX_JOBS));
   readonly #workers: Worker[] = [];
+  /** By which the kernel syncs files itself; null where it cannot. */
+  #syncs: BackgroundSync | null | undefined = undefined;
 
   /**
    * Copies from one descriptor to another, and makes the copy last as `settle` says. Both must stay open until the result is taken.
@@ -46,12 +49,17 @@ export class SlowLane {
     return this.#submit(KIND.copy, from, to, length, blocks, settle);
   }
 
+  /** Brings a file to the disk; answers as `copy` does. */
   sync(fd: number, dataOnly: boolean): number {
+    this.#syncs ??= BackgroundSync.open(this.completions) ?? null;
+    const begun = this.#syncs?.begin(fd, dataOnly) ?? -1;
+    if (begun >= 0) return MAX_JOBS + begun;
     return this.#submit(dataOnly ? KIND.fdatasync : KIND.fsync, fd, -1, 0, 0, SETTLE.none);
   }
 
   /** PENDING, or the job's result, 0 or a negative errno, after which its number is free again. */
   take(job: number): number {
+    if (job >= MAX_JOBS) return this.#syncs?.take(job - MAX_JOBS) ?? PENDING;
     if (Atomics.load(this.#states, job) !== JOB.done) return PENDING;
     const outcome = this.#jobs[job * FIELDS + FIELD.result] ?? 0;
     Atomics.store(this.#states, job, JOB.free);
@@ -61,6 +69,7 @@ export class SlowLane {
   close(): void {
     // The eventfd stays open: a job that is in the middle of a system call writes to it when that ends.
     for (const worker of this.#workers) void worker.terminate();
+    this.#syncs?.close();
   }
 
   #submit(kind: number, fd: number, to: number, length: number, blocks: number, settle: Settle): number {

@@ -77,6 +77,10 @@ interface SyscallNumbers {
   readonly seccomp: number;
   readonly getxattrat: number;
   readonly listxattrat: number;
+  readonly io_setup: number;
+  readonly io_destroy: number;
+  readonly io_submit: number;
+  readonly io_getevents: number;
 }
 
 const NUMBERS: Readonly<Record<string, SyscallNumbers>> = {
@@ -100,6 +104,10 @@ const NUMBERS: Readonly<Record<string, SyscallNumbers>> = {
     seccomp: 317,
     getxattrat: 464,
     listxattrat: 465,
+    io_setup: 206,
+    io_destroy: 207,
+    io_submit: 209,
+    io_getevents: 208,
   },
   arm64: {
     pivot_root: 41,
@@ -121,6 +129,10 @@ const NUMBERS: Readonly<Record<string, SyscallNumbers>> = {
     seccomp: 277,
     getxattrat: 464,
     listxattrat: 465,
+    io_setup: 0,
+    io_destroy: 1,
+    io_submit: 2,
+    io_getevents: 4,
   },
 };
 
