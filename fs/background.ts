@@ -9,13 +9,13 @@ export async function mountInBackground(): Promise<void> {
   try {
     const [shell = '', ...parameters] = rawArguments();
     const options = mountOptions(parseCommandLine(parameters));
-    const answer = (): boolean => launcher.tellMounted();
+    const answer = (): Promise<boolean> => launcher.tellMounted();
     if (launcher.leave(shell)) {
       await serveAsDaemon(options, answer);
     } else {
       const [{ spawnDaemon }, { unmountAt }] = await Promise.all([import('./daemon.ts'), import('./unmount.ts')]);
       await spawnDaemon(options);
-      if (!answer()) await unmountAt(options.mountpoint);
+      if (!(await answer())) await unmountAt(options.mountpoint);
     }
   } catch (error) {
     launcher.tellRefused(error instanceof Error ? error.message : String(error));

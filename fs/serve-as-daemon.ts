@@ -9,7 +9,11 @@ import { toText } from './sys/text.ts';
  * @param answer says that the mount answers; answers whether whoever waits for that is there to hear it.
  * @param left asks for the end.
  */
-export async function serveAsDaemon(options: MountOptions, answer: () => boolean, left?: Promise<void>): Promise<void> {
+export async function serveAsDaemon(
+  options: MountOptions,
+  answer: () => boolean | Promise<boolean>,
+  left?: Promise<void>,
+): Promise<void> {
   const mounting = mount(options);
   const end = serveUntilEnd(mounting, left);
   // It rejects as the mounting does, which is told below.
@@ -19,6 +23,6 @@ export async function serveAsDaemon(options: MountOptions, answer: () => boolean
   process.chdir('/');
   process.umask(0);
   // Who was interrupted, or gave up waiting, believes that nothing is mounted.
-  if (!answer()) await served.unmount();
+  if (!(await answer())) await served.unmount();
   await end;
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { DIST } from '../support/paths.ts';
 import { has, titled } from '../support/requirements.ts';
-import { cannotMount, Playground, until } from './playground.ts';
+import { cannotMount, hasEnded, Playground, until } from './playground.ts';
 
 const SCRIPT = join(DIST, 'cli/fuse-lamina');
 const MOUNT = ['-o', 'lowerdir=A', 'm'];
@@ -55,14 +55,21 @@ describe.skipIf(cannotMount !== undefined)(titled('fuse-lamina, the shell script
     expect(ground.run([SCRIPT, ...MOUNT], withNode('exit 3'))).toEqual(ended);
   });
 
-  test('that is killed leaves nothing mounted', async () => {
-    const slow = withNode(`: > begun; read go < go; ${process.execPath} "$@"; : > ended`);
+  test('takes a script that waits for its node for node', () => {
+    const { code, stderr } = ground.run([SCRIPT, ...MOUNT], withNode(`${process.execPath} "$@"`));
+    expect([code, stderr, ground.mounted]).toEqual([0, '', ['m']]);
+  });
+
+  // A shell puts SIGINT off until it has read what it waits for.
+  test.each(['SIGKILL', 'SIGINT'] as const)('that is ended by %s leaves nothing mounted', async (signal) => {
+    const slow = withNode(`echo $$ > begun; read go < go; exec ${process.execPath} "$@"`);
     ground.run(['mkfifo', 'go']);
     const { child, end } = ground.start(['env', `PATH=${slow['PATH'] ?? ''}`, SCRIPT, ...MOUNT]);
-    await until('node is called', () => ground.run(['test', '-e', 'begun']).code === 0);
-    child.kill('SIGKILL');
+    await until('node is called', () => ground.run(['cat', 'begun']).stdout.endsWith('\n'));
+    const node = Number(ground.run(['cat', 'begun']).stdout);
+    child.kill(signal);
     ground.run(['sh', '-c', 'echo > go']);
-    await until('node has ended', () => ground.run(['test', '-e', 'ended']).code === 0);
+    await until('node has ended', () => hasEnded(node));
     await end;
     expect([ground.mounted, ground.registered()]).toEqual([[], []]);
   });
