@@ -5,8 +5,8 @@ import { eventfd } from '../sys/event.ts';
 import { type Settle, SETTLE } from './settle.ts';
 
 // What takes long is done by a few threads that share the process's descriptors, so that requests about other files
-// are not held up by it: copying data up, and, where the kernel has no threads for that, reaching the disk. State of the union stays with its own thread: a job is
-// a few numbers, and its result another.
+// are not held up by it: copying data up, and, where the kernel has no threads for that, reaching the disk. State of the
+// union stays with its own thread: a job is a few numbers, and its result another.
 
 export const MAX_JOBS = 64;
 const MAX_WORKERS = 2;
@@ -42,8 +42,8 @@ export class SlowLane {
   #syncs: BackgroundSync | null | undefined = undefined;
 
   /**
-   * Copies from one descriptor to another, and makes the copy last as `settle` says. Both must stay open until the result is taken.
-   * Answers the job's number, or -1 where there are too many.
+   * Copies from one descriptor to another, and makes the copy last as `settle` says. Both must stay open until the result is
+   * taken. Answers the job's number, or -1 where there are too many.
    */
   copy(from: number, to: number, length: number, blocks: number, settle: Settle): number {
     return this.#submit(KIND.copy, from, to, length, blocks, settle);
