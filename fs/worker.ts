@@ -15,7 +15,14 @@ import { umask } from './sys/metadata.ts';
 import { optimizeLater } from './sys/optimize-later.ts';
 import { raiseOpenFiles } from './sys/resource-limits.ts';
 import { retireDescriptor } from './sys/retire.ts';
-import { chdir, leaveSharedDirectory, pageSize } from './sys/thread.ts';
+import { chdir, leaveSharedDirectory, pageSize, setTimeSlice } from './sys/thread.ts';
+
+/**
+ * Nanoseconds that the session's thread asks for the processor at a time: a request takes a tenth of it, and whoever computes
+ * beside it, such as who copies a large file up, keeps it waiting less. stat during the copy-up of 2 GiB, p99 of four runs in
+ * turns: 383 us, and 842 with the kernel's own; make -j2 0.95 of its time.
+ */
+const TIME_SLICE = 100_000;
 
 /** What a worker is told first. */
 export interface WorkerInput {
@@ -68,6 +75,8 @@ function serve(input: WorkerInput, tell: (message: WorkerMessage) => void): void
   // The union sets the umask for each file that it makes, and other threads have theirs.
   check(leaveSharedDirectory(), 'separate the worker from the umask of other threads');
   umask(0);
+  // Where that is refused, requests wait longer for those who compute.
+  setTimeSlice(TIME_SLICE);
   // All who use the mount open their files through this one process.
   raiseOpenFiles();
   const overlay = createOverlay(input.overlay);

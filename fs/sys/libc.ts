@@ -77,6 +77,7 @@ interface SyscallNumbers {
   readonly seccomp: number;
   readonly getxattrat: number;
   readonly listxattrat: number;
+  readonly sched_setattr: number;
   readonly io_setup: number;
   readonly io_destroy: number;
   readonly io_submit: number;
@@ -104,6 +105,7 @@ const NUMBERS: Readonly<Record<string, SyscallNumbers>> = {
     seccomp: 317,
     getxattrat: 464,
     listxattrat: 465,
+    sched_setattr: 314,
     io_setup: 206,
     io_destroy: 207,
     io_submit: 209,
@@ -129,6 +131,7 @@ const NUMBERS: Readonly<Record<string, SyscallNumbers>> = {
     seccomp: 277,
     getxattrat: 464,
     listxattrat: 465,
+    sched_setattr: 274,
     io_setup: 0,
     io_destroy: 1,
     io_submit: 2,
