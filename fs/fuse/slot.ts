@@ -2,6 +2,7 @@ import type { AttrChange, Caller, Entry, Opened } from '../filesystem.ts';
 import { Attr } from '../sys/attr.ts';
 import type { ByteString } from '../sys/bytes.ts';
 import { type FileOffset, readFileOffset, writeFileOffset } from '../sys/file-offset.ts';
+import { STATFS } from '../sys/file.ts';
 import { Memory } from '../sys/memory.ts';
 import { Times } from '../sys/metadata.ts';
 import type { Connection } from './connection.ts';
@@ -62,7 +63,7 @@ export class Slot {
   readonly entry: Entry = { node: 0, generation: 0, attr: new Attr() };
   readonly opened: Opened = { handle: 0, keepCache: false, directIo: false, backing: 0 };
   readonly change: AttrChange = { valid: 0, mode: 0, uid: 0, gid: 0, size: 0, times: new Times() };
-  readonly statfs = new Memory(120);
+  readonly statfs = new Memory(STATFS.sizeof);
   readonly directory: ReplyDirectory;
 
   /** Bytes of the request, header included. */

@@ -267,10 +267,12 @@ function place(
   const dirfd = union.fds.fd(upper);
   const stated = fstat(dirfd, parentAttr);
   if (stated < 0) return stated;
-  const placed =
-    indexed === NOT_INDEXED
-      ? putInPlace(union, workdir, inode, parent, upper, dirfd, temporary, given)
-      : linkLowerName(union, inode, parent, inode.name);
+  const isAlone = indexed === NOT_INDEXED;
+  // The commit, but of a file that is in the index by now.
+  const placed = isAlone
+    ? renameat2(workdir.fd, temporary, dirfd, inode.name)
+    : linkLowerName(union, inode, parent, inode.name);
+  if (isAlone && placed === 0) moveToUpper(union, inode, parent, upper, dirfd, given);
   copyTimes(parentAttr, dirfd, SELF);
   return placed;
 }
@@ -302,22 +304,6 @@ function putInIndex(union: Union, workdir: Workdir, inode: Inode, temporary: Byt
   keepData(inode);
   reopenHandles(union, inode);
   return 0;
-}
-
-/** The commit: renames the copy into the upper. */
-function putInPlace(
-  union: Union,
-  workdir: Workdir,
-  inode: Inode,
-  parent: Inode,
-  upper: RealDirectory,
-  dirfd: number,
-  temporary: ByteString,
-  given: Given | undefined,
-): number {
-  const renamed = renameat2(workdir.fd, temporary, dirfd, inode.name);
-  if (renamed === 0) moveToUpper(union, inode, parent, upper, dirfd, given);
-  return renamed;
 }
 
 /** Points the inode at its copy. */

@@ -19,6 +19,12 @@ export function givenGid(union: Union, { valid, gid }: AttrChange): number {
   return (valid & CHANGE.gid) === 0 ? UNCHANGED : union.owners.gid.stored(gid);
 }
 
+/** Changes the owner of a file whose own says what holds. */
+export function giveOwner(union: Union, dirfd: number, name: ByteString, change: AttrChange): number {
+  const owned = chownReal(dirfd, name, givenUid(union, change), givenGid(union, change));
+  return union.owners.squashes && isForeign(owned) ? 0 : owned;
+}
+
 /**
  * Changes owner, mode and times of a file whose own say what holds, in the order in which none undoes another: chown(2)
  * clears setuid and setgid.
@@ -34,8 +40,8 @@ export function giveAttributes(
 ): number {
   const { valid } = change;
   if ((valid & (CHANGE.uid | CHANGE.gid)) !== 0) {
-    const owned = chownReal(dirfd, name, givenUid(union, change), givenGid(union, change));
-    if (owned < 0 && !(union.owners.squashes && isForeign(owned))) return owned;
+    const owned = giveOwner(union, dirfd, name, change);
+    if (owned < 0) return owned;
   }
   if ((valid & CHANGE.mode) !== 0) {
     const changed = type === S_IFLNK ? -EOPNOTSUPP : chmodReal(dirfd, name, change.mode & 0o7777);

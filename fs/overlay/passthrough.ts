@@ -1,7 +1,7 @@
 import { type Opened, type Passthrough } from '../filesystem.ts';
 import { O_ACCMODE, O_APPEND, O_DIRECT, O_DSYNC, O_RDWR } from '../sys/constants.ts';
 import { ELOOP, EPERM } from '../sys/errno.ts';
-import { fstatfs, pread } from '../sys/file.ts';
+import { STATFS, fstatfs, pread } from '../sys/file.ts';
 import { Memory } from '../sys/memory.ts';
 import { toText } from '../sys/text.ts';
 import { WAY, type Way } from './handle.ts';
@@ -23,13 +23,10 @@ import { type Union } from './union.ts';
 // Programs and libraries are not: they are what containers have in common, and nobody who has one open waits for what
 // is written into it.
 
-// The C library's `struct statfs`: f_type, f_flags.
-const TYPE = 0;
-const FLAGS = 80;
 const ST_NOATIME = 0x400;
 const OVERLAYFS_SUPER_MAGIC = 0x794c7630;
 
-const stated = new Memory(120);
+const stated = new Memory(STATFS.sizeof);
 
 const ELF = Buffer.from('\x7fELF', 'latin1');
 const magic = new Memory(ELF.length);
@@ -119,7 +116,8 @@ export function passthroughObstacle(union: Union): string {
 
 function obstacleOf(layer: Layer): string {
   if (fstatfs(layer.root.fd, stated) < 0) return 'does not tell what it is on';
-  if (stated.view.getUint32(TYPE, true) === OVERLAYFS_SUPER_MAGIC) return 'is on overlayfs, which is stacked itself';
-  const isQuiet = (stated.view.getUint32(FLAGS, true) & ST_NOATIME) !== 0;
+  if (stated.view.getUint32(STATFS.type, true) === OVERLAYFS_SUPER_MAGIC)
+    return 'is on overlayfs, which is stacked itself';
+  const isQuiet = (stated.view.getUint32(STATFS.flags, true) & ST_NOATIME) !== 0;
   return isQuiet || layer.keepsAccessTimes ? '' : 'has other mounts inside, and so cannot be mounted noatime for us';
 }

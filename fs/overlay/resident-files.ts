@@ -11,8 +11,7 @@ import { ResidentFile } from './resident-file.ts';
 import { type Union } from './union.ts';
 
 // Where the kernel opens files without asking (no_open), requests name an inode and nothing else, and of a lower file all
-// who read it can do with one descriptor. The first to read or
-// write it opens it here, and later ones find it open.
+// who read it can do with one descriptor. The first to read or write it opens it here, and later ones find it open.
 
 /**
  * The file to read an inode's data from, open; or a negative errno.

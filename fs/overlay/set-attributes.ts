@@ -6,7 +6,7 @@ import { close, ftruncate } from '../sys/file.ts';
 import { type FileOffset } from '../sys/file-offset.ts';
 import { METADATA } from './copy-limit.ts';
 import { type Given, ensureUpper } from './copy-up.ts';
-import { givenGid, givenUid } from './given-attributes.ts';
+import { giveOwner, givenGid, givenUid } from './given-attributes.ts';
 import { presentStated, statInode } from './lookup.ts';
 import { isMember } from './membership.ts';
 import { ensureData } from './metacopy.ts';
@@ -16,7 +16,7 @@ import { removeLayerXattr } from './layer-xattrs.ts';
 import { isForeign, keepsRecords } from './make-real.ts';
 import { PROTECTION, protectionOf } from './protection.ts';
 import { chmodAcl } from './recorded-acl.ts';
-import { chmodReal, chownReal, openReal, utimesReal } from './real-file.ts';
+import { chmodReal, openReal, utimesReal } from './real-file.ts';
 import { chmodRecorded, chownRecorded, statLayer } from './stat-override.ts';
 import { type Union } from './union.ts';
 
@@ -89,15 +89,13 @@ function hasCleared(union: Union, caller: Caller, valid: number): boolean {
 
 function changeOwner(union: Union, inode: Inode, change: AttrChange): number {
   if ((change.valid & (CHANGE.uid | CHANGE.gid)) === 0) return 0;
-  const uid = givenUid(union, change);
-  const gid = givenGid(union, change);
   const dirfd = union.dirfdOf(inode);
   const name = union.nameOf(inode);
   const { upper } = union;
-  const owned =
-    upper !== undefined && keepsRecords(union)
-      ? chownRecorded(upper, dirfd, name, uid, gid, current) || forgetCapabilities(union, inode)
-      : chownReal(dirfd, name, uid, gid);
+  if (upper === undefined || !keepsRecords(union)) return giveOwner(union, dirfd, name, change);
+  const uid = givenUid(union, change);
+  const gid = givenGid(union, change);
+  const owned = chownRecorded(upper, dirfd, name, uid, gid, current) || forgetCapabilities(union, inode);
   return union.owners.squashes && isForeign(owned) ? 0 : owned;
 }
 

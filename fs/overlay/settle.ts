@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
 import { ENOSYS, EPERM } from '../sys/errno.ts';
-import { fdatasync, fstatfs, syncFileRange } from '../sys/file.ts';
+import { STATFS, fdatasync, fstatfs, syncFileRange } from '../sys/file.ts';
 import { Memory } from '../sys/memory.ts';
 import { type Layer } from './layer.ts';
 
@@ -19,10 +19,8 @@ export const SETTLE = {
 } as const;
 export type Settle = (typeof SETTLE)[keyof typeof SETTLE];
 
-// The C library's `struct statfs`: f_type.
-const TYPE = 0;
 const EXT4_SUPER_MAGIC = 0xef53;
-const stated = new Memory(120);
+const stated = new Memory(STATFS.sizeof);
 
 /**
  * How files of this upper are made to last.
@@ -33,7 +31,8 @@ const stated = new Memory(120);
  * the data, and `data=ordered`, the default.
  */
 export function settleOf(upper: Layer): Settle {
-  if (fstatfs(upper.root.fd, stated) < 0 || stated.view.getUint32(TYPE, true) !== EXT4_SUPER_MAGIC) return SETTLE.sync;
+  if (fstatfs(upper.root.fd, stated) < 0 || stated.view.getUint32(STATFS.type, true) !== EXT4_SUPER_MAGIC)
+    return SETTLE.sync;
   try {
     const device = `${Math.floor(upper.dev / 0x100000)}:${upper.dev % 0x100000}`;
     const name = basename(readlinkSync(`/sys/dev/block/${device}`));

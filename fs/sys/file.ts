@@ -140,7 +140,10 @@ export function ficlone(to: number, from: number): number {
   return ioctl(to, FICLONE, from);
 }
 
-/** @param out 120 bytes for `struct statfs`, all fields 64 bits wide on x64 and arm64. */
+/** The C library's `struct statfs`: f_type and f_flags are 64 bits wide on x64 and arm64. */
+export const STATFS = { type: 0, flags: 80, sizeof: 120 } as const;
+
+/** @param out `STATFS.sizeof` bytes. */
 export function fstatfs(fd: number, out: Memory): number {
   return result(nativeFstatfs(fd, out.address));
 }

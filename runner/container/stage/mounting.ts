@@ -21,7 +21,7 @@ import {
   S_IFMT,
 } from '../../../fs/sys/constants.ts';
 import { ENOSYS, check } from '../../../fs/sys/errno.ts';
-import { close, fstat, fstatfs, openat, openat2 } from '../../../fs/sys/file.ts';
+import { STATFS, close, fstat, fstatfs, openat, openat2 } from '../../../fs/sys/file.ts';
 import { Memory } from '../../../fs/sys/memory.ts';
 import { MOUNT_ATTR, mountSetattr } from '../../../fs/sys/mount-attributes.ts';
 import { mount } from '../../../fs/sys/mount.ts';
@@ -53,14 +53,12 @@ const KERNEL_FILESYSTEMS: ReadonlySet<number> = new Set([
   DEVPTS_SUPER_MAGIC,
 ]);
 
-const statfs = new Memory(120);
-const STATFS_TYPE = 0;
-const STATFS_FLAGS = 80;
+const statfs = new Memory(STATFS.sizeof);
 
 /** Magic number of the filesystem that `fd` lies on. */
 export function filesystemMagic(fd: number): number {
   check(fstatfs(fd, statfs), 'read the type of a filesystem');
-  return statfs.view.getUint32(STATFS_TYPE, true);
+  return statfs.view.getUint32(STATFS.type, true);
 }
 
 /** Whether `fd` lies on a filesystem whose files are the kernel's own. */
@@ -101,7 +99,7 @@ export function restrictMount(fd: number, attributes: number, what: string): voi
 
 function remount(fd: number, attributes: number, what: string): void {
   check(fstatfs(fd, statfs), `read the mount flags of ${what}`);
-  const current = statfs.view.getUint32(STATFS_FLAGS, true);
+  const current = statfs.view.getUint32(STATFS.flags, true);
   let flags = MS_REMOUNT | MS_BIND;
   for (const [st, ms] of FLAGS) if ((current & st) !== 0) flags |= ms;
   for (const [attribute, ms] of ATTRIBUTES) if ((attributes & attribute) !== 0) flags |= ms;
