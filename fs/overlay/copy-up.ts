@@ -22,6 +22,7 @@ import { type FileOffset } from '../sys/file-offset.ts';
 import { Memory } from '../sys/memory.ts';
 import { SELF, setxattrText } from '../sys/xattr.ts';
 import { type AttrChange, DEFERRED } from '../filesystem.ts';
+import { type Prepared, discardPrepared } from './copy-ahead.ts';
 import { cloneData, copyContents } from './copy-data.ts';
 import { ALL, METADATA, copyLength } from './copy-limit.ts';
 import { copyMetadata, copyTimes } from './copy-metadata.ts';
@@ -36,12 +37,12 @@ import { addToIndex, indexNameOf } from './link-index.ts';
 import { registerLinks } from './lookup.ts';
 import { forgetData, openData } from './metacopy.ts';
 import { reopenHandles } from './handle-files.ts';
-import { keepsRecords, makeReal } from './make-real.ts';
+import { copyMode, makeReal } from './make-real.ts';
 import { readTarget } from './read-target.ts';
-import { settle } from './settle.ts';
+import { beginSettling, settle } from './settle.ts';
 import { NO_OVERRIDE, statLayer } from './stat-override.ts';
 import { linkLowerName, markImpure } from './upper-names.ts';
-import { PENDING } from './slow-lane.ts';
+import { PENDING, SLOW_SIZE } from './slow-lane.ts';
 import { type Union } from './union.ts';
 import { formatMetacopy, measureDigest } from './verity.ts';
 import { type Workdir } from './workdir.ts';
@@ -77,7 +78,7 @@ export function ensureUpper(union: Union, inode: Inode, limit: FileOffset = ALL,
   if (inode.parent === undefined) return copyUpNameless(union, workdir, inode, limit, given);
   const raised = ensureUpper(union, inode.parent);
   if (raised < 0) return raised;
-  const temporary = inode.copying?.temporary ?? workdir.temporaryName();
+  const temporary = temporaryOf(union, workdir, inode);
   const copied = copyTo(union, workdir, inode, temporary, limit, given);
   if (copied === DEFERRED) return DEFERRED;
   const placed = copied < 0 ? copied : place(union, workdir, inode, inode.parent, temporary, given);
@@ -85,8 +86,25 @@ export function ensureUpper(union: Union, inode: Inode, limit: FileOffset = ALL,
   return placed;
 }
 
-/** By which the copy is reached that is being made: a regular file by its own descriptor. */
-const copy = { dirfd: -1, name: SELF };
+/** What is known of the copy that is being made. */
+interface Copy {
+  /** By which it is reached: a regular file by its own descriptor. */
+  dirfd: number;
+  name: ByteString;
+  /** A copy of its data that was there already. */
+  prepared: Prepared | undefined;
+  /** Its data is not known to be on disk. */
+  unsettled: boolean;
+}
+
+const copy: Copy = { dirfd: -1, name: SELF, prepared: undefined, unsettled: false };
+
+/** The name in the workdir of the copy that is about to be made, or goes on. */
+function temporaryOf(union: Union, workdir: Workdir, inode: Inode): ByteString {
+  copy.unsettled = false;
+  copy.prepared = inode.copying === undefined ? union.copyAhead.claim(inode) : undefined;
+  return inode.copying?.temporary ?? copy.prepared?.temporary ?? workdir.temporaryName();
+}
 
 /** Makes a copy of `inode`'s lower file in the workdir; `source` holds its attributes afterwards. */
 function copyTo(
@@ -100,7 +118,10 @@ function copyTo(
   const dirfd = union.dirfdOf(inode);
   const name = union.nameOf(inode);
   const stated = statLayer(union.layerOf(inode), dirfd, name, source);
-  if (stated < 0) return stated;
+  if (stated < 0) {
+    if (copy.prepared !== undefined) close(copy.prepared.fd);
+    return stated;
+  }
   if (inode.copying === undefined) union.count(COUNTER.copyUps);
   shell = false;
   const made =
@@ -108,27 +129,26 @@ function copyTo(
       ? copyRegular(union, workdir, inode, temporary, limit)
       : makeSpecial(union, workdir, inode, temporary);
   if (made < 0) return made;
-  const described = describe(union, inode, dirfd, name, given);
+  // The disk writes the data meanwhile.
+  if (copy.unsettled) union.copyAhead.follow(union, workdir, inode, copy.prepared !== undefined);
+  let done = describe(union, inode, dirfd, name, given);
+  // Before the rename, or a power cut could leave the new name without its data.
+  if (done >= 0 && copy.unsettled) done = settle(copy.dirfd, union.settle);
   if (inode.type === S_IFREG) close(copy.dirfd);
-  return described;
+  return done;
 }
 
 /** Gives the copy all that the file has beside its data. */
 function describe(union: Union, inode: Inode, dirfd: number, name: ByteString, given: Given | undefined): number {
   const layer = union.layerOf(inode);
   const isBare = (inode.lacks & LACKS.all) !== 0 && layer?.override === NO_OVERRIDE;
-  const made = inode.type === S_IFREG ? madeMode(union) : -1;
+  const made = inode.type === S_IFREG ? copyMode(union, source.mode) : -1;
   let copied = copyMetadata(union, layer, dirfd, name, source, copy.dirfd, copy.name, isBare, made);
   if (copied === 0) copied = copyProtection(union, source, copy.dirfd, copy.name);
   if (copied === 0 && needsPlainMark(union, inode.name, inode.type)) copied = markPlain(copy.dirfd, copy.name);
   if (copied === 0 && keepsNumber(union, inode)) writeOrigin(union, inode, dirfd, name);
   if (copied < 0 || given === undefined) return copied;
   return giveAttributes(union, inode.type, copy.dirfd, copy.name, given.change);
-}
-
-/** The mode that a regular file's copy is made with: its own, but that we can write, and without what chown(2) takes away. */
-function madeMode(union: Union): number {
-  return keepsRecords(union) ? 0o600 : (source.mode & 0o777) | 0o600;
 }
 
 /**
@@ -152,18 +172,33 @@ function writeOrigin(union: Union, inode: Inode, dirfd: number, name: ByteString
 function copyRegular(union: Union, workdir: Workdir, inode: Inode, temporary: ByteString, limit: FileOffset): number {
   copy.name = SELF;
   if (inode.copying !== undefined) return takeCopy(union, workdir, inode, limit);
+  const length = copyLength(limit, source.exactSize);
+  if (takePrepared(union, workdir, limit, length)) return 0;
   keepUmask(0);
-  const to = openat(workdir.fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, madeMode(union));
+  const to = openat(workdir.fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, copyMode(union, source.mode));
   if (to < 0) return to;
   shell = limit === METADATA && makeShell(union, inode, to);
-  const copied = shell ? 0 : fill(union, inode, temporary, to, copyLength(limit, source.exactSize));
+  const copied = shell ? 0 : fill(union, inode, temporary, to, length);
   if (copied < 0 && copied !== DEFERRED) close(to);
   copy.dirfd = to;
   return copied;
 }
 
-/** Data from this size on, bytes, is copied by the slow lane; less takes no longer than handing it over. */
-const SLOW_SIZE = 1 << 20;
+/** Whether there is a copy that was made ahead, and it will do; else it is gone, and its name free. */
+function takePrepared(union: Union, workdir: Workdir, limit: FileOffset, length: FileOffset): boolean {
+  const { prepared } = copy;
+  if (prepared === undefined) return false;
+  const isMetacopy = limit === METADATA && union.options.metacopy === true;
+  copy.unsettled = !isMetacopy && prepared.length === length;
+  if (copy.unsettled) {
+    copy.dirfd = prepared.fd;
+    union.count(COUNTER.copyUpBytes, Number(length));
+  } else {
+    discardPrepared(workdir, prepared);
+    copy.prepared = undefined;
+  }
+  return copy.unsettled;
+}
 
 /**
  * The end of a copy that the slow lane has made: DEFERRED while it has not. A request that needs more of the file than
@@ -231,8 +266,9 @@ function fill(union: Union, inode: Inode, temporary: ByteString, to: number, len
   }
   const copied = copyContents(from, to, length, source.blocks);
   close(from);
-  // Before the rename, or a power cut could leave the new name without its data.
-  return copied < 0 || length === 0 ? copied : settle(to, union.settle);
+  copy.unsettled = copied === 0 && length !== 0;
+  if (copy.unsettled) beginSettling(to, union.settle);
+  return copied;
 }
 
 function makeSpecial(union: Union, workdir: Workdir, inode: Inode, temporary: ByteString): number {
@@ -374,7 +410,7 @@ function copyUpNameless(
   limit: FileOffset,
   given: Given | undefined,
 ): number {
-  const temporary = inode.copying?.temporary ?? workdir.temporaryName();
+  const temporary = temporaryOf(union, workdir, inode);
   const copied = copyTo(union, workdir, inode, temporary, limit, given);
   if (copied === DEFERRED) return DEFERRED;
   if (copied === 0 && hasLinks(inode) && !inode.unlinked) {

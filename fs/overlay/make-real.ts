@@ -21,6 +21,11 @@ export function realMode(union: Union, mode: number): number {
   return (mode & S_IFMT) === S_IFDIR ? 0o700 : 0o600;
 }
 
+/** The permission bits with which a regular file's copy is made: its own, but that we can write, and without what chown(2) takes away. */
+export function copyMode(union: Union, mode: number): number {
+  return keepsRecords(union) ? 0o600 : (mode & 0o777) | 0o600;
+}
+
 /**
  * Makes a file of any type in the upper, still ours. Where types are in records, too, a regular file stands for all that
  * is neither a directory nor a symlink.

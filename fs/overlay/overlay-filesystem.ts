@@ -100,11 +100,12 @@ export class OverlayFileSystem implements FileSystem {
   }
 
   get restsAfter(): number {
-    return this.#union.residents.writers > 0 ? IDLE : -1;
+    const { residents, copyAhead } = this.#union;
+    return residents.writers > 0 || copyAhead.size > 0 ? IDLE : -1;
   }
 
   rest(): void {
-    this.#union.residents.clear();
+    this.#union.rest();
   }
 
   destroy(): void {

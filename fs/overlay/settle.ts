@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
 import { ENOSYS, EPERM } from '../sys/errno.ts';
-import { STATFS, fdatasync, fstatfs, syncFileRange } from '../sys/file.ts';
+import { STATFS, fdatasync, fstatfs, startFileRange, syncFileRange } from '../sys/file.ts';
 import { Memory } from '../sys/memory.ts';
 import { type Layer } from './layer.ts';
 
@@ -43,6 +43,11 @@ export function settleOf(upper: Layer): Settle {
     // Nothing says so.
     return SETTLE.sync;
   }
+}
+
+/** Has the disk begin to write a file's data, for `settle` to wait the less. Where that is refused, it waits as long. */
+export function beginSettling(fd: number, how: Settle): void {
+  if (how !== SETTLE.none) startFileRange(fd);
 }
 
 /** Has a file's data on disk as `how` says; answers 0 or a negative errno. */

@@ -8,6 +8,9 @@ import { type Settle, SETTLE } from './settle.ts';
 // are not held up by it: copying data up, and, where the kernel has no threads for that, reaching the disk. State of the
 // union stays with its own thread: a job is a few numbers, and its result another.
 
+/** Data from this size on, bytes, is copied by the slow lane; less takes no longer than handing it over. */
+export const SLOW_SIZE = 1 << 20;
+
 export const MAX_JOBS = 64;
 const MAX_WORKERS = 2;
 

@@ -1,5 +1,6 @@
 import { type Notifier } from '../filesystem.ts';
 import { Backings } from './backings.ts';
+import { CopyAhead } from './copy-ahead.ts';
 import { Attr } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
 import { EBADF } from '../sys/errno.ts';
@@ -114,6 +115,7 @@ export class Union {
   readonly backings = new Backings();
   /** Where the session lets requests wait, what does the slow work. */
   slowLane: SlowLane | undefined = undefined;
+  readonly copyAhead = new CopyAhead();
   /** Scratch for a single function's use between two of its own calls. */
   readonly scratch = new Attr();
 
@@ -203,9 +205,15 @@ export class Union {
     for (const former of inode.formers ?? []) this.notifier?.invalidateInode(former.id, ATTRIBUTES_ONLY, 0);
   }
 
+  /** Lets go of what is held only because it may be asked for again. */
+  rest(): void {
+    this.residents.clear();
+    if (this.workdir !== undefined) this.copyAhead.drop(this.workdir);
+  }
+
   close(): void {
     this.slowLane?.close();
-    this.residents.clear();
+    this.rest();
     this.fds.clear();
     for (const layer of [...this.layers, ...this.dataLayers]) layer.close();
     if (this.index !== undefined) close(this.index.fd);

@@ -94,8 +94,14 @@ export function fdatasync(fd: number): number {
   return result(nativeFdatasync(fd));
 }
 
+const SYNC_FILE_RANGE_WRITE = 2;
 // SYNC_FILE_RANGE_WAIT_BEFORE, _WRITE and _WAIT_AFTER.
 const WRITE_AND_WAIT = 7;
+
+/** Begins to write all data of a file. */
+export function startFileRange(fd: number): number {
+  return result(nativeSyncFileRange(fd, 0, 0, SYNC_FILE_RANGE_WRITE));
+}
 
 /** Writes all data of a file and waits for that: neither for its filesystem's journal nor for the disk's own cache. */
 export function syncFileRange(fd: number): number {

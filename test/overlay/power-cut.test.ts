@@ -1,13 +1,16 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Filesystem, missingFilesystem, mountFilesystem } from '../support/filesystems.ts';
 import { Ground } from '../support/ground.ts';
 import { LAMINA } from '../support/mounters.ts';
-import { firstMissing, titled } from '../support/requirements.ts';
+import { firstMissing, has, titled } from '../support/requirements.ts';
 
 const EXT4: Filesystem = { kind: 'ext4', mebibytes: 64, make: ['-m', '0', '-O', 'has_journal'] };
 const SMALL = 100;
 
-const missing = firstMissing(LAMINA.missing, missingFilesystem(EXT4));
+const missing = firstMissing(LAMINA.missing, missingFilesystem(EXT4), has('strace'));
 
 // What the disk has been given so far is what the image has: a copy of it is the disk after a power cut.
 describe.skipIf(missing !== undefined)(titled('an upper after a power cut', missing), () => {
@@ -37,4 +40,35 @@ describe.skipIf(missing !== undefined)(titled('an upper after a power cut', miss
     await ground.release();
     await mounted.unmount();
   });
+
+  // The disk may be quick enough that nothing is lost by not waiting: what is waited for is looked at, too.
+  test('has waited for the data of each copy before the copy got its name', async () => {
+    await script('rm -rf disk/upper disk/work; mkdir disk/upper disk/work');
+    const layers = { lowers: ['lower'], upper: 'disk/upper', work: 'disk/work', cwd: ground.directory };
+    const mounted = await LAMINA.mount(ground, layers, `${ground.directory}/merged`);
+    const trace = `${ground.directory}/trace`;
+    const calls = ['-e', 'trace=sync_file_range,fdatasync,renameat,renameat2', '-f', '-y', '-o', trace];
+    const tracer = spawn('strace', [...calls, '-p', String(mounted.daemon?.pid)]);
+    await once(tracer.stderr, 'data');
+    await script('cd merged; for file in *; do : >>$file; done');
+    await ground.release();
+    await mounted.unmount();
+    if (tracer.exitCode === null) await once(tracer, 'exit');
+    const named = namedCopies(await readFile(trace, 'utf8'));
+    expect(named).toHaveLength(SMALL + 2);
+    expect(named.filter((copy) => !copy.isSettled)).toEqual([]);
+  });
 });
+
+/** The copies in the workdir that got names, in a trace of the calls that do so, and that wait for data. */
+function namedCopies(trace: string): { readonly name: string; readonly isSettled: boolean }[] {
+  const settled = new Set<string>();
+  const named: { name: string; isSettled: boolean }[] = [];
+  for (const line of trace.split('\n')) {
+    const waited = /(?:fdatasync\(|sync_file_range\()\d+<([^>]*)>(?:\)|.*WAIT_AFTER)/.exec(line)?.[1];
+    if (waited !== undefined) settled.add(waited);
+    const [, directory, copy, name] = /renameat2?\(\d+<([^>]*)>, "(#[^"]*)", [^,]*, "([^"]*)"/.exec(line) ?? [];
+    if (name !== undefined) named.push({ name, isSettled: settled.has(`${directory ?? ''}/${copy ?? ''}`) });
+  }
+  return named;
+}

@@ -1,0 +1,85 @@
+import { type ByteString } from '../sys/bytes.ts';
+import { S_IFREG } from '../sys/constants.ts';
+import { type DirectoryIndex } from './directory-index.ts';
+import { type Inode } from './inode.ts';
+import { type Union } from './union.ts';
+
+/** Names that are passed over, at most, to find the next file: those of directories, symlinks and what is there already. */
+const REACH = 64;
+/** Entries of the largest directory whose names are put in order for this. */
+const MOST_SORTED = 65_536;
+
+/** Orders in which programs go through a directory: as it is listed (`chown -R`), or by name (a shell's `*`). */
+const ORDER = { listed: 0, sorted: 1 } as const;
+type Order = (typeof ORDER)[keyof typeof ORDER];
+
+type Names = readonly (ByteString | undefined)[];
+
+/** Which file comes next where files are gone through one after the other. */
+export class Succession {
+  #order: Order = ORDER.listed;
+  #last: Inode | undefined = undefined;
+  /** The names in order of the directory that was sorted last. */
+  #sorted: Names = [];
+  #sortedOf: DirectoryIndex | undefined = undefined;
+
+  /** Whether `inode` comes next after the one that was noted last; undefined where that is in another directory. */
+  isNext(union: Union, inode: Inode): boolean | undefined {
+    const last = this.#last;
+    if (last === undefined || last.parent !== inode.parent) return undefined;
+    if (this.next(union, last) === inode) return true;
+    const former = this.#order;
+    this.#order = former === ORDER.listed ? ORDER.sorted : ORDER.listed;
+    if (this.next(union, last) === inode) return true;
+    this.#order = former;
+    return false;
+  }
+
+  note(inode: Inode): void {
+    this.#last = inode;
+  }
+
+  /** The next file in the order of those before, a regular one in a lower layer that the kernel knows. */
+  next(union: Union, { parent, name }: Inode): Inode | undefined {
+    const index = parent === undefined ? undefined : union.indexes.peek(parent);
+    if (parent === undefined || index === undefined) return undefined;
+    const names = this.#order === ORDER.listed ? index.order : this.#sort(index);
+    const place = this.#order === ORDER.listed ? (index.get(name)?.place ?? -1) : placeOf(names, name);
+    if (place < 0) return undefined;
+    for (let at = place + 1; at <= place + REACH && at < names.length; at++) {
+      const next = parent.children?.get(names[at] ?? '');
+      if (next !== undefined && isAhead(next)) return next;
+    }
+    return undefined;
+  }
+
+  forget(): void {
+    this.#last = undefined;
+    this.#sorted = [];
+    this.#sortedOf = undefined;
+  }
+
+  #sort(index: DirectoryIndex): Names {
+    if (index === this.#sortedOf) return this.#sorted;
+    this.#sortedOf = index;
+    this.#sorted = index.entries.size > MOST_SORTED ? [] : [...index.entries.keys()].sort();
+    return this.#sorted;
+  }
+}
+
+/** Where a name is among `names`, which are in order. */
+function placeOf(names: Names, name: ByteString): number {
+  let [low, high] = [0, names.length - 1];
+  while (low <= high) {
+    const middle = (low + high) >> 1;
+    const found = names[middle] ?? '';
+    if (found === name) return middle;
+    if (found < name) low = middle + 1;
+    else high = middle - 1;
+  }
+  return -1;
+}
+
+function isAhead(inode: Inode): boolean {
+  return inode.type === S_IFREG && !inode.isUpper && inode.copying === undefined;
+}
