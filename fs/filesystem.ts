@@ -37,6 +37,8 @@ export interface Entry {
   /** Differs for two files that bear the same node number one after the other. */
   generation: number;
   readonly attr: Attr;
+  /** As `FileSystem.attributesLast` answers for the node. */
+  attributesLast: boolean;
 }
 
 /** Result of an open. */

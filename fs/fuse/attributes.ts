@@ -43,7 +43,7 @@ export function putEntry(out: DataView, base: number, entry: Entry, connection: 
   out.setUint32(base + ENTRY.generation + 4, Math.floor(entry.generation / 0x100000000), true);
   out.setUint32(base + ENTRY.entry_valid, connection.validSeconds, true);
   out.setUint32(base + ENTRY.entry_valid + 4, 0, true);
-  const last = connection.fs.attributesLast(entry.node);
+  const { attributesLast: last } = entry;
   out.setUint32(base + ENTRY.attr_valid, last ? connection.validSeconds : 0, true);
   out.setUint32(base + ENTRY.attr_valid + 4, 0, true);
   out.setUint32(base + ENTRY.entry_valid_nsec, connection.validNanoseconds, true);

@@ -60,7 +60,7 @@ export class Slot {
   #replyStart = 0;
 
   readonly caller: Caller = { uid: 0, gid: 0, pid: 0, umask: 0 };
-  readonly entry: Entry = { node: 0, generation: 0, attr: new Attr() };
+  readonly entry: Entry = { node: 0, generation: 0, attr: new Attr(), attributesLast: true };
   readonly opened: Opened = { handle: 0, keepCache: false, directIo: false, backing: 0 };
   readonly change: AttrChange = { valid: 0, mode: 0, uid: 0, gid: 0, size: 0, times: new Times() };
   readonly statfs = new Memory(STATFS.sizeof);

@@ -8,7 +8,7 @@ import { Placeholders } from './placeholders.ts';
 
 /** What stands for what, of one mount: paths, handles and placeholders for nodes. */
 export class Tables {
-  readonly entry: Entry = { node: 0, generation: 0, attr: new Attr() };
+  readonly entry: Entry = { node: 0, generation: 0, attr: new Attr(), attributesLast: true };
   readonly opened: Opened = { handle: NO_HANDLE, keepCache: false, directIo: false, backing: 0 };
   readonly paths: PathCache;
   readonly files: OpenFiles;

@@ -16,6 +16,8 @@ const REMEMBERED = 1024;
 export class Backings {
   /** Undefined where the kernel has none, or no more. */
   passthrough: Passthrough | undefined = undefined;
+  /** Whether the upper's filesystem tells who has a file open for writing. */
+  tellsWriters = true;
   readonly #remembered = new LRUCache<Inode, true>({
     max: REMEMBERED,
     dispose: (_, inode, reason) => {

@@ -267,6 +267,7 @@ export function grant(entry: Entry, inode: Inode): void {
   inode.nlookup++;
   entry.node = inode.id;
   entry.generation = inode.generation;
+  entry.attributesLast = !inode.changesUnseen;
 }
 
 /** Makes a regular file and opens it. One that came to be meanwhile is opened, unless O_EXCL forbids. */
@@ -316,6 +317,8 @@ export function createFile(
   const inode = adopt(union, parent, name, entry.attr);
   const way = passThrough(union, inode, fd, flags, opened);
   grant(entry, inode);
+  // It is empty: before a mapping can change it, its size does, which the kernel sees.
+  entry.attributesLast = true;
   opened.handle = union.handles.open(inode, fd, kept, way);
   return 0;
 }

@@ -34,7 +34,7 @@ import { type Inode } from './inode.ts';
 import { resolve, statInode, statOpen } from './lookup.ts';
 import { type OpenFile } from './open-file.ts';
 import { openInode } from './open.ts';
-import { beginPassthrough, passthroughObstacle } from './passthrough.ts';
+import { beginPassthrough, expectNoChanges, passthroughObstacle } from './passthrough.ts';
 import { NO_FD, SHARED, WAY } from './handle.ts';
 import { fileToRead, readData, writeData } from './transfer.ts';
 import { COUNTER, DEFAULT_TIMEOUT, type OverlayOptions } from './options.ts';
@@ -141,6 +141,7 @@ export class OverlayFileSystem implements FileSystem {
   getattr(node: number, handle: number, attr: Attr): number {
     const inode = this.#inode(node);
     if (inode === undefined) return -ESTALE;
+    if (inode.changesUnseen) expectNoChanges(this.#union, inode);
     const open = this.#union.handles.get(handle);
     // A metacopy's open file is the one below, of which only the data counts.
     if (open !== undefined && open.fd >= 0 && !inode.metacopy) return statOpen(this.#union, inode, open.fd, attr);

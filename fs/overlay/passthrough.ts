@@ -1,12 +1,14 @@
 import { type Opened, type Passthrough } from '../filesystem.ts';
-import { O_ACCMODE, O_APPEND, O_DIRECT, O_DSYNC, O_RDWR } from '../sys/constants.ts';
+import { O_ACCMODE, O_APPEND, O_DIRECT, O_DSYNC, O_NONBLOCK, O_RDONLY, O_RDWR } from '../sys/constants.ts';
 import { ELOOP, EPERM } from '../sys/errno.ts';
-import { STATFS, fstatfs, pread } from '../sys/file.ts';
+import { STATFS, close, fstatfs, pread } from '../sys/file.ts';
+import { hasWriters } from '../sys/lease.ts';
 import { Memory } from '../sys/memory.ts';
 import { toText } from '../sys/text.ts';
 import { WAY, type Way } from './handle.ts';
 import { type Inode } from './inode.ts';
 import { type Layer } from './layer.ts';
+import { openData } from './metacopy.ts';
 import { COUNTER } from './options.ts';
 import { type Union } from './union.ts';
 
@@ -96,6 +98,20 @@ function expectChanges(union: Union, inode: Inode): void {
   if (inode.changesUnseen) return;
   inode.changesUnseen = true;
   union.attributesChanged(inode);
+}
+
+/**
+ * Once nobody has the file open for writing, of which a mapping is one that closing the file leaves, what the kernel is
+ * told of it lasts again. To be called before its attributes are read.
+ */
+export function expectNoChanges(union: Union, inode: Inode): void {
+  if (!union.backings.tellsWriters || inode.passing > 0 || inode.caching > 0) return;
+  const fd = openData(union, inode, O_RDONLY | O_NONBLOCK);
+  if (fd < 0) return;
+  const writers = hasWriters(fd);
+  close(fd);
+  if (writers === false) inode.changesUnseen = false;
+  if (writers === undefined) union.backings.tellsWriters = false;
 }
 
 /** Leaves layers to the page cache whose atimes the kernel's own reads would change. */

@@ -61,6 +61,37 @@ print(len(g.read()))`;
     expect(overlay.passthroughOpens).toBe(2);
   });
 
+  test('attributes of a file that may change without a request are asked for until nobody can change it', () => {
+    mount(WRITABLE);
+    const asked = (): number => counted('GETATTR');
+    const stat = (): void => void statSync(ground.at('m/made'));
+    const [made, held, mapped] = python(`
+import json, subprocess
+asked = lambda: json.loads(subprocess.check_output(['${process.execPath}', '${join(DIST, 'cli/lamina.js')}', 'stats', '--json', 'm']))['requests'].get('GETATTR', 0)
+def count(work):
+    before = asked()
+    work()
+    return asked() - before
+f = os.open('m/made', os.O_RDWR | os.O_CREAT)
+def stat(): [os.fstat(f) for _ in range(3)]
+print(count(stat))
+os.truncate(f, 4096)
+print(count(stat))
+m = mmap.mmap(f, 4096)
+os.close(f)
+def stat(): [os.stat('m/made') for _ in range(3)]
+stat()
+print(count(stat))`)
+      .split('\n')
+      .map(Number);
+    expect([made, held, mapped]).toEqual([0, 3, 3]);
+    stat();
+    const settled = asked();
+    stat();
+    stat();
+    expect(asked()).toBe(settled);
+  });
+
   test('passthrough=off leaves reads and writes to requests', () => {
     mount(`${WRITABLE},passthrough=off`);
     expect(python(WORK)).toBe(`xxxxxxxstoredxxxxxxx\n${SIZE}`);

@@ -23,7 +23,7 @@ export const ATTR_OUT = Buffer.concat([LIFETIME, u32(0, 0), ATTR]);
 
 export const fillEntry: Answers = {
   lookup: (_parent, _name, entry) => {
-    Object.assign(entry, { node: 7, generation: 5 });
+    Object.assign(entry, { node: 7, generation: 5, attributesLast: true });
     fillAttr(entry.attr);
     return 0;
   },

@@ -9,7 +9,7 @@ interface Node {
 }
 
 export function newEntry(): Entry {
-  return { node: 0, generation: 0, attr: new Attr() };
+  return { node: 0, generation: 0, attr: new Attr(), attributesLast: true };
 }
 
 /** A tree that counts lookups as the union does, and tells what is still held. */

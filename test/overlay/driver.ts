@@ -52,7 +52,7 @@ export class Ground {
 /** Plays the kernel: calls a union without a mount, by path. */
 export class Driver {
   readonly filesystem: FileSystem;
-  readonly entry: Entry = { node: 0, generation: 0, attr: new Attr() };
+  readonly entry: Entry = { node: 0, generation: 0, attr: new Attr(), attributesLast: true };
   readonly opened: Opened = { handle: NO_HANDLE, keepCache: false, directIo: false, backing: 0 };
   readonly attr = new Attr();
   readonly memory = new Memory(1 << 16);
@@ -154,7 +154,7 @@ export class Driver {
     const found: { name: string; ino: number; type: number; next: number }[] = [];
     const sink: DirectorySink = {
       plus,
-      entry: { node: 0, generation: 0, attr: new Attr() },
+      entry: { node: 0, generation: 0, attr: new Attr(), attributesLast: true },
       fits: () => true,
       add: (name, ino, type, next) => found.push({ name: Buffer.from(name, 'latin1').toString(), ino, type, next }),
     };

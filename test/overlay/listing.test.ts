@@ -65,7 +65,7 @@ function read(handle: Handle, offset = 0, limit = Infinity): { names: string[]; 
   let next = offset;
   const sink: DirectorySink = {
     plus: false,
-    entry: { node: 0, generation: 0, attr: new Attr() },
+    entry: { node: 0, generation: 0, attr: new Attr(), attributesLast: true },
     fits: () => names.length < limit,
     add: (name, _ino, _type, behind) => {
       names.push(name);
@@ -83,7 +83,7 @@ function listOnce(inode: Inode): number {
   return handle.id;
 }
 
-const entry = { node: 0, generation: 0, attr: new Attr() };
+const entry = { node: 0, generation: 0, attr: new Attr(), attributesLast: true };
 const opened = { handle: -1, keepCache: false, directIo: false, backing: 0 };
 
 function create(inode: Inode, name: string): void {

@@ -36,7 +36,7 @@ class Reader {
     let room = limit;
     const sink: DirectorySink = {
       plus: false,
-      entry: { node: 0, generation: 0, attr: new Attr() },
+      entry: { node: 0, generation: 0, attr: new Attr(), attributesLast: true },
       fits: () => room > 0,
       add: (name, _ino, _type, next) => {
         room--;
@@ -93,7 +93,7 @@ describe.skipIf(!isRoot)('readdir without a handle (needs root)', () => {
     union.rmdir('e');
     const sink: DirectorySink = {
       plus: false,
-      entry: { node: 0, generation: 0, attr: new Attr() },
+      entry: { node: 0, generation: 0, attr: new Attr(), attributesLast: true },
       fits: () => true,
       add: () => expect.unreachable(),
     };
