@@ -114,7 +114,7 @@ function copyAside(union: Union, workdir: Workdir, from: number): Prepared | und
   if (to < 0) return undefined;
   copyFlags(from, to);
   const prepared = { temporary, fd: to, length: attr.exactSize };
-  if (copyContents(from, to, attr.size, attr.blocks) < 0) {
+  if (copyContents(from, to, attr.size, attr.blocks, union.settle) < 0) {
     discardPrepared(workdir, prepared);
     return undefined;
   }

@@ -212,7 +212,7 @@ function takeCopy(union: Union, workdir: Workdir, inode: Inode, limit: FileOffse
   inode.copying = undefined;
   const wanted = copyLength(limit, source.exactSize);
   if (copied === 0 && wanted > copying.length) {
-    copied = copyContents(copying.from, copying.to, wanted, 0) || settle(copying.to, union.settle);
+    copied = copyContents(copying.from, copying.to, wanted, 0, union.settle) || settle(copying.to, union.settle);
   }
   copyFlags(copying.from, copying.to);
   close(copying.from);
@@ -264,7 +264,7 @@ function fill(union: Union, inode: Inode, temporary: ByteString, to: number, len
     inode.copying = { temporary, from, to, length, job };
     return DEFERRED;
   }
-  const copied = copyContents(from, to, length, source.blocks);
+  const copied = copyContents(from, to, length, source.blocks, union.settle);
   close(from);
   copy.unsettled = copied === 0 && length !== 0;
   if (copy.unsettled) beginSettling(to, union.settle);

@@ -184,7 +184,7 @@ function copyInto(union: Union, inode: Inode, dirfd: number, name: ByteString, l
     copied = stated < 0 ? stated : statReal(dirfd, name, attr);
     // One that was cut, and killed before it lost its mark, is as long as it shows.
     const wanted = copyLength(limit, copyLength(attr.exactSize, size));
-    if (copied === 0) copied = copyData(layer, from, to, wanted, wanted === size, blocks);
+    if (copied === 0) copied = copyData(layer, from, to, wanted, wanted === size, blocks, union.settle);
     union.count(COUNTER.copyUpBytes, Number(wanted));
     if (copied >= 0 && wanted !== size) copied = ftruncate(to, wanted);
     copyFlags(from, to);

@@ -27,8 +27,8 @@ function perform(job: number): number {
   switch (field(job, FIELD.kind)) {
     case KIND.copy: {
       const to = field(job, FIELD.to);
-      const copied = copyContents(fd, to, field(job, FIELD.length), field(job, FIELD.blocks));
-      return copied < 0 ? copied : settle(to, field(job, FIELD.settle) as Settle);
+      const how = field(job, FIELD.settle) as Settle;
+      return copyContents(fd, to, field(job, FIELD.length), field(job, FIELD.blocks), how) || settle(to, how);
     }
     case KIND.fsync:
       return fsync(fd);
