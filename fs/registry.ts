@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, renameSync, unlinkSync } from 'node:fs';
+import { lstatSync, readdirSync, readFileSync, renameSync, unlinkSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Branch } from './branches.ts';
 import { removeRuntimeDirectory, runtimeDirectories, runtimeDirectory } from './runtime-directory.ts';
@@ -79,6 +79,9 @@ export class Registration {
 
 const ATTEMPTS = 10;
 
+/** Milliseconds after which a state file that is not whole is one whose daemon was killed while it wrote it. */
+const ABANDONED = 60_000;
+
 function writeLocked(path: string, text: string): number {
   const bytes = new Memory(Buffer.byteLength(text));
   bytes.bytes.write(text);
@@ -140,13 +143,16 @@ function namesIn(directory: string): string[] {
   }
 }
 
-/** All state files of this user's, the oldest mount first. */
+function isAbandoned(file: string): boolean {
+  const stats = lstatSync(file, { throwIfNoEntry: false });
+  return stats !== undefined && Date.now() - stats.mtimeMs > ABANDONED && !isLocked(file);
+}
+
+/** All state files of this user's, the oldest mount first. Those that never became whole are removed. */
 export function readRegistry(): RegisteredMount[] {
-  const files = runtimeDirectories().flatMap((directory) =>
-    namesIn(directory)
-      .filter((name) => name.endsWith('.json'))
-      .map((name) => `${directory}/${name}`),
-  );
+  const all = runtimeDirectories().flatMap((directory) => namesIn(directory).map((name) => `${directory}/${name}`));
+  removeFiles(...all.filter((file) => file.endsWith('.new') && isAbandoned(file)));
+  const files = all.filter((file) => file.endsWith('.json'));
   const mounts = files.map(readState).filter((state) => state !== undefined);
   return mounts.sort((left, right) => left.started - right.started);
 }

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Duplex } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -228,6 +228,16 @@ with open('m/mapped', 'r+b') as file:
     expect(ground.run([...LAMINA, 'umount', 'm2'])).toMatchObject({ code: 0, stderr: '' });
     await until('the directory is gone', () => readdirSync(ground.at('run')).length === 0);
     expect(ground.run([...LAMINA, 'mounts'])).toMatchObject({ code: 0, stderr: '' });
+  });
+
+  test('takes away the state that a daemon left half-written which was killed', () => {
+    mkdirSync(ground.at('run/lamina'), { mode: 0o700 });
+    for (const name of ['0-1-2.new', '0-1-3.new']) writeFileSync(ground.at('run/lamina', name), '{');
+    utimesSync(ground.at('run/lamina/0-1-2.new'), 0, 0);
+    expect(ground.run([...LAMINA, 'mounts'])).toMatchObject({ code: 0, stderr: '' });
+    // The other may be one that is just being written.
+    expect(readdirSync(ground.at('run/lamina'))).toEqual(['0-1-3.new']);
+    rmSync(ground.at('run/lamina'), { recursive: true });
   });
 
   test('beside another has its own state, and each ends alone', async () => {
