@@ -1,11 +1,13 @@
-import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { BackgroundSync } from '../../fs/sys/background-sync.ts';
 import { EAGAIN, EBADF } from '../../fs/sys/errno.ts';
 import { eventfd, waitUntilReadable } from '../../fs/sys/event.ts';
-import { titled } from '../support/requirements.ts';
+import { DIST } from '../support/paths.ts';
+import { firstMissing, has, titled } from '../support/requirements.ts';
+import { Playground, cannotMount, until } from './playground.ts';
 
 const completions = eventfd();
 const syncs = BackgroundSync.open(completions);
@@ -53,5 +55,32 @@ describe.skipIf(missing !== undefined)(titled('BackgroundSync', missing), () => 
 
   test('says why it cannot begin', () => {
     expect(syncs?.begin(9999, false)).toBe(-EBADF);
+  });
+});
+
+const cannotTrace = firstMissing(cannotMount, has('strace'));
+
+describe.skipIf(cannotTrace !== undefined)(titled('a mount whose kernel syncs no files by itself', cannotTrace), () => {
+  test('brings a file to the disk by a thread of its own', async () => {
+    const ground = new Playground();
+    try {
+      const trace = ['-f', '-o', 'trace', '-e', 'trace=io_setup,io_submit,fsync', '-e', 'inject=io_setup:error=ENOSYS'];
+      const mount = [join(DIST, 'cli/fuse-lamina'), '-f', '-o', 'lowerdir=A:B,upperdir=U,workdir=W', 'm'];
+      const { end } = ground.start(['strace', ...trace, ...mount]);
+      await until('it is mounted', () => ground.mounted.includes('m'));
+      const fd = openSync(ground.at('m/new'), 'w');
+      writeSync(fd, 'text');
+      fsyncSync(fd);
+      closeSync(fd);
+      expect(readFileSync(ground.at('m/bottom'), 'utf8')).toBe('bottom');
+      expect(ground.run(['umount', 'm'])).toMatchObject({ code: 0 });
+      expect(await end).toMatchObject({ code: 0 });
+      const calls = readFileSync(ground.at('trace'), 'latin1');
+      expect(calls).toMatch(/io_setup\(.*ENOSYS/);
+      expect(calls).not.toContain('io_submit');
+      expect(calls).toMatch(/ fsync\(\d+\) += 0|fsync resumed>.* = 0/);
+    } finally {
+      ground.clear();
+    }
   });
 });
