@@ -159,6 +159,9 @@ export class DirectoryIndex {
   weighed = 0;
   /** Open handles that list it. */
   readers = 0;
+  /** Places in `order` of the file that was opened last to be read, and of the last that was begun ahead of it. */
+  readTo = NOWHERE;
+  aheadTo = NOWHERE;
   #order: (ByteString | undefined)[] | undefined = undefined;
   #holes = 0;
   /** Visible subdirectories, but for those under names that were edited since they were counted; -1 before that. */

@@ -90,6 +90,7 @@ export const COUNTER = {
   copyUpBytes: 7,
   whiteouts: 8,
   passthroughOpens: 9,
+  filesReadAhead: 10,
 } as const;
 
 export const COUNTERS = 16;

@@ -11,6 +11,8 @@ export class ResidentFile implements OpenFile {
   syncJob = -1;
   /** Asked for since the hand last went by. */
   used = true;
+  /** It was opened for a reader who is expected and has not come. */
+  isAhead = false;
   /** Its place in the ring, or -1. */
   place = -1;
 
@@ -35,13 +37,15 @@ export class ResidentFile implements OpenFile {
  * came by (CLOCK), since what counts is one step a request.
  */
 export class ResidentFiles {
+  /** How many are open at most. */
+  readonly max: number;
   readonly #ring: (ResidentFile | undefined)[];
   #hand = 0;
   /** How many are open for writing. */
   writers = 0;
 
-  /** @param max how many are open at most. */
   constructor(max: number) {
+    this.max = max;
     this.#ring = Array.from({ length: max }, () => undefined);
   }
 

@@ -21,9 +21,10 @@ import { type Union } from './union.ts';
  */
 export function readerOf(union: Union, inode: Inode, direct: boolean, keep?: OpenFile): ResidentFile | number {
   const known = usable(union, inode.reader, direct);
-  if (known !== undefined) return known;
+  if (known?.isAhead === false) return known;
   if (inode.type !== S_IFREG) return -EBADF;
-  const reader = addReader(union, inode, direct, keep);
+  const reader = known ?? addReader(union, inode, direct, keep);
+  if (typeof reader !== 'number') begin(union, reader, keep);
   // The layer was changed: its attributes were told from an index that is old.
   if (typeof reader !== 'number' && !isAsIndexed(inode, reader.fd)) union.attributesChanged(inode);
   return reader;
@@ -32,12 +33,20 @@ export function readerOf(union: Union, inode: Inode, direct: boolean, keep?: Ope
 /** The same where the kernel asks to open it; ESTALE: nothing was done, and it is to look the name up again. */
 export function openReader(union: Union, inode: Inode): ResidentFile | number {
   const known = usable(union, inode.reader, false);
-  if (known !== undefined) return known;
-  const reader = addReader(union, inode, false);
+  if (known?.isAhead === false) return known;
+  const reader = known ?? addReader(union, inode, false);
+  if (typeof reader !== 'number') begin(union, reader);
   if (typeof reader === 'number' || isAsIndexed(inode, reader.fd)) return reader;
   union.residents.close(reader);
   union.attributesChanged(inode);
   return -ESTALE;
+}
+
+/** Its first reader is there. */
+function begin(union: Union, reader: ResidentFile, keep?: OpenFile): void {
+  reader.isAhead = false;
+  // Of two files that are in use at once, the other one must stay open.
+  if (keep === undefined) union.readAhead.opened(union, reader.inode);
 }
 
 function addReader(union: Union, inode: Inode, direct: boolean, keep?: OpenFile): ResidentFile | number {

@@ -20,6 +20,7 @@ import { InodeTable } from './inode-table.ts';
 import { Layer, assignFilesystemIds } from './layer.ts';
 import { COUNTERS, DEFAULT_TIMEOUT, type OverlayOptions } from './options.ts';
 import { protectionIn } from './protection.ts';
+import { ReadAhead } from './read-ahead.ts';
 import { RealDirectory } from './real-directory.ts';
 import { ResidentFiles } from './resident-file.ts';
 import { type SharedListing } from './shared-listing.ts';
@@ -81,6 +82,7 @@ export class Union {
   readonly inodes: InodeTable;
   readonly handles = new HandleTable();
   readonly residents: ResidentFiles;
+  readonly readAhead = new ReadAhead();
   /** Directories with a listing for those who have not opened them, the oldest first; see shared-listing.ts. */
   readonly listings = new Map<Inode, SharedListing>();
   /** The directory in which a name was looked up last. */

@@ -28,6 +28,7 @@ const nativeIoctl = bind('int ioctl(int fd, unsigned long request, uintptr_t arg
 const nativeFstatfs = bind('int fstatfs64(int fd, uintptr_t out)');
 const nativeFlock = bind('int flock(int fd, int operation)');
 const nativeSyncFileRange = bind('int sync_file_range(int fd, int64_t offset, int64_t length, uint32_t flags)');
+const nativeReadahead = bind('int64_t readahead(int fd, int64_t offset, size_t count)');
 const nativeDup3 = bind('int dup3(int from, int to, int flags)');
 
 const SYS_OPENAT2 = syscallNumber('openat2');
@@ -106,6 +107,11 @@ export function startFileRange(fd: number): number {
 /** Writes all data of a file and waits for that: neither for its filesystem's journal nor for the disk's own cache. */
 export function syncFileRange(fd: number): number {
   return result(nativeSyncFileRange(fd, 0, 0, WRITE_AND_WAIT));
+}
+
+/** Has the kernel begin to read a regular file into its page cache, and does not wait for the data. */
+export function readahead(fd: number, offset: FileOffset, length: number): number {
+  return result(nativeReadahead(fd, offset, length));
 }
 
 export function syncfs(fd: number): number {

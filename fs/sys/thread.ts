@@ -32,6 +32,16 @@ export function pageSize(): number {
   return nativePageSize();
 }
 
+const nativeUsage = bind('int getrusage(int who, uintptr_t usage)');
+const RUSAGE_THREAD = 1;
+const usage = new Memory(144);
+const INBLOCK = 88;
+
+/** Blocks of 512 bytes that the calling thread has had read from disks. */
+export function blocksRead(): number {
+  return nativeUsage(RUSAGE_THREAD, usage.address) < 0 ? 0 : usage.view.getUint32(INBLOCK, true);
+}
+
 /** Thread ids of this process. */
 export function threadIds(): number[] {
   return readdirSync('/proc/self/task').map(Number);
