@@ -195,6 +195,12 @@ export interface FileSystem {
   ): number;
   /** O_TMPFILE: a file without a name. */
   tmpfile(caller: Caller, parent: number, mode: number, flags: number, entry: Entry, opened: Opened): number;
+  /** Whether reads may wait for a disk for long, so that `awaitData` is to be asked before each. */
+  readonly expectsSlowReads: boolean;
+  /** 0 once data can be read, or DEFERRED. */
+  awaitData(node: number, handle: number, offset: FileOffset, size: number): number;
+  /** Tells how long a read took; said of each that `awaitData` was not asked about. */
+  readTook(milliseconds: number): void;
   /**
    * Answers the bytes read.
    * @param buffered not as O_DIRECT, whatever the handle's open asked for.

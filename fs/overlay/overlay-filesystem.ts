@@ -233,6 +233,22 @@ export class OverlayFileSystem implements FileSystem {
     return createTemporary(this.#union, caller, directory, mode, flags, entry, opened);
   }
 
+  get expectsSlowReads(): boolean {
+    return this.#union.slowReads.expected;
+  }
+
+  readTook(milliseconds: number): void {
+    this.#union.slowReads.took(milliseconds);
+  }
+
+  awaitData(node: number, handle: number, offset: FileOffset, size: number): number {
+    const { slowLane, slowReads } = this.#union;
+    const open = slowLane === undefined ? -ENOSYS : this.#reader(node, handle, false);
+    // What keeps it from being read, reading says.
+    if (slowLane === undefined || typeof open === 'number' || (open.flags & O_DIRECT) !== 0) return 0;
+    return slowReads.await(slowLane, open.fd, offset, size);
+  }
+
   read(node: number, handle: number, offset: FileOffset, size: number, address: number, buffered: boolean): number {
     const open = this.#reader(node, handle, !buffered);
     return typeof open === 'number' ? open : readData(this.#union, open, offset, size, address, buffered);

@@ -5,7 +5,8 @@ import { eventfd } from '../sys/event.ts';
 import { type Settle, SETTLE } from './settle.ts';
 
 // What takes long is done by a few threads that share the process's descriptors, so that requests about other files
-// are not held up by it: copying data up, and, where the kernel has no threads for that, reaching the disk. State of the
+// are not held up by it: copying data up, reading from slow disks, and, where the kernel has no threads for that, reaching
+// the disk. State of the
 // union stays with its own thread: a job is a few numbers, and its result another.
 
 /** Data from this size on, bytes, is copied by the slow lane; less takes no longer than handing it over. */
@@ -20,10 +21,10 @@ const STATES = MAX_JOBS + 1;
 export const SUBMISSIONS = STATES - 1;
 
 /** Numbers of one job. */
-export const FIELD = { kind: 0, fd: 1, to: 2, length: 3, blocks: 4, settle: 5, result: 6 } as const;
+export const FIELD = { kind: 0, fd: 1, to: 2, length: 3, blocks: 4, settle: 5, result: 6, offset: 7 } as const;
 export const FIELDS = 8;
 
-export const KIND = { copy: 0, fsync: 1, fdatasync: 2 } as const;
+export const KIND = { copy: 0, fsync: 1, fdatasync: 2, read: 3 } as const;
 
 /** What a slow worker is started with. */
 export interface SlowWorkerInput {
@@ -60,6 +61,13 @@ export class SlowLane {
     return this.#submit(dataOnly ? KIND.fdatasync : KIND.fsync, fd, -1, 0, 0, SETTLE.none);
   }
 
+  /** Reads a file's data into memory; answers as `copy` does, or -1 where that would wait for copies. */
+  read(fd: number, offset: number, length: number): number {
+    const copies = this.#underWay().filter((job) => this.#jobs[job * FIELDS + FIELD.kind] === KIND.copy);
+    if (copies.length >= MAX_WORKERS) return -1;
+    return this.#submit(KIND.read, fd, -1, length, 0, SETTLE.none, offset);
+  }
+
   /** PENDING, or the job's result, 0 or a negative errno, after which its number is free again. */
   take(job: number): number {
     if (job >= MAX_JOBS) return this.#syncs?.take(job - MAX_JOBS) ?? PENDING;
@@ -75,7 +83,7 @@ export class SlowLane {
     this.#syncs?.close();
   }
 
-  #submit(kind: number, fd: number, to: number, length: number, blocks: number, settle: Settle): number {
+  #submit(kind: number, fd: number, to: number, length: number, blocks: number, settle: Settle, offset = 0): number {
     const job = this.#states.subarray(0, MAX_JOBS).indexOf(JOB.free);
     if (job < 0) return -1;
     const base = job * FIELDS;
@@ -85,6 +93,7 @@ export class SlowLane {
     this.#jobs[base + FIELD.length] = length;
     this.#jobs[base + FIELD.blocks] = blocks;
     this.#jobs[base + FIELD.settle] = settle;
+    this.#jobs[base + FIELD.offset] = offset;
     Atomics.store(this.#states, job, JOB.queued);
     this.#staff();
     Atomics.add(this.#states, SUBMISSIONS, 1);
@@ -92,10 +101,14 @@ export class SlowLane {
     return job;
   }
 
+  #underWay(): number[] {
+    const jobs = [...this.#states.subarray(0, MAX_JOBS).keys()];
+    return jobs.filter((job) => this.#states[job] === JOB.queued || this.#states[job] === JOB.running);
+  }
+
   /** A worker more, while jobs outnumber them: most mounts need none. */
   #staff(): void {
-    const under = this.#states.subarray(0, MAX_JOBS).filter((state) => state === JOB.queued || state === JOB.running);
-    if (this.#workers.length >= Math.min(MAX_WORKERS, under.length)) return;
+    if (this.#workers.length >= Math.min(MAX_WORKERS, this.#underWay().length)) return;
     const workerData: SlowWorkerInput = { states: this.#states, jobs: this.#jobs, completions: this.completions };
     // The compiled file: a worker cannot run TypeScript on every Node that we support.
     const worker = new Worker(new URL('./slow-worker.js', import.meta.url), { workerData });

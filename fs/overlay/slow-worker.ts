@@ -1,12 +1,16 @@
 import { workerData } from 'node:worker_threads';
 import { EINVAL } from '../sys/errno.ts';
-import { fdatasync, fsync, write } from '../sys/file.ts';
+import { fdatasync, fsync, pread, write } from '../sys/file.ts';
 import { Memory } from '../sys/memory.ts';
 import { copyContents } from './copy-data.ts';
 import { type Settle, settle } from './settle.ts';
 import { FIELD, FIELDS, JOB, KIND, SUBMISSIONS, type SlowWorkerInput } from './slow-lane.ts';
 
 const { states, jobs, completions } = workerData as SlowWorkerInput;
+
+/** Bytes that are read at once, to be in the page cache. */
+const CHUNK = 1 << 20;
+let chunk: Memory | undefined;
 
 const one = new Memory(8);
 one.view.setUint32(0, 1, true);
@@ -22,6 +26,16 @@ function field(job: number, at: number): number {
   return jobs[job * FIELDS + at] ?? -1;
 }
 
+function readIn(fd: number, offset: number, length: number): number {
+  chunk ??= new Memory(CHUNK);
+  for (let at = 0; at < length;) {
+    const got = pread(fd, chunk.address, Math.min(length - at, CHUNK), offset + at);
+    if (got <= 0) return got;
+    at += got;
+  }
+  return 0;
+}
+
 function perform(job: number): number {
   const fd = field(job, FIELD.fd);
   switch (field(job, FIELD.kind)) {
@@ -30,6 +44,8 @@ function perform(job: number): number {
       const how = field(job, FIELD.settle) as Settle;
       return copyContents(fd, to, field(job, FIELD.length), field(job, FIELD.blocks), how) || settle(to, how);
     }
+    case KIND.read:
+      return readIn(fd, field(job, FIELD.offset), field(job, FIELD.length));
     case KIND.fsync:
       return fsync(fd);
     case KIND.fdatasync:

@@ -25,6 +25,7 @@ import { RealDirectory } from './real-directory.ts';
 import { ResidentFiles } from './resident-file.ts';
 import { type SharedListing } from './shared-listing.ts';
 import { MAX_JOBS, type SlowLane } from './slow-lane.ts';
+import { SlowReads } from './slow-reads.ts';
 import { giveUuid } from './upper-uuid.ts';
 import { verifyRoots } from './verify-roots.ts';
 import { Workdir, lockUpper } from './workdir.ts';
@@ -117,6 +118,7 @@ export class Union {
   readonly backings = new Backings();
   /** Where the session lets requests wait, what does the slow work. */
   slowLane: SlowLane | undefined = undefined;
+  readonly slowReads = new SlowReads();
   readonly copyAhead = new CopyAhead();
   /** Scratch for a single function's use between two of its own calls. */
   readonly scratch = new Attr();
@@ -215,6 +217,7 @@ export class Union {
 
   close(): void {
     this.slowLane?.close();
+    this.slowReads.close();
     this.rest();
     this.fds.clear();
     for (const layer of [...this.layers, ...this.dataLayers]) layer.close();

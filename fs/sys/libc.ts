@@ -78,6 +78,7 @@ interface SyscallNumbers {
   readonly getxattrat: number;
   readonly listxattrat: number;
   readonly sched_setattr: number;
+  readonly preadv2: number;
   readonly io_setup: number;
   readonly io_destroy: number;
   readonly io_submit: number;
@@ -106,6 +107,7 @@ const NUMBERS: Readonly<Record<string, SyscallNumbers>> = {
     getxattrat: 464,
     listxattrat: 465,
     sched_setattr: 314,
+    preadv2: 327,
     io_setup: 206,
     io_destroy: 207,
     io_submit: 209,
@@ -132,6 +134,7 @@ const NUMBERS: Readonly<Record<string, SyscallNumbers>> = {
     getxattrat: 464,
     listxattrat: 465,
     sched_setattr: 274,
+    preadv2: 286,
     io_setup: 0,
     io_destroy: 1,
     io_submit: 2,

@@ -107,6 +107,18 @@ export function read(slot: Slot): number {
   const size = slot.u32(READ_IN.size);
   // A shorter answer would mean the end of the file; the mount's max_read keeps the kernel within the buffer.
   if (size > slot.payloadCapacity) return -EINVAL;
+  const { fs } = slot.connection;
+  if (fs.expectsSlowReads) {
+    const awaited = fs.awaitData(slot.node, handleAt(slot, READ_IN.fh), slot.fileOffset(READ_IN.offset), size);
+    return awaited < 0 ? awaited : readNow(slot, size);
+  }
+  const begin = performance.now();
+  const outcome = readNow(slot, size);
+  fs.readTook(performance.now() - begin);
+  return outcome;
+}
+
+function readNow(slot: Slot, size: number): number {
   slot.alignPayload();
   const offset = slot.fileOffset(READ_IN.offset);
   const buffered = (slot.u32(READ_IN.flags) & O_DIRECT) === 0;

@@ -1,0 +1,64 @@
+import { DEFERRED } from '../filesystem.ts';
+import { isCached } from '../sys/cached-data.ts';
+import { close } from '../sys/file.ts';
+import { type FileOffset } from '../sys/file-offset.ts';
+import { duplicate } from '../sys/process.ts';
+import { PENDING, type SlowLane } from './slow-lane.ts';
+
+// A read of what is not in memory waits for a disk, and so would everybody else. A quick disk answers sooner than another
+// thread takes to be woken, and more sooner than it takes to be told: such waits are borne. Once a read has waited for long,
+// as on a rotating disk or a network, what is not in memory is read by the slow lane first.
+
+/** Milliseconds after which a read is a long one. */
+const LONG = 2;
+/** Reads that are looked at after one; then one tells again by how long it waits. */
+const WATCHED = 256;
+
+interface Reading {
+  readonly job: number;
+  readonly fd: number;
+}
+
+export class SlowReads {
+  #watched = 0;
+  readonly #readings = new Map<string, Reading>();
+
+  /** Whether reads may wait for long. */
+  get expected(): boolean {
+    return this.#watched > 0 || this.#readings.size > 0;
+  }
+
+  /** @param milliseconds that a read took which nobody had looked at. */
+  took(milliseconds: number): void {
+    if (milliseconds > LONG) this.#watched = WATCHED;
+  }
+
+  /** Answers 0 once the data can be read without waiting, or as well as ever; DEFERRED before that. */
+  await(lane: SlowLane, fd: number, offset: FileOffset, length: number): number {
+    const key = `${fd} ${offset} ${length}`;
+    const reading = this.#readings.get(key);
+    if (reading === undefined) return this.#begin(lane, key, fd, offset, length);
+    if (lane.take(reading.job) === PENDING) return DEFERRED;
+    this.#readings.delete(key);
+    close(reading.fd);
+    return 0;
+  }
+
+  /** After the lane. */
+  close(): void {
+    for (const { fd } of this.#readings.values()) close(fd);
+    this.#readings.clear();
+  }
+
+  #begin(lane: SlowLane, key: string, fd: number, offset: FileOffset, length: number): number {
+    if (this.#watched > 0) this.#watched--;
+    if (typeof offset === 'bigint' || isCached(fd, offset, length)) return 0;
+    // The file may be closed, and its number be another's, before the lane comes to it.
+    const own = duplicate(fd);
+    if (own < 0) return 0;
+    const job = lane.read(own, offset, length);
+    if (job < 0) close(own);
+    else this.#readings.set(key, { job, fd: own });
+    return job < 0 ? 0 : DEFERRED;
+  }
+}
