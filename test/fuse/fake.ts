@@ -106,6 +106,8 @@ function createFake(answers: Answers = {}): { readonly fs: FileSystem; readonly 
     exportable: false,
     opensDirectories: true,
     opensFiles: true,
+    expectsSlowReads: false,
+    readTook: () => undefined,
     restsAfter: -1,
     passthroughObstacle: '',
     attributesLast: () => true,
@@ -119,8 +121,8 @@ function createFake(answers: Answers = {}): { readonly fs: FileSystem; readonly 
       const value: unknown = Reflect.get(object, name);
       if (value !== undefined && typeof value !== 'function') return value;
       return (...parameters: unknown[]) => {
-        // Asked with every attribute that goes out.
-        if (name !== 'attributesLast')
+        // Asked with every attribute that goes out, and told of every read.
+        if (name !== 'attributesLast' && name !== 'readTook')
           calls.push([String(name), ...parameters.map(snapshot).filter((parameter) => parameter !== undefined)]);
         return typeof value === 'function' ? (value as (...all: unknown[]) => unknown)(...parameters) : -ENOSYS;
       };
