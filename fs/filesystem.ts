@@ -112,6 +112,14 @@ export interface Notifier {
   invalidateEntry(parent: number, name: ByteString): number;
   /** Attributes, and the page cache from `offset` for `length` bytes (0: to the end; a negative offset: none of it). */
   invalidateInode(node: number, offset: number, length: number): number;
+  /**
+   * Puts a file's content into the kernel's page cache, as far as it is in memory, so that who reads it need not ask. Never
+   * while somebody has the node open: who waits for what he reads holds locks, too.
+   *
+   * @param fd of the file, for reading.
+   * @param limit bytes: EFBIG where there are more.
+   */
+  storeContent(node: number, fd: number, limit: number): number;
 }
 
 /** Files that the kernel reads, writes and maps without asking. */
@@ -127,8 +135,9 @@ export interface FileSystem {
    * Called once, before the first request, when the kernel is there.
    *
    * @param passthrough where the kernel has it.
+   * @param storesContent whether `Notifier.storeContent` can be used.
    */
-  start(notifier: Notifier, passthrough: Passthrough | undefined): void;
+  start(notifier: Notifier, passthrough: Passthrough | undefined, storesContent: boolean): void;
   /**
    * Lets the filesystem put off what takes long. A method may from then on answer DEFERRED, with nothing changed; the
    * request is to be made again, as it was, whenever the descriptor that this answers (an eventfd, to be read) becomes

@@ -5,6 +5,11 @@ export const KERNEL_VERSION = 7;
 export const KERNEL_MINOR_VERSION = 45;
 /** Below it (Linux before 3.15) INIT's reply is shorter. */
 export const MINIMUM_MINOR_VERSION = 23;
+/**
+ * Linux 6.12. Before 6.11, FUSE_NOTIFY_STORE left in the page where a file ends what the kernel had there before
+ * (CVE-2024-44947).
+ */
+export const STORE_MINOR_VERSION = 41;
 
 export const OPCODE = {
   LOOKUP: 1,

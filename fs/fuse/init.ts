@@ -1,6 +1,13 @@
 import { EPROTO } from '../sys/errno.ts';
 import { type Connection, setTimeoutOf } from './connection.ts';
-import { INIT, INIT2, KERNEL_MINOR_VERSION, KERNEL_VERSION, MINIMUM_MINOR_VERSION } from './constants.ts';
+import {
+  INIT,
+  INIT2,
+  KERNEL_MINOR_VERSION,
+  KERNEL_VERSION,
+  MINIMUM_MINOR_VERSION,
+  STORE_MINOR_VERSION,
+} from './constants.ts';
 import { BODY, MAX_WRITE, type Slot } from './slot.ts';
 import { ABI } from './structs.ts';
 
@@ -54,7 +61,8 @@ export function init(slot: Slot): number {
   if (major < KERNEL_VERSION || connection.minor < MINIMUM_MINOR_VERSION) return -EPROTO;
   putFeatures(slot);
   setTimeoutOf(connection, connection.fs.timeout);
-  if (!connection.started) connection.fs.start(connection.notifier, connection.passthrough);
+  if (!connection.started)
+    connection.fs.start(connection.notifier, connection.passthrough, connection.minor >= STORE_MINOR_VERSION);
   connection.started = true;
   return OUT.sizeof;
 }

@@ -1,5 +1,7 @@
 import type { Notifier } from '../filesystem.ts';
 import type { ByteString } from '../sys/bytes.ts';
+import { readCached } from '../sys/cached-data.ts';
+import { EAGAIN, EFBIG } from '../sys/errno.ts';
 import { Memory } from '../sys/memory.ts';
 import { NOTIFY } from './constants.ts';
 import type { Device } from './device.ts';
@@ -9,14 +11,17 @@ const {
   fuse_out_header: OUT,
   fuse_notify_inval_inode_out: INVAL_INODE,
   fuse_notify_inval_entry_out: INVAL_ENTRY,
+  fuse_notify_store_out: STORE,
 } = ABI;
 
 const LONGEST_NAME = 1024;
+const PAGE = 4096;
 
 /** Tells the kernel to drop what it remembers: replies that answer no request, with a code in the error's place. */
 export class DeviceNotifier implements Notifier {
   readonly #device: Device;
   readonly #memory = new Memory(OUT.sizeof + INVAL_ENTRY.sizeof + LONGEST_NAME + 1);
+  #content: Content | undefined;
 
   constructor(device: Device) {
     this.#device = device;
@@ -41,6 +46,14 @@ export class DeviceNotifier implements Notifier {
     return this.#send(NOTIFY.INVAL_INODE, INVAL_INODE.sizeof);
   }
 
+  storeContent(node: number, fd: number, limit: number): number {
+    if (this.#content === undefined || this.#content.limit < limit) this.#content = new Content(limit);
+    const length = this.#content.load(node, fd, limit);
+    if (length < 0) return length;
+    const written = this.#device.write(this.#content.address, length);
+    return written < 0 ? written : 0;
+  }
+
   #send(code: number, payload: number): number {
     const { view, address } = this.#memory;
     const length = OUT.sizeof + payload;
@@ -55,5 +68,42 @@ export class DeviceNotifier implements Notifier {
   #put64(at: number, value: number): void {
     this.#memory.view.setUint32(at, value >>> 0, true);
     this.#memory.view.setInt32(at + 4, Math.floor(value / 0x100000000), true);
+  }
+}
+
+/** FUSE_NOTIFY_STORE with what it stores, which begins with a page. */
+class Content {
+  readonly limit: number;
+  readonly #memory: Memory;
+  readonly #start: number;
+
+  constructor(limit: number) {
+    this.limit = limit;
+    this.#memory = new Memory(2 * PAGE + limit);
+    const head = OUT.sizeof + STORE.sizeof;
+    this.#start = PAGE - ((this.#memory.address + head) % PAGE);
+  }
+
+  get address(): number {
+    return this.#memory.address + this.#start;
+  }
+
+  /** Answers the message's length. */
+  load(node: number, fd: number, limit: number): number {
+    const head = OUT.sizeof + STORE.sizeof;
+    // A byte more tells whether there is more. What is not in memory ends it, too: the kernel takes whole pages alone, and
+    // the last one of the file.
+    const size = readCached(fd, this.address + head, limit + 1, 0);
+    if (size <= 0) return size || -EAGAIN;
+    if (size > limit) return -EFBIG;
+    const length = head + size;
+    const { view } = this.#memory;
+    const body = this.#start + OUT.sizeof;
+    view.setUint32(this.#start + OUT.len, length, true);
+    view.setInt32(this.#start + OUT.error, NOTIFY.STORE, true);
+    view.setUint32(body + STORE.nodeid, node >>> 0, true);
+    view.setUint32(body + STORE.nodeid + 4, Math.floor(node / 0x100000000), true);
+    view.setUint32(body + STORE.size, size, true);
+    return length;
   }
 }

@@ -246,4 +246,5 @@ export const ABI = {
   fuse_backing_map: struct({ fd: 'i32', flags: 'u32', padding: 'u64' }),
   fuse_notify_inval_inode_out: struct({ ino: 'u64', off: 'i64', len: 'i64' }),
   fuse_notify_inval_entry_out: struct({ parent: 'u64', namelen: 'u32', flags: 'u32' }),
+  fuse_notify_store_out: struct({ nodeid: 'u64', offset: 'u64', size: 'u32', padding: 'u32' }),
 } as const;

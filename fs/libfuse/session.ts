@@ -79,7 +79,7 @@ export class LibfuseSession {
       // libfuse opens its device without O_CLOEXEC.
       closeRange(3, CLOSE_RANGE_CLOEXEC);
       if (options.propagation !== undefined) mount('', mountpoint, '', PROPAGATION[options.propagation]);
-      this.#fs.start({ invalidateEntry: () => 0, invalidateInode: () => 0 }, undefined);
+      this.#fs.start({ invalidateEntry: () => 0, invalidateInode: () => 0, storeContent: () => 0 }, undefined, false);
       return path;
     } catch (error) {
       this.#fs.destroy();

@@ -18,6 +18,7 @@ const BIT = {
   /** Whether it is known to be a program's, and whether it is one. */
   programKnown: 0x100,
   program: 0x200,
+  contentDue: 0x400,
 } as const;
 const LACKS_SHIFT = 16;
 const LACKS_MASK = 0xf;
@@ -114,6 +115,14 @@ export class InodeState {
   set isProgram(value: boolean | undefined) {
     this.#setBit(BIT.programKnown, value !== undefined);
     this.#setBit(BIT.program, value === true);
+  }
+
+  /** Its content, in a lower layer, is small and goes to the kernel with the first open of it. */
+  get contentDue(): boolean {
+    return (this.#bits & BIT.contentDue) !== 0;
+  }
+  set contentDue(value: boolean) {
+    this.#setBit(BIT.contentDue, value);
   }
 
   /** Bits of `LACKS`: xattrs that it was asked for and does not have; nothing but setxattr(2) gives a file some. */

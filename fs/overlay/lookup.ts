@@ -11,6 +11,7 @@ import { hexOf, originIno, readOrigin } from './file-handle.ts';
 import { type Layer } from './layer.ts';
 import { indexNameOf, readLowerLinks } from './link-index.ts';
 import { mayBeMetacopy, presentBlocks, takeIndexedMetacopy, takeMetacopy } from './metacopy.ts';
+import { isSmall } from './give-content.ts';
 import { findEntry, loadIndex } from './merge.ts';
 import { COUNTER } from './options.ts';
 import { protectionIn } from './protection.ts';
@@ -150,6 +151,7 @@ function createFile(
   inode.real = real;
   inode.realName = name;
   if (attr.size < SMALLEST_PROGRAM) inode.isProgram = false;
+  if (!layer.writable) inode.contentDue = type === S_IFREG && isSmall(attr.size);
   if (!layer.writable) inode.lowerNlink = inLayer ? attr.nlink : 1;
   else if (real.impure) takeOrigin(union, inode, real, attr);
   const isBare = isKnownBare(real, name);

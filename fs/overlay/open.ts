@@ -5,7 +5,8 @@ import { close } from '../sys/file.ts';
 import { noteAccess } from './access-time.ts';
 import { ALL } from './copy-limit.ts';
 import { isAsIndexed } from './indexed-layer.ts';
-import { SHARED } from './handle.ts';
+import { giveContent } from './give-content.ts';
+import { SHARED, WAY } from './handle.ts';
 import { type Inode } from './inode.ts';
 import { openData } from './metacopy.ts';
 import { mustRenumber, passThrough } from './passthrough.ts';
@@ -68,6 +69,7 @@ function openShared(union: Union, inode: Inode, flags: number, opened: Opened): 
   const reader = openReader(union, inode);
   if (typeof reader === 'number') return reader;
   const way = passThrough(union, inode, reader.fd, flags, opened);
+  if (way === WAY.caching && opened.keepCache) giveContent(union, inode, reader.fd);
   opened.handle = union.handles.open(inode, SHARED, O_RDONLY, way);
   return 0;
 }

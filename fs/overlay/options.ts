@@ -91,6 +91,7 @@ export const COUNTER = {
   whiteouts: 8,
   passthroughOpens: 9,
   filesReadAhead: 10,
+  contentsGiven: 11,
 } as const;
 
 export const COUNTERS = 16;

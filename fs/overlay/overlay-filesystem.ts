@@ -78,8 +78,9 @@ export class OverlayFileSystem implements FileSystem {
     this.acl = options.noAcl !== true && options.noXattrs !== true;
   }
 
-  start(notifier: Notifier, passthrough: Passthrough | undefined): void {
+  start(notifier: Notifier, passthrough: Passthrough | undefined, storesContent: boolean): void {
     this.#union.notifier = notifier;
+    this.#union.storesContent = storesContent;
     if (this.#union.isSoleWriter && passthrough !== undefined) beginPassthrough(this.#union, passthrough);
   }
 

@@ -114,6 +114,8 @@ export class Union {
   readonly index: RealDirectory | undefined;
   /** Once the kernel is there. */
   notifier: Notifier | undefined = undefined;
+  /** Whether the kernel takes contents that it has not asked for. */
+  storesContent = false;
   /** Files that the kernel reads and writes by itself; see passthrough.ts. */
   readonly backings = new Backings();
   /** Where the session lets requests wait, what does the slow work. */

@@ -104,7 +104,7 @@ describe.skipIf(cannotMount !== undefined)(titled('the commands', cannotMount), 
       requests: Record<string, number>;
       overlay: Record<string, number>;
     };
-    expect(stats.requests).toMatchObject({ INIT: 1, OPEN: 1, READ: 1, CREATE: 1 });
+    expect(stats.requests).toMatchObject({ INIT: 1, OPEN: 1, CREATE: 1 });
     expect(stats.overlay['cacheHits']).toBeGreaterThanOrEqual(0);
     expect(stats.overlay['cacheMisses']).toBeGreaterThan(0);
     const { stdout } = ground.lamina('stats', 'm');

@@ -11,7 +11,7 @@ const missing = firstMissing(cannotMount, hasPassthrough(), hasKernelOverlay(), 
 
 interface Stats {
   readonly requests: Readonly<Record<string, number>>;
-  readonly overlay: { readonly passthroughOpens: number };
+  readonly overlay: { readonly passthroughOpens: number; readonly contentsGiven: number };
 }
 
 describe.skipIf(missing !== undefined)(titled('passthrough', missing), () => {
@@ -25,6 +25,8 @@ describe.skipIf(missing !== undefined)(titled('passthrough', missing), () => {
   }
   const stats = (at = 'm'): Stats => JSON.parse(ground.lamina('stats', '--json', at).stdout) as Stats;
   const counted = (name: string, at = 'm'): number => stats(at).requests[name] ?? 0;
+  /** Small files whose content came with the open, if it was in memory, or was asked for. */
+  const read = (): number => counted('READ') + stats().overlay.contentsGiven;
   const run = (...command: readonly string[]): string => {
     const { code, stdout, stderr } = ground.run(command);
     expect([code, stderr]).toEqual([0, '']);
@@ -118,10 +120,34 @@ print(count(stat))`)
   test('a lower file that a write may move to the upper is left to the page cache', () => {
     mount(WRITABLE);
     expect(readFileSync(ground.at('m/bottom'), 'utf8')).toBe('bottom');
-    expect([counted('READ'), stats().overlay.passthroughOpens]).toEqual([1, 0]);
+    expect([read(), stats().overlay.passthroughOpens]).toEqual([1, 0]);
     writeFileSync(ground.at('m/bottom'), 'in the upper');
     expect(readFileSync(ground.at('m/bottom'), 'utf8')).toBe('in the upper');
-    expect([counted('READ'), stats().overlay.passthroughOpens]).toEqual([1, 2]);
+    expect([read(), stats().overlay.passthroughOpens]).toEqual([1, 2]);
+  });
+
+  test('the content of a small lower file comes with its first open, and that of others is asked for', () => {
+    const sizes = [1, 4095, 4096, 10_000, 32_768];
+    for (const size of [...sizes, 32_769, 7]) writeFileSync(ground.at(`B/${size}`), Buffer.alloc(size, 'c'));
+    mount(WRITABLE);
+    const contents = (): number[] => sizes.map((size) => readFileSync(ground.at(`m/${size}`)).lastIndexOf('c') + 1);
+    expect(contents()).toEqual(sizes);
+    const given = stats().overlay.contentsGiven;
+    expect(given).toBeGreaterThan(0);
+    // One that went from the page cache meanwhile is asked for.
+    expect(counted('READ') > 0).toBe(given < sizes.length);
+    expect(contents()).toEqual(sizes);
+    expect(readFileSync(ground.at('m/32769'))).toHaveLength(32_769);
+    const tail = `
+import ctypes
+map = ctypes.CDLL(None).mmap
+map.restype, map.argtypes = ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
+print(set(ctypes.string_at(map(None, 10000, 1, 1, os.open('m/10000', os.O_RDONLY), 0) + 10000, 12288 - 10000)))`;
+    expect(python(tail)).toBe('{0}');
+    const before = stats().overlay.contentsGiven;
+    // Whoever has it open may be waiting for what he reads.
+    expect(python(`held = os.open('m/7', os.O_RDONLY | os.O_DIRECT)\nprint(open('m/7').read())`)).toBe('ccccccc');
+    expect(stats().overlay.contentsGiven).toBe(before);
   });
 
   test('programs of a lower layer are read by the kernel, and with passthrough=all every file of one', () => {
@@ -133,7 +159,7 @@ print(count(stat))`)
     expect([counted('READ'), stats().overlay.passthroughOpens]).toEqual([0, 1]);
     // What fits a page has none to share.
     expect(readFileSync(ground.at('m/short'))).toHaveLength(4095);
-    expect([counted('READ'), stats().overlay.passthroughOpens]).toEqual([1, 1]);
+    expect([read(), stats().overlay.passthroughOpens]).toEqual([1, 1]);
     mount('lowerdir=A:B,upperdir=U2,workdir=W2,passthrough=all', 'm2');
     expect(readFileSync(ground.at('m2/bottom'), 'utf8')).toBe('bottom');
     expect(counted('READ', 'm2')).toBe(0);

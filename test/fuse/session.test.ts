@@ -1,10 +1,25 @@
-import { describe, expect, test } from 'vitest';
+import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
 import { DEFERRED } from '../../fs/filesystem.ts';
 import { INIT, INIT2, OPCODE } from '../../fs/fuse/constants.ts';
 import { DeviceNotifier } from '../../fs/fuse/notifier.ts';
 import { DevicePassthrough } from '../../fs/fuse/passthrough.ts';
 import { BODY, MAX_WRITE, PAYLOAD } from '../../fs/fuse/slot.ts';
-import { EAGAIN, EBADF, ECONNABORTED, EINTR, EINVAL, EIO, ENODEV, ENOENT, EPERM, EPROTO } from '../../fs/sys/errno.ts';
+import {
+  EAGAIN,
+  EBADF,
+  ECONNABORTED,
+  EFBIG,
+  EINTR,
+  EINVAL,
+  EIO,
+  ENODEV,
+  ENOENT,
+  EPERM,
+  EPROTO,
+} from '../../fs/sys/errno.ts';
 import { answer, bytesAt, createSlot, FakeDevice, hex, INIT_REQUEST, request, serve, text, u32, u64 } from './fake.ts';
 
 const errorOf = (reply: Buffer | undefined): number => reply?.readInt32LE(4) ?? Number.NaN;
@@ -169,6 +184,29 @@ describe('DeviceNotifier', () => {
     expect(notify((notifier) => notifier.invalidateInode(6, -1, 4096))).toEqual([0, bytes.toString('hex')]);
   });
 
+  describe('storeContent', () => {
+    const directory = mkdtempSync(join(tmpdir(), 'lamina-notifier-'));
+    const path = join(directory, 'file');
+    writeFileSync(path, 'content');
+    const fd = openSync(path, 'r');
+    afterAll(() => {
+      closeSync(fd);
+      rmSync(directory, { recursive: true });
+    });
+
+    test('is FUSE_NOTIFY_STORE with the whole file', () => {
+      const bytes = hex('2f000000 04000000 0000000000000000 0700000000000000 0000000000000000 07000000 00000000');
+      const message = Buffer.concat([bytes, Buffer.from('content')]);
+      expect(notify((notifier) => notifier.storeContent(7, fd, 7))).toEqual([0, message.toString('hex')]);
+      expect(notify((notifier) => notifier.storeContent(7, fd, 7), -ENOENT)[0]).toBe(-ENOENT);
+    });
+
+    test('stores nothing of a larger file, nor of one that cannot be read', () => {
+      expect(notify((notifier) => notifier.storeContent(7, fd, 6))).toEqual([-EFBIG, '']);
+      expect(notify((notifier) => notifier.storeContent(7, -1, 7))).toEqual([-EBADF, '']);
+    });
+  });
+
   test('answers the errno of a notification that the kernel does not take', () => {
     expect(notify((notifier) => notifier.invalidateEntry(5, 'name'), -ENOENT)[0]).toBe(-ENOENT);
   });
@@ -257,6 +295,15 @@ describe('INIT', () => {
     const answers = { start: (...given: unknown[]) => void started.push(given[1]) };
     expect(negotiate(initBody(45, all, ~INIT2.PASSTHROUGH), answers)['stackDepth']).toBe(0);
     expect(started).toEqual([undefined]);
+  });
+
+  test.each([
+    [40, false],
+    [41, true],
+  ])('of a kernel of 7.%i, says whether it takes contents unasked: %s', (minor, taken) => {
+    const started: unknown[] = [];
+    negotiate(initBody(minor, all, 0), { start: (...given: unknown[]) => void started.push(given[2]) });
+    expect(started).toEqual([taken]);
   });
 
   test('takes EXPORT_SUPPORT where nodes stay good after they were forgotten', () => {
