@@ -3,6 +3,7 @@ import { stat } from 'node:fs/promises';
 import type { Worker } from 'node:worker_threads';
 import { backendOf } from './backend.ts';
 import { type Branch, branchesOf } from './branches.ts';
+import type { DirectoryReaders } from './directories-ahead.ts';
 import type { FuseOptions } from './fuse/options.ts';
 import { checkMountpoint } from './mountpoint.ts';
 import type { OverlayOptions } from './overlay/options.ts';
@@ -14,7 +15,7 @@ import { log } from './sys/log.ts';
 import { mountAt } from './sys/mountinfo.ts';
 import { retireDescriptor } from './sys/retire.ts';
 import { takeWorker } from './spare-worker.ts';
-import type { WorkerInput, WorkerMessage } from './worker.ts';
+import type { WorkerInput, WorkerMessage, WorkerReport } from './worker.ts';
 
 /** What to mount, where, and how. */
 export interface MountOptions {
@@ -131,6 +132,24 @@ function untilMounted(worker: Worker): Promise<number> {
   });
 }
 
+/** Resolves once the union is closed; until then, has directories read for the worker. */
+function untilEnded(worker: Worker): Promise<void> {
+  // Most mounts need none.
+  let readers: Promise<DirectoryReaders> | undefined;
+  const start = async (): Promise<DirectoryReaders> => new (await import('./directories-ahead.ts')).DirectoryReaders();
+  return new Promise((resolve) => {
+    worker.on('message', (report: WorkerReport) => {
+      if (report !== 'ended') {
+        readers ??= start();
+        void readers.then((all) => all.read(report.ahead));
+        return;
+      }
+      void readers?.then((all) => all.stop());
+      resolve();
+    });
+  });
+}
+
 /** A session that has begun, and when it will have ended. */
 interface Serving {
   readonly ended: Promise<void>;
@@ -144,7 +163,7 @@ async function serveByWorker(input: WorkerInput): Promise<Serving> {
   const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
   const device = await untilMounted(worker);
   // The thread's own end takes longer than that of what it serves.
-  const ended = Promise.race([exited, new Promise<void>((resolve) => worker.once('message', () => resolve()))]);
+  const ended = Promise.race([exited, untilEnded(worker)]);
   // Until then its number is used, if only by the threads that the thread has started.
   void exited.then(() => closeSync(device));
   worker.on('error', (error) => log(`the session's thread failed: ${error.message}`));

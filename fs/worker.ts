@@ -5,6 +5,7 @@ import type { FileSystem } from './filesystem.ts';
 import type { FuseOptions } from './fuse/options.ts';
 import { Session } from './fuse/session.ts';
 import { createOverlay } from './overlay/index.ts';
+import type { DirectoriesAhead } from './overlay/look-ahead.ts';
 import type { OverlayOptions } from './overlay/options.ts';
 import type { ByteString } from './sys/text.ts';
 import { CAP_SYS_ADMIN, hasCapability } from './sys/capability.ts';
@@ -35,6 +36,9 @@ export interface WorkerInput {
 /** What a worker tells: it is about to serve, or could not begin; in the end, that the union is closed. */
 export type WorkerMessage =
   { readonly mounted: true; readonly device: number } | { readonly mounted: false; readonly error: string } | 'ended';
+
+/** What it tells while it serves, before its end: directories that are to be read by others. */
+export type WorkerReport = { readonly ahead: DirectoriesAhead } | 'ended';
 
 /**
  * Serves until the kernel ends the session, or the device was retired. Once it was told of, the descriptor is the main
@@ -79,7 +83,7 @@ function serve(input: WorkerInput, tell: (message: WorkerMessage) => void): void
   setTimeSlice(TIME_SLICE);
   // All who use the mount open their files through this one process.
   raiseOpenFiles();
-  const overlay = createOverlay(input.overlay);
+  const overlay = createOverlay(input.overlay, (ahead) => parentPort?.postMessage({ ahead }));
   let fd: number;
   try {
     fd = mountFuse(input.mountpoint, input.fuse);

@@ -162,6 +162,8 @@ export class DirectoryIndex {
   /** Places in `order` of the file that was opened last to be read, and of the last that was begun ahead of it. */
   readTo = NOWHERE;
   aheadTo = NOWHERE;
+  /** Its subdirectories were asked for before they are listed; see look-ahead.ts. */
+  lookedAhead = false;
   #order: (ByteString | undefined)[] | undefined = undefined;
   #holes = 0;
   /** Visible subdirectories, but for those under names that were edited since they were counted; -1 before that. */

@@ -92,6 +92,7 @@ export const COUNTER = {
   passthroughOpens: 9,
   filesReadAhead: 10,
   contentsGiven: 11,
+  directoriesReadAhead: 12,
 } as const;
 
 export const COUNTERS = 16;

@@ -31,6 +31,7 @@ import { openUpperDirectory } from './copy-up.ts';
 import { controlInode } from './inode-flags.ts';
 import { createFile, createTemporary, grant, linkInode, makeNode } from './create.ts';
 import { type Inode } from './inode.ts';
+import { LookAhead, type ReadDirectories } from './look-ahead.ts';
 import { resolve, statInode, statOpen } from './lookup.ts';
 import { type OpenFile } from './open-file.ts';
 import { openInode } from './open.ts';
@@ -67,8 +68,9 @@ export class OverlayFileSystem implements FileSystem {
   readonly opensFiles: boolean;
   readonly #union: Union;
 
-  constructor(options: OverlayOptions) {
+  constructor(options: OverlayOptions, readDirectories?: ReadDirectories) {
     this.#union = new Union(options);
+    if (readDirectories !== undefined) this.#union.lookAhead = new LookAhead(readDirectories);
     this.timeout = options.timeout ?? DEFAULT_TIMEOUT;
     this.exportable = options.nfsExport === true;
     // An open is an access, where those count; what may have changed underneath is looked at when a directory is opened.

@@ -2,6 +2,7 @@ import { DT_REG, O_NONBLOCK, O_RDONLY, S_IFREG } from '../sys/constants.ts';
 import { readahead } from '../sys/file.ts';
 import { blocksRead } from '../sys/thread.ts';
 import { type DirectoryIndex } from './directory-index.ts';
+import { DiskWatch } from './disk-watch.ts';
 import { type Inode } from './inode.ts';
 import { openData } from './metacopy.ts';
 import { COUNTER } from './options.ts';
@@ -22,17 +23,11 @@ const NAMES = 16;
 const LENGTH = 256 << 10;
 /** Files that may be open at the same time, at least: those ahead must not take the place of what is in use. */
 const LEAST = 128;
-/** While nothing is read from disks, two files in so many ask whether that is still so. */
-const SAMPLE = 16;
-/** For so many files after something was read, it is asked each time. */
-const COLD = 16;
-
 /** Begins to read files of lower layers before they are asked for, where that saves a wait for the disk. */
 export class ReadAhead {
   #inOrder = 0;
-  #asked = 0;
-  #cold = 0;
-  #blocks = 0;
+  // Of this thread, which makes all reads of the union, those ahead included.
+  readonly #watch = new DiskWatch(blocksRead);
 
   /** A file of a lower layer was opened for somebody who reads it. */
   opened(union: Union, { parent, name }: Inode): void {
@@ -44,19 +39,7 @@ export class ReadAhead {
     this.#inOrder = next ? this.#inOrder + 1 : 0;
     if (!next) index.aheadTo = place;
     index.readTo = place;
-    if (this.#inOrder >= IN_ORDER && this.#isCold()) goAhead(union, parent, index, place);
-  }
-
-  /** Whether this thread, which makes all reads of the union, those ahead included, still has disks read. */
-  #isCold(): boolean {
-    const turn = this.#cold > 0 ? SAMPLE : this.#asked++ % SAMPLE;
-    if (turn > 1 && this.#cold === 0) return false;
-    const before = this.#blocks;
-    this.#blocks = blocksRead();
-    // What was read before the file that came last says nothing.
-    if (turn > 0 && this.#blocks !== before) this.#cold = COLD;
-    else if (this.#cold > 0) this.#cold--;
-    return this.#cold > 0;
+    if (this.#inOrder >= IN_ORDER && this.#watch.step()) goAhead(union, parent, index, place);
   }
 }
 

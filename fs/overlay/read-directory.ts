@@ -76,6 +76,7 @@ export function addEntries(
 /** The index to list a directory by, or a negative errno. */
 export function indexToList(union: Union, directory: Inode): DirectoryIndex | number {
   const index = loadIndex(union, directory);
+  union.lookAhead?.listed(union, directory);
   // Too large for the cache: it lasts for as long as somebody reads it.
   return index === 0 ? (directory.listed ?? readIndex(union, directory)) : index;
 }
@@ -98,6 +99,8 @@ function addPlus(union: Union, parent: Inode, name: ByteString, next: number, si
   if (inode === ABSENT) return;
   if (typeof inode === 'number') addUnreadable(union, parent, name, next, sink, entry);
   else {
+    // What its link count took is read by now.
+    if (inode.isDirectory) union.lookAhead?.listed(union, inode);
     grant(entry, inode);
     sink.add(name, inode.ino, inode.type >> 12, next);
   }

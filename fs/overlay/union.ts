@@ -18,6 +18,7 @@ import { takeIndex } from './indexed-layer.ts';
 import { type Inode } from './inode.ts';
 import { InodeTable } from './inode-table.ts';
 import { Layer, assignFilesystemIds } from './layer.ts';
+import { type LookAhead } from './look-ahead.ts';
 import { COUNTERS, DEFAULT_TIMEOUT, type OverlayOptions } from './options.ts';
 import { protectionIn } from './protection.ts';
 import { ReadAhead } from './read-ahead.ts';
@@ -84,6 +85,8 @@ export class Union {
   readonly handles = new HandleTable();
   readonly residents: ResidentFiles;
   readonly readAhead = new ReadAhead();
+  /** Where other threads can read directories. */
+  lookAhead: LookAhead | undefined = undefined;
   /** Directories with a listing for those who have not opened them, the oldest first; see shared-listing.ts. */
   readonly listings = new Map<Inode, SharedListing>();
   /** The directory in which a name was looked up last. */

@@ -33,13 +33,23 @@ export function pageSize(): number {
 }
 
 const nativeUsage = bind('int getrusage(int who, uintptr_t usage)');
+const RUSAGE_SELF = 0;
 const RUSAGE_THREAD = 1;
 const usage = new Memory(144);
 const INBLOCK = 88;
 
 /** Blocks of 512 bytes that the calling thread has had read from disks. */
 export function blocksRead(): number {
-  return nativeUsage(RUSAGE_THREAD, usage.address) < 0 ? 0 : usage.view.getUint32(INBLOCK, true);
+  return blocksOf(RUSAGE_THREAD);
+}
+
+/** ... and that all threads of this process have. */
+export function blocksReadByProcess(): number {
+  return blocksOf(RUSAGE_SELF);
+}
+
+function blocksOf(who: number): number {
+  return nativeUsage(who, usage.address) < 0 ? 0 : usage.view.getUint32(INBLOCK, true);
 }
 
 /** Thread ids of this process. */
