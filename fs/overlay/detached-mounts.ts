@@ -2,7 +2,7 @@ import { type ByteString, toText } from '../sys/bytes.ts';
 import { AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY } from '../sys/constants.ts';
 import { EXDEV } from '../sys/errno.ts';
 import { close, fstat, openat, statat } from '../sys/file.ts';
-import { cloneTree, makePrivate, makeQuiet } from '../sys/mount-attributes.ts';
+import { cloneTree, makePrivate } from '../sys/mount-attributes.ts';
 import { readMounts } from '../sys/mountinfo.ts';
 import { Attr } from '../sys/attr.ts';
 import { resolvePath } from './overlap.ts';
@@ -82,9 +82,8 @@ function mountpoints(): ByteString[] {
 function cloneOf(path: ByteString, isQuiet: boolean, recursive: boolean): number {
   const tree = cloneTree(path, recursive);
   if (tree < 0) return tree;
-  const separated = makePrivate(tree);
   // A user namespace may not change what its mounts inherited: files are opened with O_NOATIME in any case.
-  if (separated === 0 && isQuiet) makeQuiet(tree);
+  const separated = makePrivate(tree, isQuiet);
   if (separated === 0) return tree;
   close(tree);
   return separated;

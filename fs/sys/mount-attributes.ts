@@ -1,5 +1,6 @@
 import { type ByteString, firstPath, secondPath } from './bytes.ts';
 import { AT_EMPTY_PATH, AT_FDCWD, MS_PRIVATE, O_CLOEXEC } from './constants.ts';
+import { EPERM } from './errno.ts';
 import { bind, result, syscallNumber } from './libc.ts';
 import { Memory } from './memory.ts';
 
@@ -36,25 +37,25 @@ export function mountSetattr(fd: number, attributes: number, recursive: boolean)
   return result(nativeMountSetattr(number, fd, firstPath(''), flags, mountAttr.address, MOUNT_ATTR_SIZE));
 }
 
-/** Takes the mounts from `fd` on, a root, out of their peer groups: nothing is mounted or unmounted there with others. */
-export function makePrivate(fd: number): number {
+/**
+ * Takes the mounts from `fd` on, a root, out of their peer groups: nothing is mounted or unmounted there with others.
+ *
+ * @param isQuiet reads through them leave atimes alone, too, where that may be changed.
+ */
+export function makePrivate(fd: number, isQuiet: boolean): number {
   mountAttr.bytes.fill(0);
   mountAttr.view.setUint32(PROPAGATION, MS_PRIVATE, true);
-  return setForAll(fd);
+  if (!isQuiet) return setForAll(fd);
+  mountAttr.view.setUint32(0, MOUNT_ATTR_NOATIME, true);
+  mountAttr.view.setUint32(CLEARED, MOUNT_ATTR__ATIME, true);
+  const made = setForAll(fd);
+  return made === -EPERM ? makePrivate(fd, false) : made;
 }
 
 function setForAll(fd: number): number {
   const number = syscallNumber('mount_setattr');
   const flags = AT_EMPTY_PATH | AT_RECURSIVE;
   return result(nativeMountSetattr(number, fd, firstPath(''), flags, mountAttr.address, MOUNT_ATTR_SIZE));
-}
-
-/** Has reads through the mounts from `fd` on leave atimes alone. */
-export function makeQuiet(fd: number): number {
-  mountAttr.bytes.fill(0);
-  mountAttr.view.setUint32(0, MOUNT_ATTR_NOATIME, true);
-  mountAttr.view.setUint32(CLEARED, MOUNT_ATTR__ATIME, true);
-  return setForAll(fd);
 }
 
 /**
