@@ -17,6 +17,8 @@ const WATCHED = 256;
 interface Reading {
   readonly job: number;
   readonly fd: number;
+  /** It has come to its end, and nobody has asked for that yet. */
+  isOver: boolean;
 }
 
 export class SlowReads {
@@ -38,9 +40,8 @@ export class SlowReads {
     const key = `${fd} ${offset} ${length}`;
     const reading = this.#readings.get(key);
     if (reading === undefined) return this.#begin(lane, key, fd, offset, length);
-    if (lane.take(reading.job) === PENDING) return DEFERRED;
-    this.#readings.delete(key);
-    close(reading.fd);
+    if (!isOver(lane, reading)) return DEFERRED;
+    this.#end(key, reading);
     return 0;
   }
 
@@ -52,13 +53,32 @@ export class SlowReads {
 
   #begin(lane: SlowLane, key: string, fd: number, offset: FileOffset, length: number): number {
     if (this.#watched > 0) this.#watched--;
+    this.#sweep(lane);
     if (typeof offset === 'bigint' || isCached(fd, offset, length)) return 0;
     // The file may be closed, and its number be another's, before the lane comes to it.
     const own = duplicate(fd);
     if (own < 0) return 0;
     const job = lane.read(own, offset, length);
     if (job < 0) close(own);
-    else this.#readings.set(key, { job, fd: own });
+    else this.#readings.set(key, { job, fd: own, isOver: false });
     return job < 0 ? 0 : DEFERRED;
   }
+
+  /** Ends those that nobody came back for: the file that they were read through was closed meanwhile, and opened anew. */
+  #sweep(lane: SlowLane): void {
+    for (const [key, reading] of this.#readings) {
+      if (reading.isOver) this.#end(key, reading);
+      else isOver(lane, reading);
+    }
+  }
+
+  #end(key: string, { fd }: Reading): void {
+    this.#readings.delete(key);
+    close(fd);
+  }
+}
+
+function isOver(lane: SlowLane, reading: Reading): boolean {
+  reading.isOver ||= lane.take(reading.job) !== PENDING;
+  return reading.isOver;
 }
