@@ -15,6 +15,11 @@ export class DiskWatch {
     this.#blocksRead = blocksRead;
   }
 
+  /** Whether it was so at the last step. */
+  get isCold(): boolean {
+    return this.#cold > 0;
+  }
+
   /** Whether something was read since the step before, or not long ago. */
   step(): boolean {
     const turn = this.#cold > 0 ? SAMPLE : this.#asked++ % SAMPLE;

@@ -21,11 +21,15 @@ const LEFT_OUT = 4;
 const NAMES = 16;
 /** Bytes of each, at most: the kernel reads ahead by itself in those that are longer. */
 const LENGTH = 256 << 10;
+/** Directories listed without a file being opened after which nobody is expected to open one. */
+const LISTED = 8;
 /** Files that may be open at the same time, at least: those ahead must not take the place of what is in use. */
 const LEAST = 128;
 /** Begins to read files of lower layers before they are asked for, where that saves a wait for the disk. */
 export class ReadAhead {
   #inOrder = 0;
+  /** Directories listed since a file was opened. */
+  #listed = 0;
   // Of this thread, which makes all reads of the union, those ahead included.
   readonly #watch = new DiskWatch(blocksRead);
 
@@ -36,10 +40,17 @@ export class ReadAhead {
     const place = index?.get(name)?.place ?? -1;
     if (parent === undefined || index === undefined || place < 0) return;
     const next = isNext(index, place);
+    this.#listed = 0;
     this.#inOrder = next ? this.#inOrder + 1 : 0;
     if (!next) index.aheadTo = place;
     index.readTo = place;
     if (this.#inOrder >= IN_ORDER && this.#watch.step()) goAhead(union, parent, index, place);
+  }
+
+  /** A directory was listed: who goes through a tree comes to its first file next. */
+  listed(union: Union, directory: Inode, index: DirectoryIndex): void {
+    if (this.#inOrder < IN_ORDER || !this.#watch.isCold || this.#listed++ >= LISTED) return;
+    goAhead(union, directory, index, index.readTo);
   }
 }
 

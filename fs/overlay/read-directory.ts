@@ -40,7 +40,9 @@ export function readEntries(union: Union, handle: Handle, offset: number, sink: 
     handle.list(index);
   }
   const { index, order, end } = handle;
-  if (index !== undefined) addEntries(union, inode, { index, order, end }, 0, offset, sink);
+  if (index === undefined) return 0;
+  addEntries(union, inode, { index, order, end }, 0, offset, sink);
+  if (offset === 0) union.readAhead.listed(union, inode, index);
   return 0;
 }
 

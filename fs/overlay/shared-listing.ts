@@ -57,7 +57,9 @@ export function readUnopened(union: Union, inode: Inode, offset: number, sink: D
   if (typeof listing === 'number') return listing;
   const base = Math.floor(offset / ORDERS) * ORDERS;
   const from = offset === 0 ? listing.base : base;
-  if (!addEntries(union, inode, listing.at(from), from, offset - base, sink)) end(union, inode, listing);
+  const names = listing.at(from);
+  if (!addEntries(union, inode, names, from, offset - base, sink)) end(union, inode, listing);
+  if (offset === 0) union.readAhead.listed(union, inode, names.index);
   return 0;
 }
 

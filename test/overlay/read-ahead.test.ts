@@ -1,7 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { constants, openSync, readdirSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs';
+import { constants, mkdirSync, openSync, readdirSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { COUNTER, COUNTERS } from '../../fs/overlay/options.ts';
 import { isRoot, titled } from '../support/requirements.ts';
@@ -63,8 +62,7 @@ describe.skipIf(missing !== undefined)(titled('reading ahead', missing), () => {
     const names = begin();
     for (const name of names.slice(0, 8)) union.read(name);
     const next = names.slice(8, 7 + NAMES);
-    for (let tries = 0; tries < 500 && inMemory(low, next).includes(0); tries++) await sleep(10);
-    expect(inMemory(low, next).includes(0)).toBe(false);
+    await expect.poll(() => inMemory(low, next).includes(0)).toBe(false);
     expect(inMemory(low, names.slice(8 + NAMES)).some((bytes) => bytes > 0)).toBe(false);
     expect(ahead()).toBeGreaterThanOrEqual(NAMES);
     expect(names.map((name) => union.read(name).trim())).toEqual(names.map((name) => name.replace('f', 'text ')));
@@ -95,6 +93,31 @@ describe.skipIf(missing !== undefined)(titled('reading ahead', missing), () => {
     union.entries('', true);
     for (const name of names) union.read(name);
     expect(ahead()).toBeGreaterThan(once);
+  });
+
+  test('has the first files of a directory in memory when it was listed, for who came through another one', async () => {
+    const next = join(low, 'next');
+    mkdirSync(next);
+    for (let at = 0; at < FILES; at++) writeFileSync(join(next, `f${at}`), `text ${at}`);
+    forget(next);
+    const names = begin();
+    for (const name of names) union.read(name);
+    const before = ahead();
+    const first = union.entries('next', true).sort((a, b) => a.next - b.next);
+    expect(ahead() - before).toBe(NAMES);
+    const ofThem = first.slice(0, NAMES).map(({ name }) => name);
+    await expect.poll(() => inMemory(next, ofThem).includes(0)).toBe(false);
+  });
+
+  test('ends when directories are listed and none of their files is read', () => {
+    for (let at = 0; at < FILES; at++) {
+      mkdirSync(join(low, `d${at}`));
+      writeFileSync(join(low, `d${at}/file`), 'text');
+    }
+    for (const name of begin()) union.read(name);
+    const before = ahead();
+    for (let at = 0; at < FILES; at++) union.entries(`d${at}`, true);
+    expect(ahead() - before).toBe(8);
   });
 
   test('opens neither a fifo nor what a symlink leads to, and reads of a long file its beginning', () => {
