@@ -23,6 +23,9 @@ export interface DirectoriesAhead {
 /** Has directories read by other threads. */
 export type ReadDirectories = (ahead: DirectoriesAhead) => void;
 
+/** Subdirectories of one directory, counted in each layer, that are worth the message. */
+const MOST = 512;
+
 /** Has directories of lower layers read before they are listed, where that saves waits for the disk. */
 export class LookAhead {
   readonly #read: ReadDirectories;
@@ -38,7 +41,7 @@ export class LookAhead {
     const index = union.indexes.peek(directory);
     if (index === undefined || index.lookedAhead) return;
     index.lookedAhead = true;
-    if (index.subdirectories === 0 || !this.#watch.step()) return;
+    if (!this.#watch.step()) return;
     const ahead = subdirectories(directory, index);
     if (ahead.names.length === 0) return;
     union.count(COUNTER.directoriesReadAhead, ahead.names.length);
@@ -50,6 +53,7 @@ function subdirectories({ lowers }: Inode, index: DirectoryIndex): DirectoriesAh
   const names: ByteString[] = [];
   const places: number[] = [];
   for (const [name, entry] of index.entries) {
+    if (names.length >= MOST) break;
     if (!entry.visible || entry.lowerType !== DT_DIR || !entry.lowerVisible) continue;
     for (const position of [entry.lower, ...(entry.more ?? [])]) {
       // A layer with an index is not read to list it.
