@@ -10,7 +10,7 @@ import { noteLowerLinks, releaseEntry } from './link-index.ts';
 import { ABSENT, resolve } from './lookup.ts';
 import { findEntry, readIndex } from './merge.ts';
 import { refuseDeparture } from './protection.ts';
-import { discard } from './discard.ts';
+import { discardDirectory } from './discard-aside.ts';
 import { type Union } from './union.ts';
 import { replaceByWhiteout, writeWhiteout } from './upper-format.ts';
 
@@ -94,7 +94,7 @@ function removeUpper(union: Union, parent: Inode, name: ByteString, directory: b
     // Empty for users, but not on disk: whiteouts and marks are in it. Out of sight in one step, then cleared.
     const temporary = workdir.temporaryName();
     removed = renameat2(dirfd, name, workdir.fd, temporary);
-    if (removed === 0) discard(workdir.fd, temporary);
+    if (removed === 0) discardDirectory(union, workdir, temporary);
   }
   if (removed === 0) union.indexes.peek(parent)?.removeUpper(name);
   return removed;

@@ -24,7 +24,7 @@ export const SUBMISSIONS = STATES - 1;
 export const FIELD = { kind: 0, fd: 1, to: 2, length: 3, blocks: 4, settle: 5, result: 6, offset: 7 } as const;
 export const FIELDS = 8;
 
-export const KIND = { copy: 0, fsync: 1, fdatasync: 2, read: 3 } as const;
+export const KIND = { copy: 0, fsync: 1, fdatasync: 2, read: 3, discard: 4 } as const;
 
 /** What a slow worker is started with. */
 export interface SlowWorkerInput {
@@ -61,11 +61,21 @@ export class SlowLane {
     return this.#submit(dataOnly ? KIND.fdatasync : KIND.fsync, fd, -1, 0, 0, SETTLE.none);
   }
 
-  /** Reads a file's data into memory; answers as `copy` does, or -1 where that would wait for copies. */
+  /** Reads a file's data into memory; answers as `copy` does, or -1 where that would wait for other work. */
   read(fd: number, offset: number, length: number): number {
-    const copies = this.#underWay().filter((job) => this.#jobs[job * FIELDS + FIELD.kind] === KIND.copy);
-    if (copies.length >= MAX_WORKERS) return -1;
+    const others = this.#underWay().filter((job) => this.#jobs[job * FIELDS + FIELD.kind] !== KIND.read);
+    if (others.length >= MAX_WORKERS) return -1;
     return this.#submit(KIND.read, fd, -1, length, 0, SETTLE.none, offset);
+  }
+
+  /**
+   * Removes a directory of the workdir with all that is in it, and closes the workdir's descriptor, of which nobody is
+   * told. Answers whether that will be done.
+   *
+   * @param number of its name; see temporary-name.ts.
+   */
+  discard(workdir: number, number: number): boolean {
+    return this.#submit(KIND.discard, workdir, number, 0, 0, SETTLE.none) >= 0;
   }
 
   /** PENDING, or the job's result, 0 or a negative errno, after which its number is free again. */

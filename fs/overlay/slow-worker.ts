@@ -1,9 +1,11 @@
 import { workerData } from 'node:worker_threads';
 import { EINVAL } from '../sys/errno.ts';
-import { fdatasync, fsync, pread, write } from '../sys/file.ts';
+import { close, fdatasync, fsync, pread, write } from '../sys/file.ts';
 import { Memory } from '../sys/memory.ts';
 import { copyContents } from './copy-data.ts';
+import { discard } from './discard.ts';
 import { type Settle, settle } from './settle.ts';
+import { formatTemporary } from './temporary-name.ts';
 import { FIELD, FIELDS, JOB, KIND, SUBMISSIONS, type SlowWorkerInput } from './slow-lane.ts';
 
 const { states, jobs, completions } = workerData as SlowWorkerInput;
@@ -46,6 +48,9 @@ function perform(job: number): number {
     }
     case KIND.read:
       return readIn(fd, field(job, FIELD.offset), field(job, FIELD.length));
+    case KIND.discard:
+      discard(fd, formatTemporary(field(job, FIELD.to)));
+      return close(fd);
     case KIND.fsync:
       return fsync(fd);
     case KIND.fdatasync:
@@ -63,6 +68,7 @@ for (;;) {
     continue;
   }
   jobs[job * FIELDS + FIELD.result] = perform(job);
-  Atomics.store(states, job, JOB.done);
+  // Nobody asks how a removal ended.
+  Atomics.store(states, job, field(job, FIELD.kind) === KIND.discard ? JOB.free : JOB.done);
   write(completions, one.address, 8);
 }

@@ -16,6 +16,7 @@ import { type Inode } from './inode.ts';
 import { COUNTER } from './options.ts';
 import { protectionIn } from './protection.ts';
 import { discard } from './discard.ts';
+import { discardDirectory } from './discard-aside.ts';
 import { type Union } from './union.ts';
 import { DOT_OPAQUE, DOT_WHITEOUT, OPAQUE_XATTRS, isDotMark } from '../layer-format.ts';
 
@@ -104,7 +105,8 @@ export function replaceByWhiteout(union: Union, parent: Inode, name: ByteString,
     if (done === 0) done = renameat2(dirfd, name, workdir.fd, temporary);
   }
   // Left in the workdir: the old directory with its whiteouts, or what a failure left. The next mount clears the rest.
-  discard(workdir.fd, temporary);
+  if (directory) discardDirectory(union, workdir, temporary);
+  else discard(workdir.fd, temporary);
   if (done === 0) noteWhiteout(union, parent, name);
   return done;
 }

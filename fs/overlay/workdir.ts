@@ -7,6 +7,7 @@ import { LOCK_EX, LOCK_NB, close, flock, fstat, mkdirat, mknodat, openat, unlink
 import { SELF, removexattr, setxattrText } from '../sys/xattr.ts';
 import { clear } from './discard.ts';
 import { type Layer } from './layer.ts';
+import { formatTemporary } from './temporary-name.ts';
 import { NOT_OPEN } from './layer.ts';
 
 const OPEN_DIRECTORY = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
@@ -62,7 +63,7 @@ export class Workdir {
   /** A name that nothing in the workdir has. */
   temporaryName(): ByteString {
     this.#counter++;
-    return `#${this.#counter.toString(16)}`;
+    return formatTemporary(this.#counter);
   }
 
   /** Opens `workdir/index`, made where it is not there. */
