@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { ROOT_NODE } from '../filesystem.ts';
 import { type ByteString } from '../sys/bytes.ts';
-import { S_IFDIR } from '../sys/constants.ts';
+import { S_IFDIR, S_IFREG } from '../sys/constants.ts';
 import { close } from '../sys/file.ts';
 import { type Backings } from './backings.ts';
 import { type DirectoryFds } from './directory-fds.ts';
@@ -26,6 +26,8 @@ export class InodeTable {
   /** Generation of a number used for the first time: a handle of an earlier mount must not lead to another file. */
   readonly #firstGeneration: number;
   count = 0;
+  /** Closes the descriptor of a regular file that had no name any more. */
+  closeUnlinked: (fd: number) => void = close;
 
   constructor(fds: DirectoryFds, backings: Backings, residents: ResidentFiles, keepsKnown: boolean) {
     this.#fds = fds;
@@ -136,12 +138,14 @@ export class InodeTable {
     for (const alias of inode.aliases ?? []) this.#forgetName(inode, alias.parent, alias.name);
     inode.linkedIn?.linked.delete(inode.realIno);
     if (inode.originIno !== 0) inode.origin?.linked.delete(inode.originIno);
-    if (inode.pinned >= 0) close(inode.pinned);
     if (inode.upper !== undefined) this.#fds.drop(inode.upper);
     for (const lower of inode.lowers) this.#fds.drop(lower);
     inode.listed = undefined;
     this.#backings.end(inode);
     this.#residents.drop(inode);
+    // The last that holds it.
+    if (inode.pinned >= 0 && inode.type === S_IFREG) this.closeUnlinked(inode.pinned);
+    else if (inode.pinned >= 0) close(inode.pinned);
     for (const former of inode.formers ?? []) this.#freeNumber(former.id, former.generation);
     this.#freeNumber(inode.id, inode.generation);
     this.count--;

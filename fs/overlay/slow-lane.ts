@@ -24,7 +24,7 @@ export const SUBMISSIONS = STATES - 1;
 export const FIELD = { kind: 0, fd: 1, to: 2, length: 3, blocks: 4, settle: 5, result: 6, offset: 7 } as const;
 export const FIELDS = 8;
 
-export const KIND = { copy: 0, fsync: 1, fdatasync: 2, read: 3, discard: 4 } as const;
+export const KIND = { copy: 0, fsync: 1, fdatasync: 2, read: 3, discard: 4, close: 5 } as const;
 
 /** What a slow worker is started with. */
 export interface SlowWorkerInput {
@@ -78,6 +78,11 @@ export class SlowLane {
     return this.#submit(KIND.discard, workdir, number, 0, 0, SETTLE.none) >= 0;
   }
 
+  /** Closes a descriptor, of which nobody is told. Answers whether that will be done. */
+  close(fd: number): boolean {
+    return this.#submit(KIND.close, fd, -1, 0, 0, SETTLE.none) >= 0;
+  }
+
   /** PENDING, or the job's result, 0 or a negative errno, after which its number is free again. */
   take(job: number): number {
     if (job >= MAX_JOBS) return this.#syncs?.take(job - MAX_JOBS) ?? PENDING;
@@ -87,7 +92,7 @@ export class SlowLane {
     return outcome;
   }
 
-  close(): void {
+  end(): void {
     // The eventfd stays open: a job that is in the middle of a system call writes to it when that ends.
     for (const worker of this.#workers) void worker.terminate();
     this.#syncs?.close();

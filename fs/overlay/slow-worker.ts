@@ -51,6 +51,8 @@ function perform(job: number): number {
     case KIND.discard:
       discard(fd, formatTemporary(field(job, FIELD.to)));
       return close(fd);
+    case KIND.close:
+      return close(fd);
     case KIND.fsync:
       return fsync(fd);
     case KIND.fdatasync:
@@ -68,7 +70,8 @@ for (;;) {
     continue;
   }
   jobs[job * FIELDS + FIELD.result] = perform(job);
-  // Nobody asks how a removal ended.
-  Atomics.store(states, job, field(job, FIELD.kind) === KIND.discard ? JOB.free : JOB.done);
+  // Nobody asks how these ended.
+  const isUnasked = field(job, FIELD.kind) === KIND.discard || field(job, FIELD.kind) === KIND.close;
+  Atomics.store(states, job, isUnasked ? JOB.free : JOB.done);
   write(completions, one.address, 8);
 }

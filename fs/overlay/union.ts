@@ -1,5 +1,6 @@
 import { type Notifier } from '../filesystem.ts';
 import { Backings } from './backings.ts';
+import { closeUnlinked } from './close-aside.ts';
 import { CopyAhead } from './copy-ahead.ts';
 import { Attr } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
@@ -134,6 +135,7 @@ export class Union {
     this.fds = new DirectoryFds(directoryFds(options));
     this.residents = new ResidentFiles(residentFiles(options));
     this.inodes = new InodeTable(this.fds, this.backings, this.residents, options.nfsExport === true);
+    this.inodes.closeUnlinked = (fd): void => closeUnlinked(this, fd);
     this.counters = options.counters ?? new Float64Array(COUNTERS);
     this.owners = new Owners(options);
     this.isSoleWriter = (options.timeout ?? DEFAULT_TIMEOUT) >= DEFAULT_TIMEOUT;
@@ -221,7 +223,7 @@ export class Union {
   }
 
   close(): void {
-    this.slowLane?.close();
+    this.slowLane?.end();
     this.slowReads.close();
     this.rest();
     this.fds.clear();
