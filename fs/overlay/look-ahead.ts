@@ -42,22 +42,22 @@ export class LookAhead {
     if (index === undefined || index.lookedAhead) return;
     index.lookedAhead = true;
     if (!this.#watch.step()) return;
-    const ahead = subdirectories(directory, index);
+    const ahead = subdirectories(directory, index, union.readAhead.isUnderWay);
     if (ahead.names.length === 0) return;
     union.count(COUNTER.directoriesReadAhead, ahead.names.length);
     this.#read(ahead);
   }
 }
 
-function subdirectories({ lowers }: Inode, index: DirectoryIndex): DirectoriesAhead {
+/** @param indexed also in layers with an index, which are not read to list them, but to open files. */
+function subdirectories({ lowers }: Inode, index: DirectoryIndex, indexed: boolean): DirectoriesAhead {
   const names: ByteString[] = [];
   const places: number[] = [];
   for (const [name, entry] of index.entries) {
     if (names.length >= MOST) break;
     if (!entry.visible || entry.lowerType !== DT_DIR || !entry.lowerVisible) continue;
     for (const position of [entry.lower, ...(entry.more ?? [])]) {
-      // A layer with an index is not read to list it.
-      if (lowers[position - 1]?.layer.contents !== undefined) continue;
+      if (!indexed && lowers[position - 1]?.layer.contents !== undefined) continue;
       names.push(name);
       places.push(position - 1);
     }

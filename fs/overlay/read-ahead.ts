@@ -47,10 +47,14 @@ export class ReadAhead {
     if (this.#inOrder >= IN_ORDER && this.#watch.step()) goAhead(union, parent, index, place);
   }
 
+  /** Somebody reads the files of a tree, and would wait for the disk. */
+  get isUnderWay(): boolean {
+    return this.#inOrder >= IN_ORDER && this.#watch.isCold;
+  }
+
   /** A directory was listed: who goes through a tree comes to its first file next. */
   listed(union: Union, directory: Inode, index: DirectoryIndex): void {
-    if (this.#inOrder < IN_ORDER || !this.#watch.isCold || this.#listed++ >= LISTED) return;
-    goAhead(union, directory, index, index.readTo);
+    if (this.isUnderWay && this.#listed++ < LISTED) goAhead(union, directory, index, index.readTo);
   }
 }
 

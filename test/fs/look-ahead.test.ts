@@ -16,7 +16,8 @@ const missing = firstMissing(LAMINA.missing, missingFilesystem(EXT4));
 /** Of a tree in two layers, and beside it in a single directory. */
 const TREE = 1 + 40 + 40 * 4;
 const MANY = 900;
-const DIRECTORIES = TREE + 1 + MANY;
+const DEEP = 20;
+const DIRECTORIES = TREE + 1 + MANY + 1 + DEEP * 3;
 /** Of one directory. */
 const MOST = 512;
 
@@ -29,6 +30,7 @@ describe.skipIf(missing !== undefined)(titled('looking ahead', missing), () => {
     ground = await Ground.open('root');
     await mountFilesystem(ground, 'disk', EXT4);
     await script(`mkdir -p disk/top disk/low/many; cd disk/low/many; seq ${MANY} | xargs mkdir`);
+    await script(`cd disk/low; for i in $(seq ${DEEP}); do mkdir -p deep/$i/a/b; echo $i >deep/$i/a/b/f; done`);
     await script('mkdir -p disk/top disk/low; for i in $(seq 40); do mkdir -p disk/top/$i/1 disk/low/$i/1; done');
     await script(
       'for i in $(seq 40); do mkdir disk/low/$i/2 disk/low/$i/3 disk/top/$i/4; echo $i >disk/low/$i/2/f; done',
@@ -70,7 +72,7 @@ describe.skipIf(missing !== undefined)(titled('looking ahead', missing), () => {
     expect(found).toHaveLength(DIRECTORIES);
     expect(found).toContain('./40 6');
     expect(await ahead()).toBeGreaterThan(TREE);
-    expect(await ahead()).toBeLessThanOrEqual(2 * TREE + MOST);
+    expect(await ahead()).toBeLessThanOrEqual(2 * TREE + 3 * DEEP + MOST);
     const grown = readByThreads().filter((bytes, at) => bytes > (before[at] ?? 0));
     expect(grown.length).toBeGreaterThan(2);
   });
@@ -80,6 +82,19 @@ describe.skipIf(missing !== undefined)(titled('looking ahead', missing), () => {
     await mount();
     expect(await find()).toHaveLength(DIRECTORIES);
     expect(await ahead()).toBe(0);
+  });
+
+  test('has those of layers with an index read for who reads the files in them, and for nobody else', async () => {
+    await script(`for layer in top low; do node ${DIST}/cli/lamina.js index disk/$layer; done`);
+    await script('umount disk; mount -o loop disk.image disk');
+    await mount();
+    expect(await find()).toHaveLength(DIRECTORIES);
+    expect(await ahead()).toBe(0);
+    await mounted.unmount();
+    await script('umount disk; mount -o loop disk.image disk');
+    await mount();
+    await script('tar -cf - merged | cat >/dev/null');
+    expect(await ahead()).toBeGreaterThan(0);
   });
 });
 
