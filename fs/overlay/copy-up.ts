@@ -102,7 +102,8 @@ const copy: Copy = { dirfd: -1, name: SELF, prepared: undefined, unsettled: fals
 /** The name in the workdir of the copy that is about to be made, or goes on. */
 function temporaryOf(union: Union, workdir: Workdir, inode: Inode): ByteString {
   copy.unsettled = false;
-  copy.prepared = inode.copying === undefined ? union.copyAhead.claim(inode) : undefined;
+  const isTaken = inode.copying === undefined && !union.slowness.isExpected;
+  copy.prepared = isTaken ? union.copyAhead.claim(inode) : undefined;
   return inode.copying?.temporary ?? copy.prepared?.temporary ?? workdir.temporaryName();
 }
 
@@ -133,9 +134,16 @@ function copyTo(
   if (copy.unsettled) union.copyAhead.follow(union, workdir, inode, copy.prepared !== undefined);
   let done = describe(union, inode, dirfd, name, given);
   // Before the rename, or a power cut could leave the new name without its data.
-  if (done >= 0 && copy.unsettled) done = settle(copy.dirfd, union.settle);
+  if (done >= 0 && copy.unsettled) done = settleNow(union, copy.dirfd);
   if (inode.type === S_IFREG) close(copy.dirfd);
   return done;
+}
+
+function settleNow(union: Union, fd: number): number {
+  const begin = performance.now();
+  const settled = settle(fd, union.settle);
+  union.slowness.waited(performance.now() - begin);
+  return settled;
 }
 
 /** Gives the copy all that the file has beside its data. */
@@ -258,9 +266,10 @@ function fill(union: Union, inode: Inode, temporary: ByteString, to: number, len
     close(from);
     return 0;
   }
-  const isSlow = typeof length === 'number' && length >= SLOW_SIZE;
+  const isSlow = typeof length === 'number' && (length >= SLOW_SIZE || (length > 0 && union.slowness.isExpected));
   const job = !isSlow ? -1 : (union.slowLane?.copy(from, to, length, source.blocks, union.settle) ?? -1);
   if (job >= 0) {
+    union.slowness.spared();
     inode.copying = { temporary, from, to, length, job };
     return DEFERRED;
   }

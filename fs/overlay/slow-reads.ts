@@ -4,15 +4,16 @@ import { close } from '../sys/file.ts';
 import { type FileOffset } from '../sys/file-offset.ts';
 import { duplicate } from '../sys/process.ts';
 import { PENDING, type SlowLane } from './slow-lane.ts';
+import { Slowness } from './slowness.ts';
 
 // A read of what is not in memory waits for a disk, and so would everybody else. A quick disk answers sooner than another
 // thread takes to be woken, and more sooner than it takes to be told: such waits are borne. Once a read has waited for long,
 // as on a rotating disk or a network, what is not in memory is read by the slow lane first.
 
-/** Milliseconds after which a read is a long one. */
+/** Milliseconds that no read from a quick disk takes. */
 const LONG = 2;
-/** Reads that are looked at after one; then one tells again by how long it waits. */
-const WATCHED = 256;
+/** Reads that are looked at after one. */
+const LOOKED_AT = 256;
 
 interface Reading {
   readonly job: number;
@@ -22,17 +23,17 @@ interface Reading {
 }
 
 export class SlowReads {
-  #watched = 0;
+  readonly #slowness = new Slowness(LONG, LOOKED_AT);
   readonly #readings = new Map<string, Reading>();
 
   /** Whether reads may wait for long. */
   get expected(): boolean {
-    return this.#watched > 0 || this.#readings.size > 0;
+    return this.#slowness.isExpected || this.#readings.size > 0;
   }
 
   /** @param milliseconds that a read took which nobody had looked at. */
   took(milliseconds: number): void {
-    if (milliseconds > LONG) this.#watched = WATCHED;
+    this.#slowness.waited(milliseconds);
   }
 
   /** Answers 0 once the data can be read without waiting, or as well as ever; DEFERRED before that. */
@@ -52,7 +53,7 @@ export class SlowReads {
   }
 
   #begin(lane: SlowLane, key: string, fd: number, offset: FileOffset, length: number): number {
-    if (this.#watched > 0) this.#watched--;
+    this.#slowness.spared();
     this.#sweep(lane);
     if (typeof offset === 'bigint' || isCached(fd, offset, length)) return 0;
     // The file may be closed, and its number be another's, before the lane comes to it.

@@ -28,6 +28,7 @@ import { ResidentFiles } from './resident-file.ts';
 import { type SharedListing } from './shared-listing.ts';
 import { MAX_JOBS, type SlowLane } from './slow-lane.ts';
 import { SlowReads } from './slow-reads.ts';
+import { Slowness } from './slowness.ts';
 import { giveUuid } from './upper-uuid.ts';
 import { verifyRoots } from './verify-roots.ts';
 import { Workdir, lockUpper } from './workdir.ts';
@@ -35,6 +36,10 @@ import { readUuids } from './file-handle.ts';
 import { settleOverrides } from './override-set-up.ts';
 import { refuseOverlap } from './overlap.ts';
 import { readMarks } from './marks.ts';
+
+/** Milliseconds of a disk that is slow, or has more to do than this, and copies that are then made by the slow lane. */
+const LONG_SETTLING = 8;
+const COPIES_ASIDE = 64;
 
 const DEFAULT_CACHE_ENTRIES = 262_144;
 
@@ -125,6 +130,8 @@ export class Union {
   /** Where the session lets requests wait, what does the slow work. */
   slowLane: SlowLane | undefined = undefined;
   readonly slowReads = new SlowReads();
+  /** Of the upper's disk, when a copy's data is waited for. */
+  readonly slowness = new Slowness(LONG_SETTLING, COPIES_ASIDE);
   readonly copyAhead = new CopyAhead();
   /** Scratch for a single function's use between two of its own calls. */
   readonly scratch = new Attr();
