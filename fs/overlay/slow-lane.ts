@@ -15,10 +15,16 @@ export const SLOW_SIZE = 1 << 20;
 export const MAX_JOBS = 64;
 const MAX_WORKERS = 2;
 
-/** Job states; the element behind those of the jobs counts submissions, for the workers to wait on. */
+/**
+ * Job states; the elements behind those of the jobs count submissions, for the workers to wait on, and workers that have
+ * loaded all that they need.
+ */
 export const JOB = { free: 0, queued: 1, running: 2, done: 3 } as const;
-const STATES = MAX_JOBS + 1;
-export const SUBMISSIONS = STATES - 1;
+export const SUBMISSIONS = MAX_JOBS;
+export const READY = MAX_JOBS + 1;
+const STATES = MAX_JOBS + 2;
+/** Milliseconds that a worker may take for that; one that has none of it by then could not be started. */
+const LONGEST_START = 5000;
 
 /** Numbers of one job. */
 export const FIELD = { kind: 0, fd: 1, to: 2, length: 3, blocks: 4, settle: 5, result: 6, offset: 7 } as const;
@@ -93,6 +99,7 @@ export class SlowLane {
   }
 
   end(): void {
+    this.#awaitWorkers();
     // The eventfd stays open: a job that is in the middle of a system call writes to it when that ends.
     for (const worker of this.#workers) void worker.terminate();
     this.#syncs?.close();
@@ -114,6 +121,15 @@ export class SlowLane {
     Atomics.add(this.#states, SUBMISSIONS, 1);
     Atomics.notify(this.#states, SUBMISSIONS, 1);
     return job;
+  }
+
+  /** A thread that is ended while it binds functions of the C library takes the process with it (koffi). */
+  #awaitWorkers(): void {
+    for (;;) {
+      const ready = Atomics.load(this.#states, READY);
+      if (ready >= this.#workers.length) return;
+      if (Atomics.wait(this.#states, READY, ready, LONGEST_START) === 'timed-out') return;
+    }
   }
 
   #underWay(): number[] {

@@ -6,7 +6,7 @@ import { copyContents } from './copy-data.ts';
 import { discard } from './discard.ts';
 import { type Settle, settle } from './settle.ts';
 import { formatTemporary } from './temporary-name.ts';
-import { FIELD, FIELDS, JOB, KIND, SUBMISSIONS, type SlowWorkerInput } from './slow-lane.ts';
+import { FIELD, FIELDS, JOB, KIND, READY, SUBMISSIONS, type SlowWorkerInput } from './slow-lane.ts';
 
 const { states, jobs, completions } = workerData as SlowWorkerInput;
 
@@ -61,6 +61,9 @@ function perform(job: number): number {
       return -EINVAL;
   }
 }
+
+Atomics.add(states, READY, 1);
+Atomics.notify(states, READY);
 
 for (;;) {
   const seen = Atomics.load(states, SUBMISSIONS);

@@ -3,6 +3,7 @@ import {
   appendFileSync,
   closeSync,
   fsyncSync,
+  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -15,6 +16,8 @@ import { cannotMount, Playground, until } from './playground.ts';
 
 // Enough that copying it and reaching the disk takes many times as long as a request.
 const SIZE = 256 << 20;
+/** A thread that comes up too late does so in one of ten. */
+const ROUNDS = Number(process.env['LAMINA_RUNS'] ?? 8);
 
 describe.skipIf(cannotMount !== undefined)(titled('the slow lane', cannotMount), () => {
   let ground: Playground;
@@ -39,6 +42,20 @@ describe.skipIf(cannotMount !== undefined)(titled('the slow lane', cannotMount),
     expect(readFileSync(ground.at('U/huge')).equals(data)).toBe(true);
     expect(statSync(ground.at('U/huge')).mode & 0o777).toBe(0o600);
     expect(inWorkdir()).toEqual([]);
+  });
+
+  test('a mount that ends while its threads come up ends well', async () => {
+    for (const name of ['a', 'b']) writeFileSync(ground.at('B', name), randomBytes(2 << 20));
+    for (let round = 0; round < ROUNDS; round++) {
+      const upper = `upper-${round}`;
+      for (const directory of ['u', 'w']) mkdirSync(ground.at(upper, directory), { recursive: true });
+      const daemon = ground.startFuseLamina('-f', '-o', `lowerdir=B,upperdir=${upper}/u,workdir=${upper}/w`, 'm');
+      await until('it is mounted', () => ground.mounted.includes('m'));
+      // Two copies at once have two threads, of which the first may make both.
+      for (const { end } of ['a', 'b'].map((name) => ground.start(['chmod', '600', `m/${name}`]))) await end;
+      ground.run(['umount', 'm']);
+      expect(await daemon.end).toMatchObject({ code: 0, stderr: '' });
+    }
   });
 
   test('fsync answers when the data is on disk', () => {
