@@ -20,9 +20,9 @@ const MAX_WORKERS = 2;
  * loaded all that they need.
  */
 export const JOB = { free: 0, queued: 1, running: 2, done: 3 } as const;
-export const SUBMISSIONS = MAX_JOBS;
-export const READY = MAX_JOBS + 1;
 const STATES = MAX_JOBS + 2;
+export const SUBMISSIONS = STATES - 2;
+export const READY = STATES - 1;
 /** Milliseconds that a worker may take for that; one that has none of it by then could not be started. */
 const LONGEST_START = 5000;
 
