@@ -10,8 +10,8 @@ import { Slowness } from './slowness.ts';
 // thread takes to be woken, and more sooner than it takes to be told: such waits are borne. Once a read has waited for long,
 // as on a rotating disk or a network, what is not in memory is read by the slow lane first.
 
-/** Milliseconds that no read from a quick disk takes. */
-const LONG = 2;
+/** Milliseconds that no read from a quick disk takes, though others use the processor, too. */
+const LONG = 5;
 /** Reads that are looked at after one. */
 const LOOKED_AT = 256;
 
