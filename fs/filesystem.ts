@@ -113,7 +113,8 @@ export interface Notifier {
   /** Attributes, and the page cache from `offset` for `length` bytes (0: to the end; a negative offset: none of it). */
   invalidateInode(node: number, offset: number, length: number): number;
   /**
-   * Puts a file's content into the kernel's page cache, as far as it is in memory, so that who reads it need not ask. Never
+   * Puts a file's content into the kernel's page cache, as far as it is in memory, or all of it where its filesystem cannot
+   * tell, so that who reads it need not ask. Never
    * while somebody has the node open: who waits for what he reads holds locks, too.
    *
    * @param fd of the file, for reading.

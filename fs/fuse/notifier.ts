@@ -1,7 +1,8 @@
 import type { Notifier } from '../filesystem.ts';
 import type { ByteString } from '../sys/bytes.ts';
 import { readCached } from '../sys/cached-data.ts';
-import { EAGAIN, EFBIG } from '../sys/errno.ts';
+import { EAGAIN, EFBIG, EOPNOTSUPP } from '../sys/errno.ts';
+import { pread } from '../sys/file.ts';
 import { Memory } from '../sys/memory.ts';
 import { NOTIFY } from './constants.ts';
 import type { Device } from './device.ts';
@@ -93,7 +94,9 @@ class Content {
     const head = OUT.sizeof + STORE.sizeof;
     // A byte more tells whether there is more. What is not in memory ends it, too: the kernel takes whole pages alone, and
     // the last one of the file.
-    const size = readCached(fd, this.address + head, limit + 1, 0);
+    let size = readCached(fd, this.address + head, limit + 1, 0);
+    // As tmpfs, which has all in memory.
+    if (size === -EOPNOTSUPP) size = pread(fd, this.address + head, limit + 1, 0);
     if (size <= 0) return size || -EAGAIN;
     if (size > limit) return -EFBIG;
     const length = head + size;

@@ -17,6 +17,8 @@ export function isSmall(size: number): boolean {
 export function giveContent(union: Union, inode: Inode, fd: number): void {
   // Who has it open may wait for an answer to READ, with the pages locked that the kernel would wait for.
   if (!inode.contentDue || !union.storesContent || inode.handles !== undefined) return;
+  // Not every filesystem tells what is in memory.
+  if (union.slowReads.expected) return;
   inode.contentDue = false;
   const given = union.notifier?.storeContent(inode.id, fd, LARGEST);
   if (given === 0) union.count(COUNTER.contentsGiven);

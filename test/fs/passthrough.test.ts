@@ -150,6 +150,14 @@ print(set(ctypes.string_at(map(None, 10000, 1, 1, os.open('m/10000', os.O_RDONLY
     expect(stats().overlay.contentsGiven).toBe(before);
   });
 
+  test('the content of a small file comes with its first open from a tmpfs, too', () => {
+    run('mount', '-t', 'tmpfs', 'tmpfs', ground.at('A'));
+    writeFileSync(ground.at('A/file'), 'content');
+    mount(WRITABLE);
+    expect(readFileSync(ground.at('m/file'), 'utf8')).toBe('content');
+    expect([counted('READ'), stats().overlay.contentsGiven]).toEqual([0, 1]);
+  });
+
   test('programs of a lower layer are read by the kernel, and with passthrough=all every file of one', () => {
     const program = Buffer.concat([Buffer.from('\x7fELF'), Buffer.alloc(SIZE, 'p')]);
     writeFileSync(ground.at('B/program'), program);
