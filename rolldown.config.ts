@@ -23,6 +23,8 @@ const BENCHMARKS = ['bench/main', 'bench/image/main'];
 /** Threads and processes of which one command starts several: a file each, with all that it uses and nothing else. */
 const HELPERS = [
   'fs/worker',
+  'fs/aside-worker',
+  'fs/directories-worker',
   'fs/overlay/slow-worker',
   'runner/container/exec/exec-spawner',
   'runner/container/exec/stage',
@@ -34,7 +36,7 @@ const HELPERS = [
 /** Has what is loaded after it loaded as it has been compiled before. */
 const LOADER = 'fs/sys/load-compiled';
 
-/** Processes that load little, and the union by themselves only for another backend. */
+/** Processes that serve a mount: what they always need is one file for both. */
 const DAEMONS = ['fs/daemon-process', 'fs/background-process'];
 
 /**
@@ -56,6 +58,9 @@ const TOGETHER = new Map([
   ['flags', ['cli/container-flags/container-flags.ts', 'cli/container-flags/identity.ts']],
 ]);
 
+const DAEMON = new Map([['daemon', ['fs/serve-as-daemon.ts', 'fs/publication.ts', 'fs/unmount.ts']]]);
+
+type Starts = ReadonlyMap<string, readonly string[]>;
 type Imports = (id: string) => readonly string[];
 
 /** Whether it begins with the loader. */
@@ -80,12 +85,12 @@ function closureOf(start: string, imports: Imports): Set<string> {
 }
 
 /** Names of the shared files, by what lies in them. Most of the command line's own modules are each command's. */
-function assignShared(imports: Imports): Map<string, string> {
+function assignShared(imports: Imports, shared: Starts, together: Starts): Map<string, string> {
   const assigned = new Map<string, string>();
   const assign = (name: string, ids: Iterable<string>): void => {
     for (const id of ids) if (id.startsWith(ROOT) && !assigned.has(id)) assigned.set(id, name);
   };
-  for (const [name, starts] of SHARED) {
+  for (const [name, starts] of shared) {
     const [first = new Set<string>(), ...others] = starts.map((start) => closureOf(start, imports));
     const common = [...first].filter((id) => others.every((other) => other.has(id)));
     assign(
@@ -93,17 +98,17 @@ function assignShared(imports: Imports): Map<string, string> {
       common.filter((id) => !id.startsWith(source('cli/'))),
     );
   }
-  for (const [name, starts] of TOGETHER) for (const start of starts) assign(name, closureOf(start, imports));
+  for (const [name, starts] of together) for (const start of starts) assign(name, closureOf(start, imports));
   return assigned;
 }
 
-function sharedFiles(): CodeSplittingGroup[] {
-  const names = [...SHARED.keys(), ...TOGETHER.keys()];
+function sharedFiles(shared: Starts, together: Starts): CodeSplittingGroup[] {
+  const names = [...shared.keys(), ...together.keys()];
   let assigned: Map<string, string> | undefined;
   return names.map((name, at) => ({
     debugName: name,
     name: (id, context) => {
-      assigned ??= assignShared((importer) => context.getModuleInfo(importer)?.importedIds ?? []);
+      assigned ??= assignShared((importer) => context.getModuleInfo(importer)?.importedIds ?? [], shared, together);
       return assigned.get(id) === name ? name : null;
     },
     priority: names.length - at,
@@ -212,13 +217,13 @@ function build(
   };
 }
 
-const programs = build(PROGRAMS, { groups: sharedFiles() });
+const programs = build(PROGRAMS, { groups: sharedFiles(SHARED, TOGETHER) });
 const { plugins } = programs;
 
 export default defineConfig([
   { ...programs, plugins: [plugins, commonJs] },
   build([LOADER], false),
-  build(DAEMONS, true),
+  build(DAEMONS, { groups: sharedFiles(new Map(), DAEMON) }),
   build(BENCHMARKS, true, 'bench/shared'),
   ...HELPERS.map((name) => build([name], false)),
 ]);

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { mount, mountOptions, parseCommandLine, rawArguments, serveUntilEnd, spawnDaemon } from '../fs/index.ts';
+import { mountOptions, parseCommandLine, rawArguments, serveInForeground, spawnDaemon } from '../fs/index.ts';
 
 // The command line of fuse-overlayfs, so that podman, buildah, containerd and mount(8) can call it in its place. Who mounts in
 // the background by `fuse-lamina`, the shell script beside this, comes past here.
@@ -34,7 +34,7 @@ async function main(): Promise<void> {
   } else if (line.version) {
     await printVersion();
   } else if (line.foreground) {
-    await serveUntilEnd(mount(mountOptions(line)));
+    await serveInForeground(mountOptions(line));
   } else {
     await spawnDaemon(mountOptions(line));
   }

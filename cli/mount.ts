@@ -2,11 +2,10 @@ import { Command } from 'commander';
 import {
   argumentBytes,
   type ByteString,
-  mount,
   type MountOptions,
   OptionError,
   parseOptions,
-  serveUntilEnd,
+  serveInForeground,
   spawnDaemon,
   toText,
 } from '../fs/index.ts';
@@ -48,7 +47,7 @@ function mountOptions(mountpoint: string, flags: Flags): MountOptions {
 
 async function run(mountpoint: string, flags: Flags): Promise<void> {
   const options = mountOptions(mountpoint, flags);
-  if (flags.foreground === true) await serveUntilEnd(mount(options));
+  if (flags.foreground === true) await serveInForeground(options);
   else await spawnDaemon(options);
 }
 

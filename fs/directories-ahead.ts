@@ -21,7 +21,14 @@ interface Place {
 /** Reads directories on other threads, those first that were asked for last; what is in them does not matter. */
 export class DirectoryReaders {
   #pending: Pending[] = [];
-  readonly #free: PathProbe[] = Array.from({ length: AT_ONCE }, () => new PathProbe());
+  readonly #free: PathProbe[];
+  readonly #atOnce: number;
+
+  /** @param atOnce directories that are given to the pool at once: more than it has threads where this one comes by seldom. */
+  constructor(atOnce = AT_ONCE) {
+    this.#atOnce = atOnce;
+    this.#free = Array.from({ length: atOnce }, () => new PathProbe());
+  }
 
   read(ahead: DirectoriesAhead): void {
     this.#pending.push({ ahead, next: 0 });
@@ -32,6 +39,11 @@ export class DirectoryReaders {
   /** Directories with subdirectories still to be read. */
   get left(): number {
     return this.#pending.length;
+  }
+
+  /** Whether some are being read. */
+  get areBusy(): boolean {
+    return this.#free.length < this.#atOnce;
   }
 
   /** Begins no more: descriptors of layers are being closed. */

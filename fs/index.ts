@@ -48,13 +48,12 @@ export function prepareMount(fuse: FuseOptions = {}): void {
 }
 
 /**
- * Serves a mount, from its making on, until it is unmounted, or SIGTERM, SIGINT or SIGHUP asks for its end. Rejects
- * where the mount could not be made.
+ * Mounts, and serves until it is unmounted, or SIGTERM, SIGINT or SIGHUP asks for its end. For a process that is there for
+ * nothing else: its umask, its working directory and, in most cases, its main thread are the mount's. Rejects where the
+ * mount could not be made.
  */
-export async function serveUntilEnd(mounting: Promise<Mount>): Promise<void> {
-  // Its failure is heard below, perhaps after it has come.
-  mounting.catch(() => undefined);
-  return (await import('./serve.ts')).serveUntilEnd(mounting);
+export async function serveInForeground(options: MountOptions): Promise<void> {
+  return (await import('./serve-as-daemon.ts')).serveInForeground(options);
 }
 
 /**

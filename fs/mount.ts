@@ -15,7 +15,8 @@ import { log } from './sys/log.ts';
 import { mountAt } from './sys/mountinfo.ts';
 import { retireDescriptor } from './sys/retire.ts';
 import { takeWorker } from './spare-worker.ts';
-import type { WorkerInput, WorkerMessage, WorkerReport } from './worker.ts';
+import type { SessionInput } from './union-session.ts';
+import type { WorkerMessage, WorkerReport } from './worker.ts';
 
 /** What to mount, where, and how. */
 export interface MountOptions {
@@ -151,13 +152,13 @@ function untilEnded(worker: Worker): Promise<void> {
 }
 
 /** A session that has begun, and when it will have ended. */
-interface Serving {
+export interface Serving {
   readonly ended: Promise<void>;
   /** File descriptor of /dev/fuse, where the session is ours. */
   readonly device?: number;
 }
 
-async function serveByWorker(input: WorkerInput): Promise<Serving> {
+async function serveByWorker(input: SessionInput): Promise<Serving> {
   const worker = takeWorker();
   worker.postMessage(input);
   const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
@@ -170,9 +171,12 @@ async function serveByWorker(input: WorkerInput): Promise<Serving> {
   return { ended, device };
 }
 
-async function serve(input: WorkerInput): Promise<Serving> {
-  if (backendOf(input.fuse) === 'device') return serveByWorker(input);
-  return (await import('./native-backend.ts')).serveNatively(input);
+/** Mounts and serves from this thread; undefined where it cannot be this thread. Throws where it cannot be mounted. */
+type ServeHere = (input: SessionInput) => Serving | undefined;
+
+async function serve(input: SessionInput, serveHere?: ServeHere): Promise<Serving> {
+  if (backendOf(input.fuse) !== 'device') return (await import('./native-backend.ts')).serveNatively(input);
+  return serveHere?.(input) ?? serveByWorker(input);
 }
 
 async function checkAnswer(served: Mount): Promise<void> {
@@ -188,8 +192,10 @@ async function checkAnswer(served: Mount): Promise<void> {
  * Mounts a union and serves it from a thread of this process. Resolves once the mount answers; rejects, with nothing
  * mounted, where a layer, the mount point or FUSE does not allow it. With the backend fuse-native it is the main thread
  * that serves: this process must not touch the mount by synchronous calls then.
+ *
+ * @param serveHere for a process that has nothing else to do: what it does between requests must not wait for the mount.
  */
-export async function mount(options: MountOptions): Promise<Mount> {
+export async function mount(options: MountOptions, serveHere?: ServeHere): Promise<Mount> {
   const mountpoint = checkMountpoint(options.mountpoint);
   // Before the mount can hide them.
   const branches = branchesOf(options.overlay);
@@ -197,7 +203,7 @@ export async function mount(options: MountOptions): Promise<Mount> {
   const overlay = { ...options.overlay, counters: counters.overlay };
   const fuse = options.fuse ?? {};
   const readOnly = options.overlay.upper === undefined || fuse.readOnly === true;
-  const serving = serve({ mountpoint, overlay, fuse: { ...fuse, readOnly }, requests: counters.requests });
+  const serving = serve({ mountpoint, overlay, fuse: { ...fuse, readOnly }, requests: counters.requests }, serveHere);
   // While the worker starts.
   const loading = import('./publication.ts');
   const served = new ServedMount(mountpoint, branches, counters, await serving);

@@ -15,7 +15,7 @@ function outerUid(): number {
 }
 
 /** Where the state of mounts may be, in the order of preference. */
-function candidates(): string[] {
+export function possibleRuntimeDirectories(): string[] {
   const { XDG_RUNTIME_DIR: runtime } = process.env;
   const directories: string[] = [];
   if (runtime?.startsWith('/') === true) directories.push(`${runtime}/lamina`);
@@ -41,12 +41,12 @@ function prepare(directory: string): boolean {
 
 /** The directory for a new mount's state; undefined where none can be had. */
 export function runtimeDirectory(): string | undefined {
-  return candidates().find(prepare);
+  return possibleRuntimeDirectories().find(prepare);
 }
 
 /** Removes one that no mount uses any longer; leaves what is not ours to make, and what has something in it. */
 export function removeRuntimeDirectory(directory: string): void {
-  if (!candidates().includes(directory)) return;
+  if (!possibleRuntimeDirectories().includes(directory)) return;
   try {
     rmdirSync(directory);
   } catch {
@@ -56,5 +56,5 @@ export function removeRuntimeDirectory(directory: string): void {
 
 /** Directories that may hold the state of our mounts. */
 export function runtimeDirectories(): string[] {
-  return candidates().filter(isOurs);
+  return possibleRuntimeDirectories().filter(isOurs);
 }

@@ -1,8 +1,9 @@
-import { spawn } from 'node:child_process';
 import { unmountByHelper } from './fuse/fusermount.ts';
 import { MOUNT_TYPE } from './fuse/options.ts';
 import { resolveMounted } from './mountpoint.ts';
 import { forgetMount, readRegistry, type RegisteredMount } from './registry.ts';
+import { runAside } from './run-aside.ts';
+import { type RunProgram, runProgram } from './sys/run-program.ts';
 import { type ByteString, toText } from './sys/text.ts';
 import { MNT_DETACH, O_CLOEXEC, O_PATH, UMOUNT_NOFOLLOW } from './sys/constants.ts';
 import { describeErrno, EBUSY, EINVAL, EPERM } from './sys/errno.ts';
@@ -14,39 +15,38 @@ import { mountAt } from './sys/mountinfo.ts';
 type Unmounted = 'done' | 'busy';
 
 /** Unmounts what is on `path`, by ourselves or through fusermount3; the daemon goes on answering meanwhile. */
-async function detach(path: ByteString, lazy: boolean): Promise<Unmounted> {
+async function detach(path: ByteString, lazy: boolean, run: RunProgram): Promise<Unmounted> {
   const status = await umountAsync(path, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0));
   // EINVAL: nothing is mounted there any longer.
   if (status === 0 || status === -EINVAL) return 'done';
   if (status === -EBUSY) return 'busy';
   if (status !== -EPERM) throw new Error(`cannot unmount ${toText(path)}: ${describeErrno(status)}`);
-  const complaint = await unmountByHelper(path, lazy);
+  const complaint = await unmountByHelper(path, lazy, run);
   if (complaint === undefined) return 'done';
   if (/busy/i.test(complaint)) return 'busy';
   throw new Error(`cannot unmount ${toText(path)}: ${complaint}`);
 }
 
-/** Unmounts for good, lazily where others use the mount: what they have changed in mappings is written before. */
+/**
+ * Unmounts for good what this process serves, lazily where others use the mount: what they have changed in mappings is
+ * written before. This thread waits for nothing that the mount has to answer.
+ */
 export async function detachForGood(path: ByteString): Promise<void> {
-  if ((await detach(path, false)) === 'done') return;
+  if ((await detach(path, false, runAside)) === 'done') return;
   await syncAside(path);
-  await detach(path, true);
+  await detach(path, true, runAside);
 }
 
 /**
  * syncfs(2) by a process of its own: a thread of the daemon that waits for the daemon's answers holds the device, so that
  * both would wait for ever where the daemon is killed meanwhile.
  */
-function syncAside(path: ByteString): Promise<void> {
+async function syncAside(path: ByteString): Promise<void> {
   // Opened so, it asks the filesystem for nothing.
   const mount = openat(-1, path, O_PATH | O_CLOEXEC, 0);
-  if (mount < 0) return Promise.resolve();
-  const child = spawn('sync', ['-f', '/proc/self/fd/3'], { stdio: ['ignore', 'ignore', 'ignore', mount] });
+  if (mount < 0) return;
+  await runAside({ file: 'sync', parameters: ['-f', '/proc/self/fd/3'], descriptor: mount });
   close(mount);
-  return new Promise((resolve) => {
-    child.on('error', () => resolve());
-    child.on('close', () => resolve());
-  });
 }
 
 const POLL_MILLISECONDS = 10;
@@ -74,7 +74,7 @@ export async function unmountAt(path: ByteString, lazy = false): Promise<void> {
   const state = readRegistry().findLast((other) => other.device === mount.device && other.mountpoint === mountpoint);
   // Nobody can use a mount without a daemon: whatever holds it cannot be waited for.
   const dead = state !== undefined && !state.alive;
-  if ((await detach(mountpoint, lazy || dead)) === 'busy') {
+  if ((await detach(mountpoint, lazy || dead, runProgram)) === 'busy') {
     throw new Error(`${toText(path)} is in use: end what uses it (fuser -vm ${toText(path)}), or lamina umount --lazy`);
   }
   if (state === undefined) return;

@@ -1,7 +1,8 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { type ByteString, toText } from '../sys/bytes.ts';
 import { EINTR, describeErrno } from '../sys/errno.ts';
 import { close } from '../sys/file.ts';
+import type { RunProgram } from '../sys/run-program.ts';
 import { receiveDescriptor, socketpair } from '../sys/socket.ts';
 import type { FuseOptions } from './options.ts';
 import { MAX_READ } from './slot.ts';
@@ -32,7 +33,7 @@ function escape(value: ByteString): string {
   return toText(value).replace(/[\\,]/g, (character) => `\\${character}`);
 }
 
-function explain(error: NodeJS.ErrnoException | undefined, stderr: string): string {
+function explain(error: Pick<NodeJS.ErrnoException, 'code' | 'message'> | undefined, stderr: string): string {
   if (error?.code === 'ENOENT') return 'not installed (as root: apt-get install fuse3)';
   if (error?.code === 'EACCES') return 'may not be executed (EACCES)';
   if (error !== undefined) return error.message;
@@ -68,14 +69,12 @@ function receive(socket: number): number | Failure {
 }
 
 /** Unmounts what `mountByHelper` mounted; resolves with its complaint, if it has one. */
-export function unmountByHelper(mountpoint: ByteString, lazy: boolean): Promise<string | undefined> {
-  const child = spawn(PROGRAM, ['-u', ...(lazy ? ['-z'] : []), '--', toText(mountpoint)], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  let stderr = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-  return new Promise((resolve) => {
-    child.on('error', (error) => resolve(explain(error, '')));
-    child.on('close', (status) => resolve(status === 0 ? undefined : explain(undefined, stderr)));
-  });
+export async function unmountByHelper(
+  mountpoint: ByteString,
+  lazy: boolean,
+  run: RunProgram,
+): Promise<string | undefined> {
+  const parameters = ['-u', ...(lazy ? ['-z'] : []), '--', toText(mountpoint)];
+  const { status, stderr, failure } = await run({ file: PROGRAM, parameters });
+  return status === 0 ? undefined : explain(failure, stderr);
 }

@@ -103,7 +103,11 @@ export class InboundPipe implements Device {
     return this.#device.waitFor(event);
   }
 
-  wait(timeout: number): boolean {
+  get isShared(): boolean {
+    return this.#device.isShared;
+  }
+
+  wait(timeout: number): number {
     return this.#device.wait(timeout);
   }
 

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import { EAGAIN } from '../sys/errno.ts';
+import { EAGAIN, EINTR } from '../sys/errno.ts';
 import type { Device } from './device.ts';
 
 /**
@@ -18,6 +18,15 @@ const FULL_CREDIT = 8;
 const FIRST_CREDIT = 4;
 /** What a request costs that came too late; one that comes in time gives 1. */
 const MISS = 3;
+
+/**
+ * While reads wait for other things, too, by a poll: one look before that, if in vain, costs a third of the poll, which it saves
+ * where the program that asks has had our processor meanwhile.
+ */
+const HIT = 3;
+const MOST_LOOKS = 12;
+/** Requests until looks that were in vain are tried again. */
+const LOOKLESS = 32;
 
 /** So many requests are measured, the last ones before a change and the last ones of a trial. */
 const WINDOW = 16;
@@ -51,10 +60,14 @@ const WORTHWHILE = 0.9;
 export class Receiver {
   readonly #device: Device;
   readonly #hasTries: boolean;
+  /** No read may wait. */
+  readonly #isShared: boolean;
   readonly #now: () => number;
   /** The device's reads answer EAGAIN where they would wait. */
   #nonBlocking = false;
   #spins = false;
+  /** Looks in vain until there are no more; negative: requests without them. */
+  #looks = HIT;
   #credit = 0;
   #inTrial = false;
   #period = FIRST_PERIOD;
@@ -72,21 +85,22 @@ export class Receiver {
   constructor(device: Device, hasTries = availableParallelism() > 1, now = (): number => performance.now()) {
     this.#device = device;
     this.#hasTries = hasTries;
+    this.#isShared = device.isShared;
     this.#now = now;
   }
 
   /**
-   * Waits for a request, and answers its length or a negative errno.
+   * Waits for a request, and answers its length or a negative errno: EINTR where the thread has other things to do first.
    *
    * @param timeout ms, after which the answer is EAGAIN; negative: none.
    */
   receive(address: number, capacity: number, timeout = -1): number {
-    this.#setNonBlocking(this.#spins);
+    this.#setNonBlocking(this.#spins || this.#isShared);
     if (!this.#hasTries) return this.#wait(address, capacity, timeout);
     const isMeasured = this.#left <= WINDOW;
     const begin = isMeasured ? this.#now() : 0;
     const length = this.#spins ? this.#spin(address, capacity, timeout) : this.#wait(address, capacity, timeout);
-    if (length === -EAGAIN) return length;
+    if (length === -EAGAIN || length === -EINTR) return length;
     if (isMeasured) this.#gaps[this.#left % WINDOW] = this.#now() - begin;
     if (--this.#left === 0) this.#review();
     return length;
@@ -98,8 +112,24 @@ export class Receiver {
     return this.#device.read(address, capacity);
   }
 
+  /** Waits at once; where that takes a call of its own, it looks first whether it has to, while that is worth it. */
   #wait(address: number, capacity: number, timeout: number): number {
-    if (timeout >= 0 && !this.#device.wait(timeout)) return -EAGAIN;
+    if (this.#isShared && this.#looks > 0) {
+      const length = this.#device.read(address, capacity);
+      if (length !== -EAGAIN) {
+        this.#looks = Math.min(MOST_LOOKS, this.#looks + HIT);
+        return length;
+      }
+    }
+    if (--this.#looks < -LOOKLESS) this.#looks = HIT;
+    return this.#await(address, capacity, timeout);
+  }
+
+  #await(address: number, capacity: number, timeout: number): number {
+    if (timeout >= 0 || this.#nonBlocking) {
+      const woken = this.#device.wait(timeout);
+      if (woken <= 0) return woken === 0 ? -EAGAIN : woken;
+    }
     return this.#device.read(address, capacity);
   }
 
@@ -112,10 +142,8 @@ export class Receiver {
       return length;
     }
     this.#credit -= MISS;
-    const waits = this.#credit > 0;
-    if (!waits) this.#giveUp(this.#inTrial ? this.#period * 2 : FIRST_PERIOD);
-    if ((waits || timeout >= 0) && !this.#device.wait(timeout)) return -EAGAIN;
-    return this.#device.read(address, capacity);
+    if (this.#credit <= 0) this.#giveUp(this.#inTrial ? this.#period * 2 : FIRST_PERIOD);
+    return this.#await(address, capacity, timeout);
   }
 
   /** Answers EAGAIN where nothing came for as long as it is worth it. */
@@ -166,7 +194,7 @@ export class Receiver {
   #setSpinning(on: boolean): void {
     this.#spins = on;
     this.#credit = FIRST_CREDIT;
-    this.#setNonBlocking(on);
+    this.#setNonBlocking(on || this.#isShared);
   }
 
   #setNonBlocking(on: boolean): void {

@@ -6,6 +6,7 @@ import { MINIMUM_MINOR_VERSION, REQUEST_COUNTERS } from './constants.ts';
 import type { Device } from './device.ts';
 import { NO_REPLY } from './handlers/handler.ts';
 import { InboundPipe } from './inbound-pipe.ts';
+import type { LoopWatch } from './loop-watch.ts';
 import { DeviceNotifier } from './notifier.ts';
 import { DevicePassthrough } from './passthrough.ts';
 import { BODIES, HANDLERS, SILENT } from './opcodes.ts';
@@ -70,6 +71,17 @@ export class Session {
   /** Serves until the kernel ends the session: by unmount or by abort. */
   run(): void {
     while (this.step());
+    this.#end();
+  }
+
+  /** As `run`, but only until the event loop of this thread is due; answers whether the session has ended. */
+  runUntilDue(loop: LoopWatch): boolean {
+    while (this.step()) if (loop.isDue()) return false;
+    this.#end();
+    return true;
+  }
+
+  #end(): void {
     this.#connection.splicer?.close();
     this.#connection.inbound?.close();
     this.#connection.fs.destroy();

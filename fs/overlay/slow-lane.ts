@@ -2,6 +2,7 @@ import { Worker } from 'node:worker_threads';
 import { check } from '../sys/errno.ts';
 import { BackgroundSync } from '../sys/background-sync.ts';
 import { eventfd } from '../sys/event.ts';
+import { log } from '../sys/log.ts';
 import { type Settle, SETTLE } from './settle.ts';
 
 // What takes long is done by a few threads that share the process's descriptors, so that requests about other files
@@ -144,6 +145,11 @@ export class SlowLane {
     // The compiled file: a worker cannot run TypeScript on every Node that we support.
     const worker = new Worker(new URL('./slow-worker.js', import.meta.url), { workerData });
     worker.unref();
+    // The next job has another one made.
+    worker.on('error', (error) => {
+      log(`a thread for what takes long failed: ${error.message}`);
+      this.#workers.splice(this.#workers.indexOf(worker), 1);
+    });
     this.#workers.push(worker);
   }
 }

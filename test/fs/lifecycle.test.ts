@@ -18,8 +18,8 @@ describe.skipIf(cannotMount !== undefined)(titled('a mount', cannotMount), () =>
   afterEach(() => ground.clear());
 
   /** Mounts on `m`; answers the daemon's process id. */
-  function mount(): number {
-    const { code, stderr } = ground.fuseLamina(...OPTIONS, 'm');
+  function mount(environment: NodeJS.ProcessEnv = {}): number {
+    const { code, stderr } = ground.fuseLaminaIn(environment, ...OPTIONS, 'm');
     expect([code, stderr]).toEqual([0, '']);
     return ground.daemonOf('m');
   }
@@ -118,7 +118,8 @@ describe.skipIf(cannotMount !== undefined)(titled('a mount', cannotMount), () =>
   });
 
   test('that others use is detached by SIGTERM, and they are told', async () => {
-    const pid = mount();
+    // The programs that it takes are looked for on the mount first: the daemon must not wait for what it answers itself.
+    const pid = mount({ PATH: `${ground.at('m/dir')}:${process.env['PATH'] ?? ''}` });
     const user = ground.start(['sh', '-c', 'cd m && echo inside && while cat top; do sleep 0.05; done']);
     await until('it is used', () => ground.run(['readlink', `/proc/${user.child.pid}/cwd`]).stdout.endsWith('/m\n'));
     process.kill(pid, 'SIGTERM');

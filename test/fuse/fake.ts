@@ -32,6 +32,7 @@ export class FakeDevice implements Device {
   /** A number is a negative errno that the read answers. */
   readonly requests: (Buffer | number)[];
   readonly fd: number = -1;
+  readonly isShared: boolean = false;
   readonly replies: Buffer[] = [];
   readonly nonBlocking: boolean[] = [];
   waits = 0;
@@ -65,11 +66,11 @@ export class FakeDevice implements Device {
   }
 
   /** EAGAIN stands for the time that it takes. */
-  wait(timeout: number): boolean {
+  wait(timeout: number): number {
     this.waits += 1;
-    if (timeout < 0 || this.requests[0] !== -EAGAIN) return true;
+    if (timeout < 0 || this.requests[0] !== -EAGAIN) return 1;
     this.requests.shift();
-    return false;
+    return 0;
   }
 
   setNonBlocking(on: boolean): void {

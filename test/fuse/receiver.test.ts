@@ -50,11 +50,11 @@ class TimedDevice extends FakeDevice {
     return stall;
   }
 
-  override wait(): boolean {
+  override wait(): number {
     if (this.#isNonBlocking) this.waits += 1;
     this.now += this.gaps.waited;
     this.#isThere = true;
-    return true;
+    return 1;
   }
 
   override setNonBlocking(on: boolean): void {
