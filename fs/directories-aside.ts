@@ -11,19 +11,20 @@ const AT_ONCE = 32;
  * and until that has come up by this one.
  */
 export class DirectoriesAside {
-  readonly #readers = new DirectoryReaders(AT_ONCE);
+  // Most mounts need none.
+  #readers: DirectoryReaders | undefined;
   #worker: Worker | undefined;
   #isUp = false;
 
   read(ahead: DirectoriesAhead): void {
     this.#worker ??= this.#start();
     if (this.#isUp) this.#worker.postMessage(ahead);
-    else this.#readers.read(ahead);
+    else (this.#readers ??= new DirectoryReaders(AT_ONCE)).read(ahead);
   }
 
   /** Whether this thread's event loop should have its turns soon. */
   get areAwaited(): boolean {
-    return this.#readers.areBusy;
+    return this.#readers?.areBusy === true;
   }
 
   #start(): Worker {
@@ -40,7 +41,7 @@ export class DirectoriesAside {
 
   /** Begins no more: descriptors of layers are being closed. */
   stop(): void {
-    this.#readers.stop();
+    this.#readers?.stop();
     void this.#worker?.terminate();
   }
 }

@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import type { Worker } from 'node:worker_threads';
 import { backendOf } from './backend.ts';
 import { type Branch, branchesOf } from './branches.ts';
-import type { DirectoryReaders } from './directories-ahead.ts';
+import { DirectoryReaders } from './directories-ahead.ts';
 import type { FuseOptions } from './fuse/options.ts';
 import { checkMountpoint } from './mountpoint.ts';
 import type { OverlayOptions } from './overlay/options.ts';
@@ -136,16 +136,15 @@ function untilMounted(worker: Worker): Promise<number> {
 /** Resolves once the union is closed; until then, has directories read for the worker. */
 function untilEnded(worker: Worker): Promise<void> {
   // Most mounts need none.
-  let readers: Promise<DirectoryReaders> | undefined;
-  const start = async (): Promise<DirectoryReaders> => new (await import('./directories-ahead.ts')).DirectoryReaders();
+  let readers: DirectoryReaders | undefined;
   return new Promise((resolve) => {
     worker.on('message', (report: WorkerReport) => {
       if (report !== 'ended') {
-        readers ??= start();
-        void readers.then((all) => all.read(report.ahead));
+        readers ??= new DirectoryReaders();
+        readers.read(report.ahead);
         return;
       }
-      void readers?.then((all) => all.stop());
+      readers?.stop();
       resolve();
     });
   });

@@ -25,6 +25,7 @@ const LENGTH = 256 << 10;
 const LISTED = 8;
 /** Files that may be open at the same time, at least: those ahead must not take the place of what is in use. */
 const LEAST = 128;
+
 /** Begins to read files of lower layers before they are asked for, where that saves a wait for the disk. */
 export class ReadAhead {
   #inOrder = 0;
