@@ -1,4 +1,5 @@
 import { check } from './errno.ts';
+import { fcntl } from './fcntl.ts';
 import { bind, bindAsync, result } from './libc.ts';
 import { Memory } from './memory.ts';
 
@@ -7,7 +8,6 @@ const nativePoll = bind('int poll(uintptr_t fds, unsigned long count, int timeou
 const nativeEpollCreate = bind('int epoll_create1(int flags)');
 const nativeEpollControl = bind('int epoll_ctl(int epoll, int operation, int fd, uintptr_t event)');
 const nativeEpollWait = bind('int epoll_wait(int epoll, uintptr_t events, int most, int timeout)');
-const nativeFcntl = bind('int fcntl(int fd, int command, long argument)');
 
 const EFD_CLOEXEC = 0o2000000;
 const EFD_NONBLOCK = 0o4000;
@@ -136,7 +136,7 @@ export function hasLostReader(pipe: number): boolean {
 
 /** Makes reads of a descriptor answer EAGAIN where they would wait, or wait again. */
 export function setNonBlocking(fd: number, on: boolean): number {
-  const flags = result(nativeFcntl(fd, F_GETFL, 0));
+  const flags = fcntl(fd, F_GETFL, 0);
   if (flags < 0) return flags;
-  return result(nativeFcntl(fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK));
+  return fcntl(fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK);
 }

@@ -1,7 +1,5 @@
 import { EAGAIN } from './errno.ts';
-import { bind, result } from './libc.ts';
-
-const nativeFcntl = bind('int fcntl(int fd, int command, long argument)');
+import { fcntl } from './fcntl.ts';
 
 const F_SETSIG = 10;
 const F_SETLEASE = 1024;
@@ -18,9 +16,9 @@ const SIGURG = 23;
  */
 export function hasWriters(fd: number): boolean | undefined {
   // Who opens it for writing while we have the lease waits until we give it back, and has us told.
-  nativeFcntl(fd, F_SETSIG, SIGURG);
-  const leased = result(nativeFcntl(fd, F_SETLEASE, F_RDLCK));
+  fcntl(fd, F_SETSIG, SIGURG);
+  const leased = fcntl(fd, F_SETLEASE, F_RDLCK);
   if (leased < 0) return leased === -EAGAIN ? true : undefined;
-  nativeFcntl(fd, F_SETLEASE, F_UNLCK);
+  fcntl(fd, F_SETLEASE, F_UNLCK);
   return false;
 }

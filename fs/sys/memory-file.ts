@@ -1,10 +1,10 @@
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import { firstPath } from './bytes.ts';
 import { check } from './errno.ts';
+import { fcntl } from './fcntl.ts';
 import { bind, result } from './libc.ts';
 
 const nativeMemfdCreate = bind('int memfd_create(uintptr_t name, uint32_t flags)');
-const nativeFcntl = bind('int fcntl(int fd, int command, long argument)');
 
 // linux/memfd.h, linux/fcntl.h
 const MFD_CLOEXEC = 1;
@@ -31,6 +31,6 @@ export function copyToSealedMemory(path: string): number {
   } finally {
     closeSync(source);
   }
-  check(result(nativeFcntl(fd, F_ADD_SEALS, SEAL_ALL)), 'seal a memory file');
+  check(fcntl(fd, F_ADD_SEALS, SEAL_ALL), 'seal a memory file');
   return fd;
 }

@@ -1,4 +1,5 @@
 import { type ByteString, firstPath } from './bytes.ts';
+import { fcntl } from './fcntl.ts';
 import { bind, result, syscallNumber } from './libc.ts';
 import { Memory } from './memory.ts';
 
@@ -7,7 +8,6 @@ import { Memory } from './memory.ts';
 
 const nativeExecve = bind('int execve(uintptr_t path, uintptr_t argv, uintptr_t envp)');
 const nativeCloseRange = bind('long syscall(long number, uint32_t first, uint32_t last, uint32_t flags)');
-const nativeFcntl = bind('int fcntl(int fd, int command, long argument)');
 const nativePipe2 = bind('int pipe2(uintptr_t fds, int flags)');
 const nativePrctl = bind('int prctl(int option, ulong second, ulong third, ulong fourth, ulong fifth)');
 const nativeSetresid = bind('long syscall(long number, uint32_t real, uint32_t effective, uint32_t saved)');
@@ -76,12 +76,12 @@ const F_DUPFD_CLOEXEC = 1030;
 const FD_CLOEXEC = 1;
 
 export function setCloseOnExec(fd: number, on: boolean): number {
-  return result(nativeFcntl(fd, F_SETFD, on ? FD_CLOEXEC : 0));
+  return fcntl(fd, F_SETFD, on ? FD_CLOEXEC : 0);
 }
 
 /** Another descriptor for what `fd` is open on, close-on-exec and none of the standard ones. */
 export function duplicate(fd: number): number {
-  return result(nativeFcntl(fd, F_DUPFD_CLOEXEC, 3));
+  return fcntl(fd, F_DUPFD_CLOEXEC, 3);
 }
 
 const pipeFds = new Memory(8);

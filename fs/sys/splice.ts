@@ -1,11 +1,11 @@
 import { type FileOffset, writeFileOffset } from './file-offset.ts';
+import { fcntl } from './fcntl.ts';
 import { bind, result } from './libc.ts';
 import { Memory } from './memory.ts';
 
 const nativeSplice = bind(
   'int64_t splice(int from, uintptr_t fromOffset, int to, uintptr_t toOffset, size_t length, uint32_t flags)',
 );
-const nativeFcntl = bind('int fcntl(int fd, int command, long argument)');
 
 const F_SETPIPE_SZ = 1031;
 /** Does not wait for room in the pipe. */
@@ -37,5 +37,5 @@ export function spliceToFile(pipe: number, file: number, offset: FileOffset, len
 
 /** Answers the bytes that the pipe holds from now on, or a negative errno (EPERM: more than the user may have). */
 export function setPipeSize(pipe: number, size: number): number {
-  return result(nativeFcntl(pipe, F_SETPIPE_SZ, size));
+  return fcntl(pipe, F_SETPIPE_SZ, size);
 }

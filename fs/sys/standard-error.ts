@@ -1,10 +1,10 @@
 import { close, dup3, pread } from './file.ts';
+import { fcntl } from './fcntl.ts';
 import { bind, result } from './libc.ts';
 import { Memory } from './memory.ts';
 import { firstPath } from './bytes.ts';
 
 const nativeMemfdCreate = bind('int memfd_create(uintptr_t name, uint32_t flags)');
-const nativeFcntl = bind('int fcntl(int fd, int command, long argument)');
 
 const STDERR = 2;
 const MFD_CLOEXEC = 1;
@@ -16,7 +16,7 @@ const LONGEST = 4096;
  * libraries that tell their reasons in no other way.
  */
 export function captureStandardError(action: () => void): string {
-  const saved = result(nativeFcntl(STDERR, F_DUPFD_CLOEXEC, STDERR + 1));
+  const saved = fcntl(STDERR, F_DUPFD_CLOEXEC, STDERR + 1);
   const fd = saved < 0 ? saved : result(nativeMemfdCreate(firstPath('stderr'), MFD_CLOEXEC));
   if (fd < 0) {
     action();
