@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { realPath } from './mountpoint.ts';
+import { realPath } from './sys/real-path.ts';
 import type { OverlayOptions } from './overlay/options.ts';
 import type { ByteString } from './sys/text.ts';
 

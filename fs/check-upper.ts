@@ -1,6 +1,6 @@
 import { type FsckReport, fsck } from './fsck/index.ts';
 import type { FsckOptions } from './fsck/options.ts';
-import { realPath } from './mountpoint.ts';
+import { realPath } from './sys/real-path.ts';
 import { listMounts } from './mounts.ts';
 import { type ByteString, toText } from './sys/text.ts';
 

@@ -114,8 +114,8 @@ export interface Notifier {
   invalidateInode(node: number, offset: number, length: number): number;
   /**
    * Puts a file's content into the kernel's page cache, as far as it is in memory, or all of it where its filesystem cannot
-   * tell, so that who reads it need not ask. Never
-   * while somebody has the node open: who waits for what he reads holds locks, too.
+   * tell, so that who reads it need not ask. Never while somebody has the node open: who waits for what he reads holds
+   * locks, too.
    *
    * @param fd of the file, for reading.
    * @param limit bytes: EFBIG where there are more.

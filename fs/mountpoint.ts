@@ -1,8 +1,9 @@
-import { readlinkSync, realpathSync, statSync } from 'node:fs';
+import { readlinkSync, statSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import { MOUNT_TYPE } from './fuse/options.ts';
 import { type ByteString, toText } from './sys/text.ts';
 import { mountAt } from './sys/mountinfo.ts';
+import { realPath } from './sys/real-path.ts';
 
 const toBuffer = (path: ByteString): Buffer => Buffer.from(path, 'latin1');
 
@@ -17,11 +18,6 @@ const REASONS: Readonly<Record<string, string>> = {
   ELOOP: 'has too many symbolic links in its path',
   ENAMETOOLONG: 'is too long a path',
 };
-
-/** Absolute path without symlinks. */
-export function realPath(path: ByteString): ByteString {
-  return realpathSync.native(toBuffer(path), 'buffer').toString('latin1');
-}
 
 function inspect(path: ByteString): void {
   const text = toText(path);

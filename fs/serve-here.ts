@@ -1,4 +1,4 @@
-import { closeSync, realpathSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DirectoriesAside } from './directories-aside.ts';
 import { LoopWatch } from './fuse/loop-watch.ts';
@@ -6,6 +6,7 @@ import type { Serving } from './mount.ts';
 import { possibleRuntimeDirectories } from './runtime-directory.ts';
 import { EventLoop } from './sys/event-loop.ts';
 import { optimizeLater } from './sys/optimize-later.ts';
+import { realPath } from './sys/real-path.ts';
 import { type ByteString, toBytes } from './sys/text.ts';
 import { failSession, openUnionSession, type SessionInput, type UnionSession } from './union-session.ts';
 
@@ -23,7 +24,7 @@ function isNeeded(mountpoint: ByteString): boolean {
 
 function resolved(path: string): ByteString {
   try {
-    return toBytes(realpathSync.native(path));
+    return realPath(toBytes(path));
   } catch {
     return toBytes(path);
   }

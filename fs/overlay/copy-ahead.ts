@@ -1,12 +1,11 @@
 import { Attr } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
-import { O_CLOEXEC, O_CREAT, O_EXCL, O_NONBLOCK, O_RDONLY, O_RDWR } from '../sys/constants.ts';
+import { O_NONBLOCK, O_RDONLY } from '../sys/constants.ts';
 import { type FileOffset } from '../sys/file-offset.ts';
-import { close, openat, unlinkat } from '../sys/file.ts';
-import { keepUmask } from '../sys/metadata.ts';
+import { close, unlinkat } from '../sys/file.ts';
 import { copyContents } from './copy-data.ts';
 import { type Inode } from './inode.ts';
-import { copyMode } from './make-real.ts';
+import { openCopy } from './make-real.ts';
 import { openData } from './metacopy.ts';
 import { copyFlags } from './protection.ts';
 import { SETTLE, beginSettling } from './settle.ts';
@@ -109,8 +108,7 @@ function prepare(union: Union, workdir: Workdir, inode: Inode): Prepared | undef
 
 function copyAside(union: Union, workdir: Workdir, from: number): Prepared | undefined {
   const temporary = workdir.temporaryName();
-  keepUmask(0);
-  const to = openat(workdir.fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, copyMode(union, attr.mode));
+  const to = openCopy(union, workdir.fd, temporary, attr.mode);
   if (to < 0) return undefined;
   copyFlags(from, to);
   const prepared = { temporary, fd: to, length: attr.exactSize };

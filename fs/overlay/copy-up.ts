@@ -2,14 +2,11 @@ import { Attr, encodeDevice } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
 import {
   O_CLOEXEC,
-  O_CREAT,
   O_DIRECTORY,
-  O_EXCL,
   O_NOFOLLOW,
   O_NONBLOCK,
   O_PATH,
   O_RDONLY,
-  O_RDWR,
   S_IFLNK,
   S_IFMT,
   S_IFREG,
@@ -17,7 +14,6 @@ import {
 } from '../sys/constants.ts';
 import { EIO, EROFS } from '../sys/errno.ts';
 import { close, fstat, ftruncate, openat, renameat2, statat, unlinkat } from '../sys/file.ts';
-import { keepUmask } from '../sys/metadata.ts';
 import { type FileOffset } from '../sys/file-offset.ts';
 import { Memory } from '../sys/memory.ts';
 import { SELF, setxattrText } from '../sys/xattr.ts';
@@ -37,7 +33,7 @@ import { addToIndex, indexNameOf } from './link-index.ts';
 import { registerLinks } from './lookup.ts';
 import { forgetData, openData } from './metacopy.ts';
 import { reopenHandles } from './handle-files.ts';
-import { copyMode, makeReal } from './make-real.ts';
+import { copyMode, makeReal, openCopy } from './make-real.ts';
 import { readTarget } from './read-target.ts';
 import { beginSettling, settle } from './settle.ts';
 import { NO_OVERRIDE, statLayer } from './stat-override.ts';
@@ -182,8 +178,7 @@ function copyRegular(union: Union, workdir: Workdir, inode: Inode, temporary: By
   if (inode.copying !== undefined) return takeCopy(union, workdir, inode, limit);
   const length = copyLength(limit, source.exactSize);
   if (takePrepared(union, workdir, limit, length)) return 0;
-  keepUmask(0);
-  const to = openat(workdir.fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, copyMode(union, source.mode));
+  const to = openCopy(union, workdir.fd, temporary, source.mode);
   if (to < 0) return to;
   shell = limit === METADATA && makeShell(union, inode, to);
   const copied = shell ? 0 : fill(union, inode, temporary, to, length);

@@ -1,7 +1,18 @@
 import { type ByteString } from '../sys/bytes.ts';
-import { O_CLOEXEC, O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY, S_IFDIR, S_IFLNK, S_IFMT } from '../sys/constants.ts';
+import {
+  O_CLOEXEC,
+  O_CREAT,
+  O_EXCL,
+  O_NOFOLLOW,
+  O_RDWR,
+  O_WRONLY,
+  S_IFDIR,
+  S_IFLNK,
+  S_IFMT,
+} from '../sys/constants.ts';
 import { EINVAL, EPERM } from '../sys/errno.ts';
 import { close, mkdirat, mknodat, openat, symlinkat } from '../sys/file.ts';
+import { keepUmask } from '../sys/metadata.ts';
 import { NO_OVERRIDE } from './stat-override.ts';
 import { type Union } from './union.ts';
 
@@ -21,9 +32,15 @@ export function realMode(union: Union, mode: number): number {
   return (mode & S_IFMT) === S_IFDIR ? 0o700 : 0o600;
 }
 
-/** The permission bits with which a regular file's copy is made: its own, but that we can write, and without what chown(2) takes away. */
+/** The permission bits that a regular file's copy is made with: its own, but that we can write, and without what chown(2) takes away. */
 export function copyMode(union: Union, mode: number): number {
   return keepsRecords(union) ? 0o600 : (mode & 0o777) | 0o600;
+}
+
+/** Makes the copy of a regular file, empty and open; answers its descriptor. */
+export function openCopy(union: Union, dirfd: number, name: ByteString, mode: number): number {
+  keepUmask(0);
+  return openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, copyMode(union, mode));
 }
 
 /**

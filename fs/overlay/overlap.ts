@@ -1,5 +1,5 @@
-import { realpathSync } from 'node:fs';
 import { type ByteString, toText } from '../sys/bytes.ts';
+import { realPath } from '../sys/real-path.ts';
 import { type OverlayOptions } from './options.ts';
 
 /**
@@ -65,8 +65,7 @@ function isWithin(path: ByteString, directory: ByteString): boolean {
 /** The path without symlinks; undefined where nothing can be reached by it. */
 export function resolvePath(path: ByteString): ByteString | undefined {
   try {
-    // Not Node's own, which takes 5 times as long: a mount may have hundreds of layers.
-    return realpathSync.native(Buffer.from(path, 'latin1'), 'buffer').toString('latin1');
+    return realPath(path);
   } catch {
     // Not there, or not to be reached: opening it says so.
     return undefined;

@@ -6,9 +6,9 @@ import { log } from '../sys/log.ts';
 import { type Settle, SETTLE } from './settle.ts';
 
 // What takes long is done by a few threads that share the process's descriptors, so that requests about other files
-// are not held up by it: copying data up, reading from slow disks, and, where the kernel has no threads for that, reaching
-// the disk. State of the
-// union stays with its own thread: a job is a few numbers, and its result another.
+// are not held up by it: copying data up, reading from slow disks, clearing away what is large, and, where the kernel has no
+// threads for that, reaching the disk. State of the union stays with its own thread: a job is a few numbers, and its result
+// another.
 
 /** Data from this size on, bytes, is copied by the slow lane; less takes no longer than handing it over. */
 export const SLOW_SIZE = 1 << 20;
