@@ -1,7 +1,6 @@
 import { Attr } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
 import { O_NONBLOCK, O_RDONLY } from '../sys/constants.ts';
-import { type FileOffset } from '../sys/file-offset.ts';
 import { close, unlinkat } from '../sys/file.ts';
 import { copyContents } from './copy-data.ts';
 import { type Inode } from './inode.ts';
@@ -23,19 +22,19 @@ import { type Workdir } from './workdir.ts';
 /** Copies that wait to be asked for: a directory's next file, and those of the directories above, which come later. */
 const MOST = 8;
 
-/** A file's data in the workdir, on its way to the disk. */
+/** A file's data in the workdir, all of it, on its way to the disk. */
 export interface Prepared {
   readonly temporary: ByteString;
   readonly fd: number;
-  /** Bytes: all of it. */
-  readonly length: FileOffset;
+  /** Of the lower file. */
+  readonly attr: Attr;
 }
-
-const attr = new Attr();
 
 export class CopyAhead {
   readonly #prepared = new Map<Inode, Prepared>();
   readonly #succession = new Succession();
+  /** For the next files' attributes. */
+  readonly #spare: Attr[] = [];
   /** Whether files are being gone through. */
   #follows = false;
 
@@ -60,13 +59,28 @@ export class CopyAhead {
     // Who goes into another directory may go through that one in the same way.
     if (!foreseen) this.#follows = this.#succession.isNext(union, inode) ?? this.#follows;
     this.#succession.note(inode);
+    if (this.#follows) this.#prepare(union, workdir, this.#succession.next(union, inode));
+  }
+
+  /** A directory was listed: who goes through a tree comes to its first file next. */
+  listed(union: Union, directory: Inode): void {
+    if (!this.#follows || union.workdir === undefined) return;
+    this.#prepare(union, union.workdir, this.#succession.first(union, directory));
+  }
+
+  /** Takes back what a copy's `attr` is no longer needed for. */
+  recycle(attr: Attr): void {
+    this.#spare.push(attr);
+  }
+
+  #prepare(union: Union, workdir: Workdir, next: Inode | undefined): void {
     // A session that never rests would leave what nobody comes for.
-    if (!this.#follows || union.slowLane === undefined) return;
-    const next = this.#succession.next(union, inode);
-    if (next === undefined || this.#prepared.has(next)) return;
+    if (next === undefined || union.slowLane === undefined || this.#prepared.has(next)) return;
     if (this.#prepared.size >= MOST) this.#dropOldest(workdir);
-    const prepared = prepare(union, workdir, next);
-    if (prepared !== undefined) this.#prepared.set(next, prepared);
+    const attr = this.#spare.pop() ?? new Attr();
+    const prepared = prepare(union, workdir, next, attr);
+    if (prepared === undefined) this.recycle(attr);
+    else this.#prepared.set(next, prepared);
   }
 
   /** Nobody goes through files any more. */
@@ -94,24 +108,25 @@ export function discardPrepared(workdir: Workdir, { temporary, fd }: Prepared): 
 }
 
 /** Undefined where it would save nothing, or cannot be done. */
-function prepare(union: Union, workdir: Workdir, inode: Inode): Prepared | undefined {
+function prepare(union: Union, workdir: Workdir, inode: Inode, attr: Attr): Prepared | undefined {
   const layer = union.layerOf(inode);
-  if (union.settle === SETTLE.none || layer?.refusesClone !== true || inode.metacopy) return undefined;
+  if (union.settle === SETTLE.none || !union.isSoleWriter) return undefined;
+  if (layer?.refusesClone !== true || inode.metacopy) return undefined;
   if (statLayer(layer, union.dirfdOf(inode), union.nameOf(inode), attr) < 0) return undefined;
   if (attr.size === 0 || attr.size >= SLOW_SIZE) return undefined;
   const from = openData(union, inode, O_RDONLY | O_NONBLOCK);
   if (from < 0) return undefined;
-  const prepared = copyAside(union, workdir, from);
+  const prepared = copyAside(union, workdir, from, attr);
   close(from);
   return prepared;
 }
 
-function copyAside(union: Union, workdir: Workdir, from: number): Prepared | undefined {
+function copyAside(union: Union, workdir: Workdir, from: number, attr: Attr): Prepared | undefined {
   const temporary = workdir.temporaryName();
   const to = openCopy(union, workdir.fd, temporary, attr.mode);
   if (to < 0) return undefined;
   copyFlags(from, to);
-  const prepared = { temporary, fd: to, length: attr.exactSize };
+  const prepared = { temporary, fd: to, attr };
   if (copyContents(from, to, attr.size, attr.blocks, union.settle) < 0) {
     discardPrepared(workdir, prepared);
     return undefined;

@@ -44,7 +44,8 @@ import { formatMetacopy, measureDigest } from './verity.ts';
 import { type Workdir } from './workdir.ts';
 
 const linkTarget = new Memory(4097);
-const source = new Attr();
+/** Of the file that is copied. */
+let source = new Attr();
 const parentAttr = new Attr();
 
 /** What a copy is given beside what its file has, so that both are one change. */
@@ -114,11 +115,8 @@ function copyTo(
 ): number {
   const dirfd = union.dirfdOf(inode);
   const name = union.nameOf(inode);
-  const stated = statLayer(union.layerOf(inode), dirfd, name, source);
-  if (stated < 0) {
-    if (copy.prepared !== undefined) close(copy.prepared.fd);
-    return stated;
-  }
+  const stated = takeAttributes(union, inode, dirfd, name);
+  if (stated < 0) return stated;
   if (inode.copying === undefined) union.count(COUNTER.copyUps);
   shell = false;
   const made =
@@ -133,6 +131,14 @@ function copyTo(
   if (done >= 0 && copy.unsettled) done = settleNow(union, copy.dirfd);
   if (inode.type === S_IFREG) close(copy.dirfd);
   return done;
+}
+
+/** Has `source` tell what the file is like; those who have copied it ahead have asked. */
+function takeAttributes(union: Union, inode: Inode, dirfd: number, name: ByteString): number {
+  if (copy.prepared === undefined) return statLayer(union.layerOf(inode), dirfd, name, source);
+  union.copyAhead.recycle(source);
+  source = copy.prepared.attr;
+  return 0;
 }
 
 function settleNow(union: Union, fd: number): number {
@@ -192,7 +198,7 @@ function takePrepared(union: Union, workdir: Workdir, limit: FileOffset, length:
   const { prepared } = copy;
   if (prepared === undefined) return false;
   const isMetacopy = limit === METADATA && union.options.metacopy === true;
-  copy.unsettled = !isMetacopy && prepared.length === length;
+  copy.unsettled = !isMetacopy && length === source.exactSize;
   if (copy.unsettled) {
     copy.dirfd = prepared.fd;
     union.count(COUNTER.copyUpBytes, Number(length));

@@ -42,8 +42,14 @@ export function readEntries(union: Union, handle: Handle, offset: number, sink: 
   const { index, order, end } = handle;
   if (index === undefined) return 0;
   addEntries(union, inode, { index, order, end }, 0, offset, sink);
-  if (offset === 0) union.readAhead.listed(union, inode, index);
+  if (offset === 0) foresee(union, inode, index);
   return 0;
+}
+
+/** A directory's first names, with their attributes, were given to somebody who may want the files next. */
+export function foresee(union: Union, directory: Inode, index: DirectoryIndex): void {
+  union.readAhead.listed(union, directory, index);
+  union.copyAhead.listed(union, directory);
 }
 
 /**

@@ -1,6 +1,6 @@
 import { type DirectorySink } from '../filesystem.ts';
 import { type Inode } from './inode.ts';
-import { type Listing, addEntries, indexToList } from './read-directory.ts';
+import { type Listing, addEntries, foresee, indexToList } from './read-directory.ts';
 import { type Union } from './union.ts';
 
 // Directories that are read without being opened (FUSE_NO_OPENDIR_SUPPORT): neither the beginning nor the end of it is
@@ -59,7 +59,7 @@ export function readUnopened(union: Union, inode: Inode, offset: number, sink: D
   const from = offset === 0 ? listing.base : base;
   const names = listing.at(from);
   if (!addEntries(union, inode, names, from, offset - base, sink)) end(union, inode, listing);
-  if (offset === 0) union.readAhead.listed(union, inode, names.index);
+  if (offset === 0) foresee(union, inode, names.index);
   return 0;
 }
 

@@ -43,20 +43,25 @@ export class Succession {
   next(union: Union, { parent, name }: Inode): Inode | undefined {
     const index = parent === undefined ? undefined : union.indexes.peek(parent);
     if (parent === undefined || index === undefined) return undefined;
-    const names = this.#order === ORDER.listed ? index.order : this.#sort(index);
+    const names = this.#namesOf(index);
     const place = this.#order === ORDER.listed ? (index.get(name)?.place ?? -1) : placeOf(names, name);
-    if (place < 0) return undefined;
-    for (let at = place + 1; at <= place + REACH && at < names.length; at++) {
-      const next = parent.children?.get(names[at] ?? '');
-      if (next !== undefined && isAhead(next)) return next;
-    }
-    return undefined;
+    return place < 0 ? undefined : findFrom(parent, names, place + 1);
+  }
+
+  /** The first such file of a directory. */
+  first(union: Union, directory: Inode): Inode | undefined {
+    const index = union.indexes.peek(directory);
+    return index === undefined ? undefined : findFrom(directory, this.#namesOf(index), 0);
   }
 
   forget(): void {
     this.#last = undefined;
     this.#sorted = [];
     this.#sortedOf = undefined;
+  }
+
+  #namesOf(index: DirectoryIndex): Names {
+    return this.#order === ORDER.listed ? index.order : this.#sort(index);
   }
 
   #sort(index: DirectoryIndex): Names {
@@ -78,6 +83,14 @@ function placeOf(names: Names, name: ByteString): number {
     else high = middle - 1;
   }
   return -1;
+}
+
+function findFrom({ children }: Inode, names: Names, start: number): Inode | undefined {
+  for (let at = start; at < start + REACH && at < names.length; at++) {
+    const next = children?.get(names[at] ?? '');
+    if (next !== undefined && isAhead(next)) return next;
+  }
+  return undefined;
 }
 
 function isAhead(inode: Inode): boolean {

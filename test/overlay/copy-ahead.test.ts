@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -85,6 +85,28 @@ describe.skipIf(missing !== undefined)(`copy-up of one file after the other${mis
       expect(union.stat(file).uid).toBe(7);
       expect(inUpper(file)).toBe(text(Number(file.slice(1))));
     }
+  });
+
+  test('copies the first file of a directory ahead that is listed next, and not of one that is listed later', () => {
+    for (const directory of ['next', 'later']) {
+      mkdirSync(join(low, directory));
+      writeFileSync(join(low, directory, 'file'), directory);
+    }
+    union.close();
+    start();
+    for (let at = 0; at < 3; at++) raise(at);
+    union.entries('/next', true);
+    expect(ahead()).toContain('next');
+    union.filesystem.rest();
+    union.entries('/later', true);
+    expect(ahead()).toEqual([]);
+  });
+
+  test('copies nothing ahead of layers that others may change', () => {
+    union.close();
+    start({ timeout: 1 });
+    for (let at = 0; at < 4; at++) raise(at);
+    expect(ahead()).toEqual([]);
   });
 
   test('copies nothing ahead in a volatile union, which waits for no disk', () => {
