@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
+import { recallExtraCertificates } from '../runner/extra-certificates.ts';
 import { complain, messageOf } from './complain.ts';
 import { version } from './version.ts';
 
@@ -135,6 +136,7 @@ function speakAsOurselves(command: Command): void {
 const OWN_ERROR = 125;
 
 async function main(): Promise<void> {
+  recallExtraCertificates();
   const [, , name] = process.argv;
   try {
     const program = await createProgram(name);

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { hasProgram } from '../command.ts';
 import { type Ground } from '../ground.ts';
 import { type Program, type Site, type Workload, type WorkloadGroup } from '../workload.ts';
@@ -17,6 +17,8 @@ async function often(site: Site, times: number, command: Command): Promise<void>
   for (let count = 0; count < times; count++) await site.run(...command);
 }
 
+const PATH = `${dirname(process.execPath)}:${process.env['PATH'] ?? ''}`;
+
 interface Lamina {
   readonly name: string;
   readonly distribution: string;
@@ -26,7 +28,8 @@ interface Lamina {
 /** lamina with a store of its own, which has the image. */
 function lamina({ name, distribution, flags }: Lamina, times: number): Program {
   const commandIn = (store: string, ...parameters: readonly string[]): Command => [
-    ...(['env', `LAMINA_ROOT=${store}`, process.execPath, join(distribution, 'cli/lamina.js')] as const),
+    // What the path has, which starts the `node` of the path: this one.
+    ...(['env', `LAMINA_ROOT=${store}`, `PATH=${PATH}`, join(distribution, 'cli/lamina')] as const),
     ...parameters,
   ];
   const store = (site: Site): Promise<string> =>

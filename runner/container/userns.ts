@@ -9,6 +9,7 @@ import { MNT_DETACH, MS_NODEV, MS_NOSUID } from '../../fs/sys/constants.ts';
 import { SystemError, describeErrno } from '../../fs/sys/errno.ts';
 import { mount, umount } from '../../fs/sys/mount.ts';
 import { execve, setCloseOnExec } from '../../fs/sys/process.ts';
+import { renamingExtraCertificates } from '../extra-certificates.ts';
 import { homeDirectory } from './home-directory.ts';
 import { OUTER_CONTAINER, isChrooted, settingsAdvice } from './namespace-advice.ts';
 import { type Caller } from './options/user-namespace.ts';
@@ -240,7 +241,7 @@ function reexecute(descriptors: readonly [user: number, mounts: number]): never 
   ];
   // Behind the dashes Node takes nothing for its own: --env-file would be read by it, wherever it stands.
   const argv = [...enter, '--', process.execPath, ...process.execArgv, '--', ...process.argv.slice(1)];
-  const env = Object.entries({ ...process.env, [MARKER]: JSON.stringify(marker) });
+  const env = Object.entries({ ...renamingExtraCertificates(process.env), [MARKER]: JSON.stringify(marker) });
   const failed = execve(
     toBytes(nsenter),
     argv.map(toBytes),

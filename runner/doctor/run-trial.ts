@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { findProgram, lookForProgram } from '../container/program.ts';
+import { renamingExtraCertificates } from '../extra-certificates.ts';
 import { Scratch } from '../image/scratch.ts';
 import { type Trial, type TrialInput } from './trial.ts';
 
@@ -38,6 +39,7 @@ function inNamespaces(isRootless: boolean, flags: readonly string[], args: reado
   const user = isRootless ? ['--user', '--map-root-user'] : [];
   return spawnSync(findProgram('unshare', 'util-linux'), [...user, ...flags, process.execPath, ...args], {
     encoding: 'utf8',
+    env: renamingExtraCertificates(process.env),
     stdio: ['ignore', 'pipe', 'pipe'],
   });
 }

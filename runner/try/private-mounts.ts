@@ -5,6 +5,7 @@ import { mount } from '../../fs/sys/mount.ts';
 import { CLONE_NEWNS, unshare } from '../../fs/sys/namespaces.ts';
 import { execve, setCloseOnExec } from '../../fs/sys/process.ts';
 import { enterUserNamespace, isRootless } from '../container/userns.ts';
+import { renamingExtraCertificates } from '../extra-certificates.ts';
 
 /** Tells the process that it is in its own namespace; its number says that it is meant. */
 const MARKER = 'LAMINA_PRIVATE_MOUNTS';
@@ -26,7 +27,7 @@ export async function enterPrivateMounts(): Promise<void> {
   check(unshare(CLONE_NEWNS), 'make a mount namespace');
   for (const descriptor of [0, 1, 2]) setCloseOnExec(descriptor, false);
   const argv = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
-  const env = Object.entries({ ...process.env, [MARKER]: String(process.pid) });
+  const env = Object.entries({ ...renamingExtraCertificates(process.env), [MARKER]: String(process.pid) });
   const failed = execve(
     toBytes(process.execPath),
     argv.map(toBytes),

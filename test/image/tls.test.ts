@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import { type AddressInfo } from 'node:net';
@@ -9,6 +9,7 @@ import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { readCertificates } from '../../runner/image/registry/certificates.ts';
 import { Tls } from '../../runner/image/registry/tls.ts';
 import { ended, type Outcome } from '../container/lamina.ts';
+import { DIST } from '../support/paths.ts';
 import { firstMissing, has, isRoot, titled } from '../support/requirements.ts';
 import { dockerArchive, tar } from './archives.ts';
 import { Authority, type Certificate, OtherEtc, placeCertificates } from './authority.ts';
@@ -150,6 +151,9 @@ describe.skipIf(missing)(titled('lamina and a registry of TLS', missing), () => 
     expect(lamina.output(['pull', '-q', '--cert-dir', chosen, name])).toMatch(/^sha256:/);
     const withVariable = new CommandLine(...etc.prefix, 'env', `SSL_CERT_FILE=${authority.cert}`);
     expect(withVariable.output(['pull', name])).toMatch(/^registry\.test/);
+    const launched = [...etc.prefix, 'env', `NODE_EXTRA_CA_CERTS=${authority.cert}`, `LAMINA_ROOT=${lamina.root}`];
+    const [env, ...words] = [...launched, join(DIST, 'cli/lamina'), 'pull', '-q', name];
+    expect(execFileSync(env, words, { encoding: 'utf8' })).toMatch(/^sha256:/);
     // As podman and skopeo take it, and have put it.
     placeCertificates(places[2] ?? '', authority.cert);
     const copy = new CommandLine(...etc.prefix, 'skopeo', 'copy', '-q', `docker://${name}`, `docker://${name}-copied`);

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { basename, join } from 'node:path';
+import { rootCertificates } from 'node:tls';
 import { readWithin } from '../layout.ts';
 import { DOCUMENT_BYTES } from '../limits.ts';
 
@@ -75,14 +76,14 @@ const BUNDLES = [
 
 /**
  * Certificates of the authorities that this machine trusts, as for other programs: those of `SSL_CERT_FILE` and
- * `SSL_CERT_DIR`, else the distribution's. Undefined where there are none: Node brings some.
+ * `SSL_CERT_DIR`, else the distribution's, else Node's own; and those of `NODE_EXTRA_CA_CERTS`.
  */
-export function machineAuthorities(environment: NodeJS.ProcessEnv = process.env): Buffer[] | undefined {
+export function machineAuthorities(environment: NodeJS.ProcessEnv = process.env): (Buffer | string)[] {
   const { SSL_CERT_FILE: file, SSL_CERT_DIR: directories, NODE_EXTRA_CA_CERTS: extra } = environment;
   const own = file || BUNDLES.find((path) => existsSync(path));
   const inDirectories = (directories ?? '').split(':').flatMap((directory) => filesIn(directory));
   const found = [own, ...inDirectories].flatMap((path) => (path === undefined ? [] : tryRead(path)));
-  return found.length === 0 ? undefined : [...found, ...(extra ? tryRead(extra) : [])];
+  return [...(found.length === 0 ? rootCertificates : found), ...(extra ? tryRead(extra) : [])];
 }
 
 function filesIn(directory: string): string[] {

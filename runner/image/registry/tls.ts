@@ -1,4 +1,4 @@
-import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls';
+import { createSecureContext, type SecureContext } from 'node:tls';
 import { type LookupFunction } from 'node:net';
 import { buildConnector } from 'undici';
 import { type Certificates, machineAuthorities } from './certificates.ts';
@@ -48,7 +48,7 @@ export class Tls {
   #createContext(isKnown: boolean): SecureContext {
     const { certificates, host } = this.#options;
     const clients = isKnown ? (certificates?.clients ?? []) : [];
-    const trusted = machineAuthorities() ?? rootCertificates;
+    const trusted = machineAuthorities();
     try {
       return createSecureContext({
         ca: [...trusted, ...(certificates?.authorities ?? [])],
