@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { toBytes } from '../../fs/sys/bytes.ts';
 import { MNT_DETACH, UMOUNT_NOFOLLOW } from '../../fs/sys/constants.ts';
 import { umount } from '../../fs/sys/mount.ts';
-import { writeDurably } from '../image/durable-file.ts';
+import { writeDurably, writeSynced } from '../image/durable-file.ts';
 import { withLock } from '../image/lock.ts';
 import { removeTree } from '../../fs/sys/remove-tree.ts';
 import { Container, type ContainerConfig, type ContainerState } from './container.ts';
@@ -91,8 +91,7 @@ export class ContainerStore {
       const draft = new Container(aside, config);
       for (const subdirectory of SUBDIRECTORIES) mkdirSync(join(aside, subdirectory), { mode: 0o700 });
       prepare(draft);
-      const path = join(aside, 'config.json');
-      writeDurably(path, JSON.stringify(config), `${path}.new`);
+      writeSynced(join(aside, 'config.json'), JSON.stringify(config));
       draft.writeState(state);
       renameSync(aside, join(this.#directory, id));
       return new Container(join(this.#directory, id), config);

@@ -4,7 +4,7 @@ import { type ByteString, toBytes } from '../../fs/sys/bytes.ts';
 import { withLock } from '../image/lock.ts';
 import { type NetworkState } from './network/network-state.ts';
 import { type ContainerOptions } from './options/container-options.ts';
-import { writeDurably } from '../image/durable-file.ts';
+import { writeDurably, writeSynced } from '../image/durable-file.ts';
 import { type ProcessIdentity, isAlive } from './process-identity.ts';
 import { type RootChange } from './spec.ts';
 import { type ContainerMount } from './volume/container-mount.ts';
@@ -134,7 +134,7 @@ export class Container {
     return join(this.directory, `${this.id}-json.log`);
   }
 
-  /** What is mounted in it beside the kernel's filesystems; none in one that is older. */
+  /** What is mounted in it beside the kernel's filesystems. */
   get mounts(): readonly ContainerMount[] {
     const path = join(this.directory, MOUNTS);
     return existsSync(path) ? (readJson(path) as ContainerMount[]) : [];
@@ -142,8 +142,7 @@ export class Container {
 
   /** Called once, while it is being made. */
   writeMounts(mounts: readonly ContainerMount[]): void {
-    const path = join(this.directory, MOUNTS);
-    writeDurably(path, JSON.stringify(mounts), `${path}.new`);
+    if (mounts.length > 0) writeSynced(join(this.directory, MOUNTS), JSON.stringify(mounts));
   }
 
   /** What lies below the upper, the topmost first. */

@@ -8,16 +8,21 @@ import { close, fsync, openat, syncfs } from '../../fs/sys/file.ts';
 
 /** Replaces `path` by `content`, all of it or nothing, also over a power failure. `aside` is on the same filesystem. */
 export function writeDurably(path: string, content: Uint8Array | string, aside: string, mode = 0o600): void {
+  writeSynced(aside, content, mode);
+  renameSync(aside, path);
+  syncDirectory(dirname(path));
+}
+
+/** Writes a file whose content is to be on disk before a directory that it is in is renamed, and can be seen. */
+export function writeSynced(path: string, content: Uint8Array | string, mode = 0o600): void {
   const bytes = typeof content === 'string' ? Buffer.from(content) : content;
-  const fd = openSync(aside, 'w', mode);
+  const fd = openSync(path, 'w', mode);
   try {
     for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at);
     fsyncSync(fd);
   } finally {
     closeSync(fd);
   }
-  renameSync(aside, path);
-  syncDirectory(dirname(path));
 }
 
 /** Makes a file's content lasting. */
