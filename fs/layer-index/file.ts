@@ -15,10 +15,16 @@ const LARGEST = 2 ** 32;
 const attr = new Attr();
 const root = new Attr();
 
-/** Stands for the id maps of our user namespace, in which owners are told. */
-export function idsOf(): number {
+let ids: number | undefined;
+
+function readIds(): number {
   const maps = ['uid_map', 'gid_map'].map((map) => readFileSync(`/proc/self/${map}`, 'latin1'));
   return crc32(maps.join('\n'));
+}
+
+/** Stands for the id maps of our user namespace, in which owners are told: a process has but one. */
+export function idsOf(): number {
+  return (ids ??= readIds());
 }
 
 /** Where the index of a layer is. */
