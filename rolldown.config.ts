@@ -27,6 +27,7 @@ const HELPERS = [
   'fs/aside-worker',
   'fs/directories-worker',
   'fs/overlay/slow-worker',
+  'fs/overlay/copy-ahead-worker',
   'runner/container/exec/exec-spawner',
   'runner/container/exec/stage',
   'runner/container/stage-spawner',

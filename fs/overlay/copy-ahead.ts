@@ -1,13 +1,14 @@
 import { Attr } from '../sys/attr.ts';
 import { type ByteString } from '../sys/bytes.ts';
 import { O_NONBLOCK, O_RDONLY } from '../sys/constants.ts';
+import { ETIMEDOUT } from '../sys/errno.ts';
 import { close, unlinkat } from '../sys/file.ts';
-import { copyContents } from './copy-data.ts';
+import { CopyAheadLane, SLOTS } from './copy-ahead-lane.ts';
+import { copyAside } from './copy-aside.ts';
 import { type Inode } from './inode.ts';
-import { openCopy } from './make-real.ts';
 import { openData } from './metacopy.ts';
-import { copyFlags } from './protection.ts';
-import { SETTLE, beginSettling } from './settle.ts';
+import { COUNTER } from './options.ts';
+import { SETTLE } from './settle.ts';
 import { SLOW_SIZE } from './slow-lane.ts';
 import { statLayer } from './stat-override.ts';
 import { Succession } from './succession.ts';
@@ -19,15 +20,26 @@ import { type Workdir } from './workdir.ts';
 // while the present one is finished: 130 us a file. What is in the workdir nobody sees: a copy that nobody comes for is
 // removed again, and nothing was promised.
 
-/** Copies that wait to be asked for: a directory's next file, and those of the directories above, which come later. */
+/**
+ * Copies that wait to be asked for: a directory's next files, and those of the directories above, which come later; where
+ * this thread makes them, and where another does.
+ */
 const MOST = 8;
+const MOST_BY_LANE = SLOTS;
+/** Of one directory. */
+const NEXT = 1;
+const NEXT_BY_LANE = 16;
+/** Copies made ahead and come for from which on another thread is worth its start. */
+const MANY = 48;
 
 /** A file's data in the workdir, all of it, on its way to the disk. */
 export interface Prepared {
   readonly temporary: ByteString;
-  readonly fd: number;
+  fd: number;
   /** Of the lower file. */
   readonly attr: Attr;
+  /** By which another thread makes it, with all that its file has beside its data; or -1. */
+  readonly slot: number;
 }
 
 export class CopyAhead {
@@ -35,18 +47,28 @@ export class CopyAhead {
   readonly #succession = new Succession();
   /** For the next files' attributes. */
   readonly #spare: Attr[] = [];
+  #lane: CopyAheadLane | undefined = undefined;
   /** Whether files are being gone through. */
   #follows = false;
+  /** Copies that were made ahead and come for. */
+  #foreseen = 0;
+  /** Where files are gone through, how many of its copies wait, and the last of them. */
+  #directory: Inode | undefined = undefined;
+  #waiting = 0;
+  #last: Inode | undefined = undefined;
 
-  /** Copies that nobody has come for. */
-  get size(): number {
-    return this.#prepared.size;
+  /** Whether there is something that a rest ends. */
+  get isUnderWay(): boolean {
+    return this.#prepared.size > 0 || this.#lane !== undefined;
   }
 
   /** The copy that was made of a file, which is the caller's from now on. */
-  claim(inode: Inode): Prepared | undefined {
+  claim(union: Union, inode: Inode): Prepared | undefined {
     const prepared = this.#prepared.get(inode);
-    if (prepared !== undefined) this.#prepared.delete(inode);
+    if (prepared === undefined) return undefined;
+    this.#remove(inode);
+    if (!this.#arrives(union, prepared)) return undefined;
+    if (prepared.slot >= 0) union.count(COUNTER.filesCopiedAhead);
     return prepared;
   }
 
@@ -57,15 +79,20 @@ export class CopyAhead {
    */
   follow(union: Union, workdir: Workdir, inode: Inode, foreseen: boolean): void {
     // Who goes into another directory may go through that one in the same way.
-    if (!foreseen) this.#follows = this.#succession.isNext(union, inode) ?? this.#follows;
+    if (!foreseen) {
+      this.#follows = this.#succession.isNext(union, inode) ?? this.#follows;
+      // Those that wait may be others than come next.
+      this.#waiting = 0;
+      this.#last = undefined;
+    } else if (++this.#foreseen === MANY && CopyAheadLane.isWorthwhile)
+      this.#lane ??= new CopyAheadLane(union, workdir);
     this.#succession.note(inode);
-    if (this.#follows) this.#prepare(union, workdir, this.#succession.next(union, inode));
+    if (this.#follows && inode.parent !== undefined) this.#goAhead(union, workdir, inode.parent, inode);
   }
 
-  /** A directory was listed: who goes through a tree comes to its first file next. */
+  /** A directory was listed: who goes through a tree comes to its first files next. */
   listed(union: Union, directory: Inode): void {
-    if (!this.#follows || union.workdir === undefined) return;
-    this.#prepare(union, union.workdir, this.#succession.first(union, directory));
+    if (this.#follows && union.workdir !== undefined) this.#goAhead(union, union.workdir, directory, undefined);
   }
 
   /** Takes back what a copy's `attr` is no longer needed for. */
@@ -73,29 +100,103 @@ export class CopyAhead {
     this.#spare.push(attr);
   }
 
-  #prepare(union: Union, workdir: Workdir, next: Inode | undefined): void {
-    // A session that never rests would leave what nobody comes for.
-    if (next === undefined || union.slowLane === undefined || this.#prepared.has(next)) return;
-    if (this.#prepared.size >= MOST) this.#dropOldest(workdir);
-    const attr = this.#spare.pop() ?? new Attr();
-    const prepared = prepare(union, workdir, next, attr);
-    if (prepared === undefined) this.recycle(attr);
-    else this.#prepared.set(next, prepared);
+  /** Nobody goes through files any more. */
+  drop(union: Union, workdir: Workdir): void {
+    for (const prepared of this.#prepared.values()) this.#discard(union, workdir, prepared);
+    this.#prepared.clear();
+    this.#directory = undefined;
+    this.#last = undefined;
+    this.#follows = false;
+    this.#foreseen = 0;
+    this.#succession.forget();
+    this.#lane?.end();
+    this.#lane = undefined;
   }
 
-  /** Nobody goes through files any more. */
-  drop(workdir: Workdir): void {
-    for (const prepared of this.#prepared.values()) discardPrepared(workdir, prepared);
-    this.#prepared.clear();
-    this.#follows = false;
-    this.#succession.forget();
+  /** @param from the file that was copied up last in the directory. */
+  #goAhead(union: Union, workdir: Workdir, directory: Inode, from: Inode | undefined): void {
+    // A session that never rests would leave what nobody comes for.
+    if (union.slowLane === undefined) return;
+    if (directory !== this.#directory) this.#enter(directory);
+    const most = this.#lane?.isUp === true ? NEXT_BY_LANE : NEXT;
+    if (this.#waiting > most / 2) return;
+    const before = this.#waiting;
+    let last = this.#last ?? from;
+    for (let tried = this.#waiting; tried < most; tried++) {
+      const next = last === undefined ? this.#succession.first(union, directory) : this.#succession.next(union, last);
+      if (next === undefined) break;
+      last = next;
+      if (this.#prepared.has(next)) this.#count(next);
+      else this.#prepare(union, workdir, next);
+    }
+    if (this.#waiting > before) this.#lane?.begin();
+  }
+
+  #enter(directory: Inode): void {
+    this.#directory = directory;
+    this.#waiting = 0;
+    this.#last = undefined;
+    for (const inode of this.#prepared.keys()) if (inode.parent === directory) this.#count(inode);
+  }
+
+  #count(inode: Inode): void {
+    this.#waiting++;
+    this.#last = inode;
+  }
+
+  #remove(inode: Inode): void {
+    this.#prepared.delete(inode);
+    if (inode.parent !== this.#directory) return;
+    this.#waiting--;
+    if (this.#waiting <= 0) this.#last = undefined;
+  }
+
+  #prepare(union: Union, workdir: Workdir, next: Inode): void {
+    if (!isWorthwhile(union, next)) return;
+    if (this.#prepared.size >= (this.#lane === undefined ? MOST : MOST_BY_LANE)) this.#dropOldest(union, workdir);
+    const attr = this.#spare.pop() ?? new Attr();
+    const prepared = this.#submit(union, workdir, next, attr) ?? this.#make(union, workdir, next, attr);
+    if (prepared === undefined) {
+      this.recycle(attr);
+      return;
+    }
+    this.#prepared.set(next, prepared);
+    this.#count(next);
+  }
+
+  #submit(union: Union, workdir: Workdir, next: Inode, attr: Attr): Prepared | undefined {
+    if (this.#lane?.isUp !== true) return undefined;
+    const temporary = workdir.temporaryName();
+    const slot = this.#lane.submit(union, next, temporary, attr);
+    return slot < 0 ? undefined : { temporary, fd: -1, attr, slot };
+  }
+
+  /** By this thread: it has one in hand at a time. */
+  #make(union: Union, workdir: Workdir, next: Inode, attr: Attr): Prepared | undefined {
+    return this.#waiting > 0 ? undefined : prepare(union, workdir, next, attr);
+  }
+
+  /** Has a copy's descriptor there; false where there is no copy. */
+  #arrives(union: Union, prepared: Prepared): boolean {
+    const { slot, attr } = prepared;
+    if (slot < 0 || this.#lane === undefined) return true;
+    prepared.fd = this.#lane.take(union, slot, attr);
+    // Of one that takes too long, the attributes may still come.
+    if (prepared.fd < 0 && prepared.fd !== -ETIMEDOUT) this.recycle(attr);
+    return prepared.fd >= 0;
+  }
+
+  #discard(union: Union, workdir: Workdir, prepared: Prepared): void {
+    if (!this.#arrives(union, prepared)) return;
+    this.recycle(prepared.attr);
+    discardPrepared(workdir, prepared);
   }
 
   /** It was not come for in all this time: the files are not gone through as it seemed. */
-  #dropOldest(workdir: Workdir): void {
+  #dropOldest(union: Union, workdir: Workdir): void {
     for (const [inode, prepared] of this.#prepared) {
-      this.#prepared.delete(inode);
-      discardPrepared(workdir, prepared);
+      this.#remove(inode);
+      this.#discard(union, workdir, prepared);
       this.#follows = false;
       return;
     }
@@ -107,30 +208,21 @@ export function discardPrepared(workdir: Workdir, { temporary, fd }: Prepared): 
   unlinkat(workdir.fd, temporary);
 }
 
-/** Undefined where it would save nothing, or cannot be done. */
-function prepare(union: Union, workdir: Workdir, inode: Inode, attr: Attr): Prepared | undefined {
-  const layer = union.layerOf(inode);
-  if (union.settle === SETTLE.none || !union.isSoleWriter) return undefined;
-  if (layer?.refusesClone !== true || inode.metacopy) return undefined;
-  if (statLayer(layer, union.dirfdOf(inode), union.nameOf(inode), attr) < 0) return undefined;
-  if (attr.size === 0 || attr.size >= SLOW_SIZE) return undefined;
-  const from = openData(union, inode, O_RDONLY | O_NONBLOCK);
-  if (from < 0) return undefined;
-  const prepared = copyAside(union, workdir, from, attr);
-  close(from);
-  return prepared;
+/** Whether a copy ahead can be made, and saves something. */
+function isWorthwhile(union: Union, inode: Inode): boolean {
+  return (
+    union.settle !== SETTLE.none && union.isSoleWriter && !inode.metacopy && union.layerOf(inode)?.refusesClone === true
+  );
 }
 
-function copyAside(union: Union, workdir: Workdir, from: number, attr: Attr): Prepared | undefined {
+/** Undefined where there is nothing to be copied, or it cannot be. */
+function prepare(union: Union, workdir: Workdir, inode: Inode, attr: Attr): Prepared | undefined {
+  const stated = statLayer(union.layerOf(inode), union.dirfdOf(inode), union.nameOf(inode), attr);
+  if (stated < 0 || attr.size === 0 || attr.size >= SLOW_SIZE) return undefined;
+  const from = openData(union, inode, O_RDONLY | O_NONBLOCK);
+  if (from < 0) return undefined;
   const temporary = workdir.temporaryName();
-  const to = openCopy(union, workdir.fd, temporary, attr.mode);
-  if (to < 0) return undefined;
-  copyFlags(from, to);
-  const prepared = { temporary, fd: to, attr };
-  if (copyContents(from, to, attr.size, attr.blocks, union.settle) < 0) {
-    discardPrepared(workdir, prepared);
-    return undefined;
-  }
-  beginSettling(to, union.settle);
-  return prepared;
+  const fd = copyAside(union, workdir.fd, temporary, from, attr, union.settle);
+  close(from);
+  return fd < 0 ? undefined : { temporary, fd, attr, slot: -1 };
 }

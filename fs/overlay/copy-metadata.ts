@@ -28,7 +28,7 @@ const times = new Times();
  * @param made permission bits that the new file was made with, none of them above 0777; -1 where they are not known.
  */
 export function copyMetadata(
-  union: Union,
+  union: Pick<Union, 'upper' | 'ownUid' | 'ownGid'>,
   layer: Layer | undefined,
   dirfd: number,
   name: ByteString,

@@ -12,7 +12,7 @@ import {
   S_IFREG,
   AT_REMOVEDIR,
 } from '../sys/constants.ts';
-import { EIO, EROFS } from '../sys/errno.ts';
+import { EDQUOT, EIO, ENOSPC, EROFS } from '../sys/errno.ts';
 import { close, fstat, ftruncate, openat, renameat2, statat, unlinkat } from '../sys/file.ts';
 import { type FileOffset } from '../sys/file-offset.ts';
 import { Memory } from '../sys/memory.ts';
@@ -76,11 +76,27 @@ export function ensureUpper(union: Union, inode: Inode, limit: FileOffset = ALL,
   const raised = ensureUpper(union, inode.parent);
   if (raised < 0) return raised;
   const temporary = temporaryOf(union, workdir, inode);
-  const copied = copyTo(union, workdir, inode, temporary, limit, given);
+  let copied = copyTo(union, workdir, inode, temporary, limit, given);
+  if (isFull(copied) && makeRoom(union, workdir, inode, temporary))
+    copied = copyTo(union, workdir, inode, temporary, limit, given);
   if (copied === DEFERRED) return DEFERRED;
   const placed = copied < 0 ? copied : place(union, workdir, inode, inode.parent, temporary, given);
   if (placed < 0) unlinkat(workdir.fd, temporary, inode.isDirectory ? AT_REMOVEDIR : 0);
   return placed;
+}
+
+/** Answers false where no copies that nobody has come for take any. */
+function makeRoom(union: Union, workdir: Workdir, inode: Inode, temporary: ByteString): boolean {
+  if (!union.copyAhead.isUnderWay) return false;
+  union.copyAhead.drop(union, workdir);
+  unlinkat(workdir.fd, temporary, inode.isDirectory ? AT_REMOVEDIR : 0);
+  copy.prepared = undefined;
+  copy.unsettled = false;
+  return true;
+}
+
+function isFull(errno: number): boolean {
+  return errno === -ENOSPC || errno === -EDQUOT;
 }
 
 /** What is known of the copy that is being made. */
@@ -100,7 +116,7 @@ const copy: Copy = { dirfd: -1, name: SELF, prepared: undefined, unsettled: fals
 function temporaryOf(union: Union, workdir: Workdir, inode: Inode): ByteString {
   copy.unsettled = false;
   const isTaken = inode.copying === undefined && !union.slowness.isExpected;
-  copy.prepared = isTaken ? union.copyAhead.claim(inode) : undefined;
+  copy.prepared = isTaken ? union.copyAhead.claim(union, inode) : undefined;
   return inode.copying?.temporary ?? copy.prepared?.temporary ?? workdir.temporaryName();
 }
 
@@ -150,15 +166,22 @@ function settleNow(union: Union, fd: number): number {
 
 /** Gives the copy all that the file has beside its data. */
 function describe(union: Union, inode: Inode, dirfd: number, name: ByteString, given: Given | undefined): number {
+  let copied = copy.prepared === undefined || copy.prepared.slot < 0 ? copyAllElse(union, inode, dirfd, name) : 0;
+  if (copied === 0 && needsPlainMark(union, inode.name, inode.type)) copied = markPlain(copy.dirfd, copy.name);
+  // As a copy of the lane's always has.
+  if (copied === 0 && copy.prepared !== undefined && copy.prepared.slot >= 0) inode.hasOrigin = true;
+  if (copied < 0 || given === undefined) return copied;
+  return giveAttributes(union, inode.type, copy.dirfd, copy.name, given.change);
+}
+
+function copyAllElse(union: Union, inode: Inode, dirfd: number, name: ByteString): number {
   const layer = union.layerOf(inode);
   const isBare = (inode.lacks & LACKS.all) !== 0 && layer?.override === NO_OVERRIDE;
   const made = inode.type === S_IFREG ? copyMode(union, source.mode) : -1;
   let copied = copyMetadata(union, layer, dirfd, name, source, copy.dirfd, copy.name, isBare, made);
   if (copied === 0) copied = copyProtection(union, source, copy.dirfd, copy.name);
-  if (copied === 0 && needsPlainMark(union, inode.name, inode.type)) copied = markPlain(copy.dirfd, copy.name);
   if (copied === 0 && keepsNumber(union, inode)) writeOrigin(union, inode, dirfd, name);
-  if (copied < 0 || given === undefined) return copied;
-  return giveAttributes(union, inode.type, copy.dirfd, copy.name, given.change);
+  return copied;
 }
 
 /**

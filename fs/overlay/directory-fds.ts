@@ -15,14 +15,19 @@ const IN_USE = 64;
  */
 export class DirectoryFds {
   readonly #cache: LRUCache<RealDirectory, number>;
+  /** How often a descriptor is held. */
+  readonly #holds = new Map<number, number>();
+  /** Those held that are to be closed. */
+  readonly #late = new Set<number>();
 
   /** @param max descriptors kept; several must be in use at once, so at least 64. */
   constructor(max: number) {
     this.#cache = new LRUCache<RealDirectory, number>({
       max: Math.max(max, IN_USE),
       dispose: (fd, directory) => {
-        close(fd);
         directory.fd = -1;
+        if (this.#holds.has(fd)) this.#late.add(fd);
+        else close(fd);
       },
     });
   }
@@ -49,6 +54,23 @@ export class DirectoryFds {
       directory.fd = fd;
     }
     return fd;
+  }
+
+  /** As `fd`; good until it is released, for another thread. */
+  hold(directory: RealDirectory): number {
+    const fd = this.fd(directory);
+    if (fd >= 0) this.#holds.set(fd, (this.#holds.get(fd) ?? 0) + 1);
+    return fd;
+  }
+
+  release(fd: number): void {
+    const left = (this.#holds.get(fd) ?? 1) - 1;
+    if (left > 0) {
+      this.#holds.set(fd, left);
+      return;
+    }
+    this.#holds.delete(fd);
+    if (this.#late.delete(fd)) close(fd);
   }
 
   /** Closes the descriptor of a directory that nothing will ask for again. */

@@ -65,9 +65,17 @@ function subvolumeOf(handle: ByteString): ByteString {
 
 /** Identity of a lower file, or undefined where its filesystem has no handles. */
 export function encodeHandle(union: Union, layer: Layer, dirfd: number, name: ByteString): ByteString | undefined {
-  // Handles of two filesystems could not be told apart.
-  if (layer.uuid === NO_UUID && union.lowers.some((other) => isMistakable(layer, other))) return undefined;
-  return encode(nameToHandle(dirfd, name), layer.uuid, 0);
+  return isNameable(union, layer) ? nameIdentity(dirfd, name, layer.uuid) : undefined;
+}
+
+/** Whether handles of the layer's filesystem can be told from those of others. */
+export function isNameable(union: Union, layer: Layer): boolean {
+  return layer.uuid !== NO_UUID || !union.lowers.some((other) => isMistakable(layer, other));
+}
+
+/** As `encodeHandle`, for a layer that is nameable. */
+export function nameIdentity(dirfd: number, name: ByteString, uuid: ByteString): ByteString | undefined {
+  return encode(nameToHandle(dirfd, name), uuid, 0);
 }
 
 /** Identity of an upper layer's root, by which an index knows whose it is. */

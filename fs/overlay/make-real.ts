@@ -17,7 +17,7 @@ import { NO_OVERRIDE } from './stat-override.ts';
 import { type Union } from './union.ts';
 
 /** Owners, modes and types of files in the upper are kept in records. */
-export function keepsRecords(union: Union): boolean {
+export function keepsRecords(union: Pick<Union, 'upper'>): boolean {
   return union.upper !== undefined && union.upper.override !== NO_OVERRIDE;
 }
 
@@ -33,12 +33,12 @@ export function realMode(union: Union, mode: number): number {
 }
 
 /** The permission bits that a regular file's copy is made with: its own, but that we can write, and without what chown(2) takes away. */
-export function copyMode(union: Union, mode: number): number {
+export function copyMode(union: Pick<Union, 'upper'>, mode: number): number {
   return keepsRecords(union) ? 0o600 : (mode & 0o777) | 0o600;
 }
 
 /** Makes the copy of a regular file, empty and open; answers its descriptor. */
-export function openCopy(union: Union, dirfd: number, name: ByteString, mode: number): number {
+export function openCopy(union: Pick<Union, 'upper'>, dirfd: number, name: ByteString, mode: number): number {
   keepUmask(0);
   return openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, copyMode(union, mode));
 }

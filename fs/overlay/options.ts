@@ -93,6 +93,8 @@ export const COUNTER = {
   filesReadAhead: 10,
   contentsGiven: 11,
   directoriesReadAhead: 12,
+  /** By another thread. */
+  filesCopiedAhead: 13,
 } as const;
 
 export const COUNTERS = 16;

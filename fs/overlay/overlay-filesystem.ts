@@ -104,7 +104,7 @@ export class OverlayFileSystem implements FileSystem {
 
   get restsAfter(): number {
     const { residents, copyAhead } = this.#union;
-    return residents.writers > 0 || copyAhead.size > 0 ? IDLE : -1;
+    return residents.writers > 0 || copyAhead.isUnderWay ? IDLE : -1;
   }
 
   rest(): void {

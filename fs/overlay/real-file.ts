@@ -37,7 +37,12 @@ export function openForReading(layer: Layer, dirfd: number, name: ByteString, fl
 }
 
 /** Opens a file of `layer` for reading without changing its atime, where that is allowed. */
-export function openWithoutTrace(layer: Layer, dirfd: number, name: ByteString, flags: number): number {
+export function openWithoutTrace(
+  layer: Pick<Layer, 'refusesNoAtime'>,
+  dirfd: number,
+  name: ByteString,
+  flags: number,
+): number {
   if (layer.refusesNoAtime) return openReal(dirfd, name, flags);
   const quiet = openReal(dirfd, name, flags | O_NOATIME);
   if (quiet !== -EPERM) return quiet;

@@ -226,7 +226,7 @@ export class Union {
   /** Lets go of what is held only because it may be asked for again. */
   rest(): void {
     this.residents.clear();
-    if (this.workdir !== undefined) this.copyAhead.drop(this.workdir);
+    if (this.workdir !== undefined) this.copyAhead.drop(this, this.workdir);
   }
 
   close(): void {

@@ -1,0 +1,114 @@
+import { workerData } from 'node:worker_threads';
+import { Attr } from '../sys/attr.ts';
+import { type ByteString } from '../sys/bytes.ts';
+import { O_NONBLOCK, O_RDONLY } from '../sys/constants.ts';
+import { EAGAIN, EIO } from '../sys/errno.ts';
+import { close, statat, unlinkat } from '../sys/file.ts';
+import { copyBytes } from '../sys/memory.ts';
+import { SELF, setxattrText } from '../sys/xattr.ts';
+import {
+  type CopyWorkerInput,
+  ENDED,
+  FIELD,
+  FIELDS,
+  NAME_BYTES,
+  SLOTS,
+  STATE,
+  SUBMISSIONS,
+  UP,
+} from './copy-ahead-lane.ts';
+import { copyAside } from './copy-aside.ts';
+import { copyMetadata } from './copy-metadata.ts';
+import { nameIdentity } from './file-handle.ts';
+import { copyMode } from './make-real.ts';
+import { protectionIn } from './protection.ts';
+import { openWithoutTrace } from './real-file.ts';
+import { SLOW_SIZE } from './slow-lane.ts';
+import { formatTemporary } from './temporary-name.ts';
+
+// The thread that makes copies before they are asked for: of files with one name and nothing out of the ordinary.
+
+const input = workerData as CopyWorkerInput;
+const { states, fields, workdir, settle, ownUid, ownGid, originXattr } = input;
+const names = Buffer.from(input.names.buffer);
+/** In the place of a union without records. */
+const plain = { upper: undefined, ownUid, ownGid };
+const lowers = input.uuids.map((uuid) => ({ uuid, refusesNoAtime: false }));
+const attr = new Attr();
+
+function field(slot: number, at: number): number {
+  return fields[slot * FIELDS + at] ?? -1;
+}
+
+/** Answers the copy's descriptor, or a negative errno. */
+function make(slot: number): number {
+  const dirfd = field(slot, FIELD.dirfd);
+  const begin = slot * NAME_BYTES;
+  const name = names.toString('latin1', begin, begin + field(slot, FIELD.nameLength));
+  const lower = lowers[field(slot, FIELD.layer)];
+  const stated = statat(dirfd, name, attr);
+  if (stated < 0 || lower === undefined) return stated < 0 ? stated : -EIO;
+  copyBytes(field(slot, FIELD.attributes), attr.memory.address, attr.memory.size);
+  const isPlain = attr.nlink === 1 && attr.size > 0 && attr.size < SLOW_SIZE && protectionIn(attr) === 0;
+  const from = isPlain ? openWithoutTrace(lower, dirfd, name, O_RDONLY | O_NONBLOCK) : -EAGAIN;
+  if (from < 0) return from;
+  const temporary = formatTemporary(field(slot, FIELD.temporary));
+  const to = copyAside(plain, workdir, temporary, from, attr, settle);
+  close(from);
+  const described = to < 0 ? to : describe(slot, dirfd, name, lower.uuid, to);
+  if (described < 0 && to >= 0) discard(to, temporary);
+  return described < 0 ? described : to;
+}
+
+function describe(slot: number, dirfd: number, name: ByteString, uuid: ByteString, to: number): number {
+  const isBare = field(slot, FIELD.isBare) !== 0;
+  const copied = copyMetadata(plain, undefined, dirfd, name, attr, to, SELF, isBare, copyMode(plain, attr.mode));
+  if (copied < 0) return copied;
+  const identity = nameIdentity(dirfd, name, uuid);
+  if (identity === undefined) return -EAGAIN;
+  setxattrText(to, SELF, originXattr, identity);
+  return 0;
+}
+
+function discard(fd: number, temporary: ByteString): void {
+  close(fd);
+  unlinkat(workdir, temporary);
+}
+
+function serve(slot: number): void {
+  let made = -EIO;
+  try {
+    made = make(slot);
+  } finally {
+    fields[slot * FIELDS + FIELD.result] = made;
+    const state = made < 0 ? STATE.failed : STATE.made;
+    const isWanted = Atomics.compareExchange(states, slot, STATE.running, state) === STATE.running;
+    if (!isWanted && made >= 0) discard(made, formatTemporary(field(slot, FIELD.temporary)));
+    Atomics.notify(states, slot);
+  }
+}
+
+/** The next slot whose copy is to be made, now this thread's, in the order in which they are given out; or -1. */
+function claim(start: number): number {
+  for (let tried = 0; tried < SLOTS; tried++) {
+    const slot = (start + tried) % SLOTS;
+    if (Atomics.compareExchange(states, slot, STATE.queued, STATE.running) === STATE.queued) return slot;
+  }
+  return -1;
+}
+
+Atomics.store(states, UP, 1);
+Atomics.notify(states, UP);
+
+for (let at = 0; ;) {
+  const seen = Atomics.load(states, SUBMISSIONS);
+  const slot = claim(at);
+  if (slot >= 0) {
+    serve(slot);
+    at = slot + 1;
+  } else if (Atomics.load(states, ENDED) !== 0) {
+    break;
+  } else {
+    Atomics.wait(states, SUBMISSIONS, seen);
+  }
+}
