@@ -8,6 +8,7 @@ import { EventLoop } from './sys/event-loop.ts';
 import { optimizeLater } from './sys/optimize-later.ts';
 import { realPath } from './sys/real-path.ts';
 import { type ByteString, toBytes } from './sys/text.ts';
+import { keepYoungSpaceSmall } from './sys/young-space.ts';
 import { failSession, openUnionSession, type SessionInput, type UnionSession } from './union-session.ts';
 
 // A process that is there for one mount serves it from its main thread: another one takes as long to come up as Node itself,
@@ -49,8 +50,9 @@ async function serveToEnd(input: SessionInput, opened: UnionSession, loop: Event
       else setImmediate(turn);
     };
     setImmediate(() => {
-      // Now that what makes the mount known has been loaded.
+      // Now that what makes the mount known has been loaded, by which the space for young objects has come to 2 MiB.
       optimizeLater();
+      keepYoungSpaceSmall();
       turn();
     });
   });

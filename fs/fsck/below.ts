@@ -11,7 +11,7 @@ import { type CheckedLayer } from './checked-layer.ts';
 
 /** A directory as the layers below have it, without the checked layer's part. */
 export function directoryBelow(lowers: readonly RealDirectory[]): Inode {
-  const inode = new Inode(0, 0, S_IFDIR, 0, undefined, '');
+  const inode = new Inode(0, S_IFDIR, 0, undefined, '');
   inode.lowers = lowers;
   return inode;
 }

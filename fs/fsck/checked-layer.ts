@@ -53,7 +53,7 @@ export class CheckedLayer {
 
   /** The root directory: the layer's, over those of the layers below that show through. */
   root(): Inode {
-    const root = new Inode(0, 0, S_IFDIR, 0, undefined, '');
+    const root = new Inode(0, S_IFDIR, 0, undefined, '');
     root.upper = this.layer.root;
     readMarks(this.union, this.layer.root);
     if (this.layer.root.opaque) return root;

@@ -106,7 +106,7 @@ export class TreeCheck {
     const { parent, directory, name, lower } = entry;
     const { union } = this.#layer;
     const upper = new RealDirectory(directory.layer, directory, name);
-    const inode = new Inode(0, 0, S_IFDIR, 0, parent, name);
+    const inode = new Inode(0, S_IFDIR, 0, parent, name);
     inode.upper = upper;
     const marked = readMarks(union, upper);
     if (marked < 0) {

@@ -110,7 +110,7 @@ export function makeNode(
     ? makeAside(union, caller, parent, name, mode, rdev, target, entry.attr)
     : makeOwned(union, caller, parent, place.dirfd, name, mode, rdev, target, entry.attr);
   if (made < 0) return made;
-  grant(entry, adopt(union, parent, name, entry.attr));
+  grant(union, entry, adopt(union, parent, name, entry.attr));
   return 0;
 }
 
@@ -263,10 +263,10 @@ function adopt(union: Union, parent: Inode, name: ByteString, attr: Attr): Inode
 }
 
 /** Hands an inode to the kernel. */
-export function grant(entry: Entry, inode: Inode): void {
+export function grant(union: Union, entry: Entry, inode: Inode): void {
   inode.nlookup++;
   entry.node = inode.id;
-  entry.generation = inode.generation;
+  entry.generation = union.inodes.generationOf(inode);
   entry.attributesLast = !inode.changesUnseen;
 }
 
@@ -292,7 +292,7 @@ export function createFile(
     const inode = adopt(union, parent, name, entry.attr);
     const failed = openInode(union, inode, flags, opened);
     if (failed < 0) union.inodes.release(inode);
-    else grant(entry, inode);
+    else grant(union, entry, inode);
     return failed;
   }
   const kept = flags & (O_ACCMODE | O_DIRECT);
@@ -316,7 +316,7 @@ export function createFile(
   }
   const inode = adopt(union, parent, name, entry.attr);
   const way = passThrough(union, inode, fd, flags, opened);
-  grant(entry, inode);
+  grant(union, entry, inode);
   // It is empty: before a mapping can change it, its size does, which the kernel sees.
   entry.attributesLast = true;
   opened.handle = union.handles.open(inode, fd, kept, way);
@@ -338,7 +338,7 @@ function openExisting(
     union.inodes.release(inode);
     return failed;
   }
-  grant(entry, inode);
+  grant(union, entry, inode);
   return statInode(union, inode, entry.attr);
 }
 
@@ -381,7 +381,7 @@ export function createTemporary(
   const way = passThrough(union, inode, fd, flags, opened);
   opened.handle = union.handles.open(inode, fd, kept, way);
   present(union, inode, entry.attr);
-  grant(entry, inode);
+  grant(union, entry, inode);
   return 0;
 }
 
@@ -407,7 +407,7 @@ export function linkInode(union: Union, inode: Inode, parent: Inode, name: ByteS
   if (stated < 0) return stated;
   registerLinks(inode, upper.layer, entry.attr.ino);
   present(union, inode, entry.attr);
-  grant(entry, inode);
+  grant(union, entry, inode);
   return 0;
 }
 

@@ -19,6 +19,16 @@ interface Merged {
   more: readonly number[] | undefined;
 }
 
+// Functions, as in inode-state.ts: private methods would make each entry larger.
+
+function withBit(bits: number, bit: number, value: boolean): number {
+  return value ? bits | bit : bits & ~bit;
+}
+
+function newMerged(): Merged {
+  return { upperIno: 0, more: undefined };
+}
+
 /**
  * What the layers say of one name in a directory. The upper's part and the lowers' part are kept apart: what is below
  * decides whether a removal needs a whiteout and whether a new directory must be opaque.
@@ -37,7 +47,7 @@ export class IndexEntry {
     return (this.#bits & BIT.inUpper) !== 0;
   }
   set inUpper(value: boolean) {
-    this.#setBit(BIT.inUpper, value);
+    this.#bits = withBit(this.#bits, BIT.inUpper, value);
   }
 
   /** ... as a whiteout. */
@@ -45,7 +55,7 @@ export class IndexEntry {
     return (this.#bits & BIT.whiteout) !== 0;
   }
   set whiteout(value: boolean) {
-    this.#setBit(BIT.whiteout, value);
+    this.#bits = withBit(this.#bits, BIT.whiteout, value);
   }
 
   /** ... of the form `.wh.NAME`. */
@@ -53,7 +63,7 @@ export class IndexEntry {
     return (this.#bits & BIT.dotWhiteout) !== 0;
   }
   set dotWhiteout(value: boolean) {
-    this.#setBit(BIT.dotWhiteout, value);
+    this.#bits = withBit(this.#bits, BIT.dotWhiteout, value);
   }
 
   /** A whiteout or a non-directory ended the search: layers further down do not count. */
@@ -61,7 +71,7 @@ export class IndexEntry {
     return (this.#bits & BIT.sealed) !== 0;
   }
   set sealed(value: boolean) {
-    this.#setBit(BIT.sealed, value);
+    this.#bits = withBit(this.#bits, BIT.sealed, value);
   }
 
   /** DT_*. */
@@ -98,10 +108,6 @@ export class IndexEntry {
     return this.#merged?.more;
   }
 
-  #setBit(bit: number, value: boolean): void {
-    this.#bits = value ? this.#bits | bit : this.#bits & ~bit;
-  }
-
   /** There is such a file in the union. */
   get visible(): boolean {
     return this.inUpper ? !this.whiteout : this.lower !== NOWHERE;
@@ -122,7 +128,7 @@ export class IndexEntry {
     this.inUpper = true;
     this.whiteout = whiteout;
     this.upperType = type;
-    if (this.lowerVisible) this.#mergedPart().upperIno = ino;
+    if (this.lowerVisible) (this.#merged ??= newMerged()).upperIno = ino;
     else this.#ino = ino;
   }
 
@@ -132,20 +138,15 @@ export class IndexEntry {
     if (whiteout || (this.lower !== NOWHERE && type !== DT_DIR)) {
       this.sealed = true;
     } else if (this.lower === NOWHERE) {
-      if (this.inUpper) this.#mergedPart().upperIno = this.#ino;
+      if (this.inUpper) (this.#merged ??= newMerged()).upperIno = this.#ino;
       this.#bits |= (position - NOWHERE) << LOWER;
       this.lowerType = type;
       this.#ino = ino;
       this.sealed = type !== DT_DIR;
     } else {
-      const merged = this.#mergedPart();
+      const merged = (this.#merged ??= newMerged());
       merged.more = [...(merged.more ?? []), position];
     }
-  }
-
-  #mergedPart(): Merged {
-    this.#merged ??= { upperIno: 0, more: undefined };
-    return this.#merged;
   }
 }
 

@@ -21,7 +21,6 @@ export interface Alias {
 /** A node number that the kernel had for an inode before it was renumbered, and may still know. */
 interface FormerNode {
   readonly id: number;
-  readonly generation: number;
   nlookup: number;
 }
 

@@ -28,6 +28,25 @@ const PROTECTION_MASK = 0xf;
 const NOTHING_LIVE = new LivePart();
 const NOTHING_RARE = new RarePart();
 
+// Functions, since a class's private methods make each of its instances a word larger (V8 marks it by a field).
+
+function withBit(bits: number, bit: number, value: boolean): number {
+  return value ? bits | bit : bits & ~bit;
+}
+
+function ownLive(part: LivePart): LivePart {
+  return part === NOTHING_LIVE ? new LivePart() : part;
+}
+
+function ownRare(part: RarePart): RarePart {
+  return part === NOTHING_RARE ? new RarePart() : part;
+}
+
+/** Gives up the part of a file that is open no more. */
+function shedLive(part: LivePart): LivePart {
+  return part.isEmpty ? NOTHING_LIVE : part;
+}
+
 /** What is known of an inode, but for its names and where its file is. */
 export class InodeState {
   #bits: number;
@@ -49,7 +68,7 @@ export class InodeState {
     return (this.#bits & BIT.kept) !== 0;
   }
   set kept(value: boolean) {
-    this.#setBit(BIT.kept, value);
+    this.#bits = withBit(this.#bits, BIT.kept, value);
   }
 
   /** Its entries are too many for the cache to keep an index. */
@@ -57,7 +76,7 @@ export class InodeState {
     return (this.#bits & BIT.tooLarge) !== 0;
   }
   set tooLarge(value: boolean) {
-    this.#setBit(BIT.tooLarge, value);
+    this.#bits = withBit(this.#bits, BIT.tooLarge, value);
   }
 
   /** Its upper file holds all but the data (overlayfs's metacopy), which is in a layer below, if anywhere. */
@@ -65,7 +84,7 @@ export class InodeState {
     return (this.#bits & BIT.metacopy) !== 0;
   }
   set metacopy(value: boolean) {
-    this.#setBit(BIT.metacopy, value);
+    this.#bits = withBit(this.#bits, BIT.metacopy, value);
   }
 
   /** Its upper file tells by a redirect where the data is, and so can be renamed. */
@@ -73,7 +92,7 @@ export class InodeState {
     return (this.#bits & BIT.dataRedirected) !== 0;
   }
   set dataRedirected(value: boolean) {
-    this.#setBit(BIT.dataRedirected, value);
+    this.#bits = withBit(this.#bits, BIT.dataRedirected, value);
   }
 
   /** It was copied up, and shows its origin's inode number. */
@@ -81,7 +100,7 @@ export class InodeState {
     return (this.#bits & BIT.hasOrigin) !== 0;
   }
   set hasOrigin(value: boolean) {
-    this.#setBit(BIT.hasOrigin, value);
+    this.#bits = withBit(this.#bits, BIT.hasOrigin, value);
   }
 
   /** It has no name any more. */
@@ -89,7 +108,7 @@ export class InodeState {
     return (this.#bits & BIT.unlinked) !== 0;
   }
   set unlinked(value: boolean) {
-    this.#setBit(BIT.unlinked, value);
+    this.#bits = withBit(this.#bits, BIT.unlinked, value);
   }
 
   /** The kernel has read or written it by itself: what its page cache has from before may be old. */
@@ -97,7 +116,7 @@ export class InodeState {
     return (this.#bits & BIT.passedThrough) !== 0;
   }
   set passedThrough(value: boolean) {
-    this.#setBit(BIT.passedThrough, value);
+    this.#bits = withBit(this.#bits, BIT.passedThrough, value);
   }
 
   /** It may be mapped for writing without our knowledge, and so change. */
@@ -105,7 +124,7 @@ export class InodeState {
     return (this.#bits & BIT.changesUnseen) !== 0;
   }
   set changesUnseen(value: boolean) {
-    this.#setBit(BIT.changesUnseen, value);
+    this.#bits = withBit(this.#bits, BIT.changesUnseen, value);
   }
 
   /** Its data, in a lower layer, is known to be a program's, or not to be. */
@@ -113,8 +132,8 @@ export class InodeState {
     return (this.#bits & BIT.programKnown) === 0 ? undefined : (this.#bits & BIT.program) !== 0;
   }
   set isProgram(value: boolean | undefined) {
-    this.#setBit(BIT.programKnown, value !== undefined);
-    this.#setBit(BIT.program, value === true);
+    this.#bits = withBit(this.#bits, BIT.programKnown, value !== undefined);
+    this.#bits = withBit(this.#bits, BIT.program, value === true);
   }
 
   /** Its content, in a lower layer, is small and goes to the kernel with the first open of it. */
@@ -122,7 +141,7 @@ export class InodeState {
     return (this.#bits & BIT.contentDue) !== 0;
   }
   set contentDue(value: boolean) {
-    this.#setBit(BIT.contentDue, value);
+    this.#bits = withBit(this.#bits, BIT.contentDue, value);
   }
 
   /** Bits of `LACKS`: xattrs that it was asked for and does not have; nothing but setxattr(2) gives a file some. */
@@ -141,39 +160,20 @@ export class InodeState {
     this.#bits = (this.#bits & ~(PROTECTION_MASK << PROTECTION_SHIFT)) | (value << PROTECTION_SHIFT);
   }
 
-  #setBit(bit: number, value: boolean): void {
-    this.#bits = value ? this.#bits | bit : this.#bits & ~bit;
-  }
-
-  #ownLivePart(): LivePart {
-    if (this.#live === NOTHING_LIVE) this.#live = new LivePart();
-    return this.#live;
-  }
-
-  #ownRarePart(): RarePart {
-    if (this.#rare === NOTHING_RARE) this.#rare = new RarePart();
-    return this.#rare;
-  }
-
-  /** Gives up the part of a file that is open no more. */
-  #shedLivePart(): void {
-    if (this.#live.isEmpty) this.#live = NOTHING_LIVE;
-  }
-
   get upper(): LivePart['upper'] {
     return this.#live.upper;
   }
   set upper(value: LivePart['upper']) {
     if (value === this.#live.upper) return;
-    this.#ownLivePart().upper = value;
-    if (value === undefined) this.#shedLivePart();
+    (this.#live = ownLive(this.#live)).upper = value;
+    if (value === undefined) this.#live = shedLive(this.#live);
   }
 
   get lowers(): LivePart['lowers'] {
     return this.#live.lowers;
   }
   set lowers(value: LivePart['lowers']) {
-    if (value !== this.#live.lowers) this.#ownLivePart().lowers = value;
+    if (value !== this.#live.lowers) (this.#live = ownLive(this.#live)).lowers = value;
   }
 
   get children(): LivePart['children'] {
@@ -181,8 +181,8 @@ export class InodeState {
   }
   set children(value: LivePart['children']) {
     if (value === this.#live.children) return;
-    this.#ownLivePart().children = value;
-    if (value === undefined) this.#shedLivePart();
+    (this.#live = ownLive(this.#live)).children = value;
+    if (value === undefined) this.#live = shedLive(this.#live);
   }
 
   get listed(): LivePart['listed'] {
@@ -190,8 +190,8 @@ export class InodeState {
   }
   set listed(value: LivePart['listed']) {
     if (value === this.#live.listed) return;
-    this.#ownLivePart().listed = value;
-    if (value === undefined) this.#shedLivePart();
+    (this.#live = ownLive(this.#live)).listed = value;
+    if (value === undefined) this.#live = shedLive(this.#live);
   }
 
   get handles(): LivePart['handles'] {
@@ -199,8 +199,8 @@ export class InodeState {
   }
   set handles(value: LivePart['handles']) {
     if (value === this.#live.handles) return;
-    this.#ownLivePart().handles = value;
-    if (value === undefined) this.#shedLivePart();
+    (this.#live = ownLive(this.#live)).handles = value;
+    if (value === undefined) this.#live = shedLive(this.#live);
   }
 
   get reader(): LivePart['reader'] {
@@ -208,8 +208,8 @@ export class InodeState {
   }
   set reader(value: LivePart['reader']) {
     if (value === this.#live.reader) return;
-    this.#ownLivePart().reader = value;
-    if (value === undefined) this.#shedLivePart();
+    (this.#live = ownLive(this.#live)).reader = value;
+    if (value === undefined) this.#live = shedLive(this.#live);
   }
 
   get writer(): LivePart['writer'] {
@@ -217,8 +217,8 @@ export class InodeState {
   }
   set writer(value: LivePart['writer']) {
     if (value === this.#live.writer) return;
-    this.#ownLivePart().writer = value;
-    if (value === undefined) this.#shedLivePart();
+    (this.#live = ownLive(this.#live)).writer = value;
+    if (value === undefined) this.#live = shedLive(this.#live);
   }
 
   get backing(): LivePart['backing'] {
@@ -226,8 +226,8 @@ export class InodeState {
   }
   set backing(value: LivePart['backing']) {
     if (value === this.#live.backing) return;
-    this.#ownLivePart().backing = value;
-    if (value === 0) this.#shedLivePart();
+    (this.#live = ownLive(this.#live)).backing = value;
+    if (value === 0) this.#live = shedLive(this.#live);
   }
 
   get passing(): LivePart['passing'] {
@@ -235,8 +235,8 @@ export class InodeState {
   }
   set passing(value: LivePart['passing']) {
     if (value === this.#live.passing) return;
-    this.#ownLivePart().passing = value;
-    if (value === 0) this.#shedLivePart();
+    (this.#live = ownLive(this.#live)).passing = value;
+    if (value === 0) this.#live = shedLive(this.#live);
   }
 
   get caching(): LivePart['caching'] {
@@ -244,126 +244,126 @@ export class InodeState {
   }
   set caching(value: LivePart['caching']) {
     if (value === this.#live.caching) return;
-    this.#ownLivePart().caching = value;
-    if (value === 0) this.#shedLivePart();
+    (this.#live = ownLive(this.#live)).caching = value;
+    if (value === 0) this.#live = shedLive(this.#live);
   }
 
   get formers(): RarePart['formers'] {
     return this.#rare.formers;
   }
   set formers(value: RarePart['formers']) {
-    if (value !== this.#rare.formers) this.#ownRarePart().formers = value;
+    if (value !== this.#rare.formers) (this.#rare = ownRare(this.#rare)).formers = value;
   }
 
   get aliases(): RarePart['aliases'] {
     return this.#rare.aliases;
   }
   set aliases(value: RarePart['aliases']) {
-    if (value !== this.#rare.aliases) this.#ownRarePart().aliases = value;
+    if (value !== this.#rare.aliases) (this.#rare = ownRare(this.#rare)).aliases = value;
   }
 
   get data(): RarePart['data'] {
     return this.#rare.data;
   }
   set data(value: RarePart['data']) {
-    if (value !== this.#rare.data) this.#ownRarePart().data = value;
+    if (value !== this.#rare.data) (this.#rare = ownRare(this.#rare)).data = value;
   }
 
   get dataName(): RarePart['dataName'] {
     return this.#rare.dataName;
   }
   set dataName(value: RarePart['dataName']) {
-    if (value !== this.#rare.dataName) this.#ownRarePart().dataName = value;
+    if (value !== this.#rare.dataName) (this.#rare = ownRare(this.#rare)).dataName = value;
   }
 
   get dataBlocks(): RarePart['dataBlocks'] {
     return this.#rare.dataBlocks;
   }
   set dataBlocks(value: RarePart['dataBlocks']) {
-    if (value !== this.#rare.dataBlocks) this.#ownRarePart().dataBlocks = value;
+    if (value !== this.#rare.dataBlocks) (this.#rare = ownRare(this.#rare)).dataBlocks = value;
   }
 
   get dataPath(): RarePart['dataPath'] {
     return this.#rare.dataPath;
   }
   set dataPath(value: RarePart['dataPath']) {
-    if (value !== this.#rare.dataPath) this.#ownRarePart().dataPath = value;
+    if (value !== this.#rare.dataPath) (this.#rare = ownRare(this.#rare)).dataPath = value;
   }
 
   get dataFault(): RarePart['dataFault'] {
     return this.#rare.dataFault;
   }
   set dataFault(value: RarePart['dataFault']) {
-    if (value !== this.#rare.dataFault) this.#ownRarePart().dataFault = value;
+    if (value !== this.#rare.dataFault) (this.#rare = ownRare(this.#rare)).dataFault = value;
   }
 
   get copying(): RarePart['copying'] {
     return this.#rare.copying;
   }
   set copying(value: RarePart['copying']) {
-    if (value !== this.#rare.copying) this.#ownRarePart().copying = value;
+    if (value !== this.#rare.copying) (this.#rare = ownRare(this.#rare)).copying = value;
   }
 
   get realIno(): RarePart['realIno'] {
     return this.#rare.realIno;
   }
   set realIno(value: RarePart['realIno']) {
-    if (value !== this.#rare.realIno) this.#ownRarePart().realIno = value;
+    if (value !== this.#rare.realIno) (this.#rare = ownRare(this.#rare)).realIno = value;
   }
 
   get linkedIn(): RarePart['linkedIn'] {
     return this.#rare.linkedIn;
   }
   set linkedIn(value: RarePart['linkedIn']) {
-    if (value !== this.#rare.linkedIn) this.#ownRarePart().linkedIn = value;
+    if (value !== this.#rare.linkedIn) (this.#rare = ownRare(this.#rare)).linkedIn = value;
   }
 
   get origin(): RarePart['origin'] {
     return this.#rare.origin;
   }
   set origin(value: RarePart['origin']) {
-    if (value !== this.#rare.origin) this.#ownRarePart().origin = value;
+    if (value !== this.#rare.origin) (this.#rare = ownRare(this.#rare)).origin = value;
   }
 
   get originIno(): RarePart['originIno'] {
     return this.#rare.originIno;
   }
   set originIno(value: RarePart['originIno']) {
-    if (value !== this.#rare.originIno) this.#ownRarePart().originIno = value;
+    if (value !== this.#rare.originIno) (this.#rare = ownRare(this.#rare)).originIno = value;
   }
 
   get lowerNlink(): RarePart['lowerNlink'] {
     return this.#rare.lowerNlink;
   }
   set lowerNlink(value: RarePart['lowerNlink']) {
-    if (value !== this.#rare.lowerNlink) this.#ownRarePart().lowerNlink = value;
+    if (value !== this.#rare.lowerNlink) (this.#rare = ownRare(this.#rare)).lowerNlink = value;
   }
 
   get lostLinks(): RarePart['lostLinks'] {
     return this.#rare.lostLinks;
   }
   set lostLinks(value: RarePart['lostLinks']) {
-    if (value !== this.#rare.lostLinks) this.#ownRarePart().lostLinks = value;
+    if (value !== this.#rare.lostLinks) (this.#rare = ownRare(this.#rare)).lostLinks = value;
   }
 
   get indexName(): RarePart['indexName'] {
     return this.#rare.indexName;
   }
   set indexName(value: RarePart['indexName']) {
-    if (value !== this.#rare.indexName) this.#ownRarePart().indexName = value;
+    if (value !== this.#rare.indexName) (this.#rare = ownRare(this.#rare)).indexName = value;
   }
 
   get lowerLinks(): RarePart['lowerLinks'] {
     return this.#rare.lowerLinks;
   }
   set lowerLinks(value: RarePart['lowerLinks']) {
-    if (value !== this.#rare.lowerLinks) this.#ownRarePart().lowerLinks = value;
+    if (value !== this.#rare.lowerLinks) (this.#rare = ownRare(this.#rare)).lowerLinks = value;
   }
 
   get pinned(): RarePart['pinned'] {
     return this.#rare.pinned;
   }
   set pinned(value: RarePart['pinned']) {
-    if (value !== this.#rare.pinned) this.#ownRarePart().pinned = value;
+    if (value !== this.#rare.pinned) (this.#rare = ownRare(this.#rare)).pinned = value;
   }
 }

@@ -6,6 +6,7 @@ import { close } from '../sys/file.ts';
 import { type Backings } from './backings.ts';
 import { type DirectoryFds } from './directory-fds.ts';
 import { Inode } from './inode.ts';
+import { NodeNumbers } from './node-numbers.ts';
 import { type ResidentFiles } from './resident-file.ts';
 
 /**
@@ -16,15 +17,11 @@ import { type ResidentFiles } from './resident-file.ts';
  * handles are to lead to files (`nfs_export`), it stays for as long as it has a name, once the kernel has known it.
  */
 export class InodeTable {
-  readonly #inodes: (Inode | undefined)[] = [undefined];
-  readonly #generations: number[] = [0];
-  readonly #free: number[] = [];
+  readonly #inodes: NodeNumbers<Inode>;
   readonly #fds: DirectoryFds;
   readonly #backings: Backings;
   readonly #residents: ResidentFiles;
   readonly #keepsKnown: boolean;
-  /** Generation of a number used for the first time: a handle of an earlier mount must not lead to another file. */
-  readonly #firstGeneration: number;
   count = 0;
   /** Closes the descriptor of a regular file that had no name any more. */
   closeUnlinked: (fd: number) => void = close;
@@ -34,31 +31,37 @@ export class InodeTable {
     this.#backings = backings;
     this.#residents = residents;
     this.#keepsKnown = keepsKnown;
-    this.#firstGeneration = keepsKnown ? randomInt(1, 2 ** 31) : 0;
+    // A handle of an earlier mount must not lead to another file.
+    this.#inodes = new NodeNumbers(ROOT_NODE, keepsKnown ? randomInt(1, 2 ** 31) : 0);
     this.create(S_IFDIR, 0, undefined, '');
   }
 
   get root(): Inode {
-    const root = this.#inodes[ROOT_NODE];
+    const root = this.#inodes.get(ROOT_NODE);
     if (root === undefined) throw new Error('the root inode is gone');
     return root;
   }
 
   get(id: number): Inode | undefined {
-    return this.#inodes[id];
+    return this.#inodes.get(id);
+  }
+
+  /** By which the kernel tells an inode from those that had its number before. */
+  generationOf(inode: Inode): number {
+    return this.#inodes.generationOf(inode.id);
   }
 
   create(type: number, ino: number, parent: Inode | undefined, name: ByteString): Inode {
-    const id = this.#free.pop() ?? this.#inodes.length;
-    const inode = new Inode(id, this.#generationOf(id), type, ino, parent, name);
-    this.#inodes[id] = inode;
+    const id = this.#inodes.take();
+    const inode = new Inode(id, type, ino, parent, name);
+    this.#inodes.set(id, inode);
     this.count++;
     parent?.addChild(name, inode);
     return inode;
   }
 
   forget(id: number, lookups: number): void {
-    const inode = this.#inodes[id];
+    const inode = this.#inodes.get(id);
     if (inode === undefined) return;
     inode.kept = this.#keepsKnown;
     if (id === inode.id) inode.nlookup = Math.max(0, inode.nlookup - lookups);
@@ -73,15 +76,13 @@ export class InodeTable {
    */
   renumber(inode: Inode): void {
     inode.formers ??= [];
-    inode.formers.push({ id: inode.id, generation: inode.generation, nlookup: inode.nlookup });
-    const id = this.#free.pop() ?? this.#inodes.length;
-    inode.id = id;
-    inode.generation = this.#generationOf(id);
+    inode.formers.push({ id: inode.id, nlookup: inode.nlookup });
+    inode.id = this.#inodes.take();
     inode.nlookup = 0;
     inode.passing = 0;
     inode.caching = 0;
     inode.passedThrough = false;
-    this.#inodes[id] = inode;
+    this.#inodes.set(inode.id, inode);
   }
 
   /** A file handle may still bear the former number, and is to lead here for as long as the file has a name. */
@@ -92,17 +93,7 @@ export class InodeTable {
     if (former.nlookup > 0 || this.#keepsKnown) return;
     const left = inode.formers?.filter((one) => one !== former);
     inode.formers = left?.length === 0 ? undefined : left;
-    this.#freeNumber(former.id, former.generation);
-  }
-
-  #generationOf(id: number): number {
-    return this.#generations[id] ?? this.#firstGeneration;
-  }
-
-  #freeNumber(id: number, generation: number): void {
-    this.#inodes[id] = undefined;
-    this.#generations[id] = generation + 1;
-    this.#free.push(id);
+    this.#inodes.free(former.id);
   }
 
   /** Drops the inode, and then its parents, where nothing holds them. */
@@ -115,7 +106,7 @@ export class InodeTable {
   }
 
   *all(): Generator<Inode> {
-    for (const [id, inode] of this.#inodes.entries()) if (inode?.id === id) yield inode;
+    for (const [id, inode] of this.#inodes.entries()) if (inode.id === id) yield inode;
   }
 
   #isIdle(inode: Inode): boolean {
@@ -129,7 +120,7 @@ export class InodeTable {
       (inode.children === undefined || inode.children.size === 0) &&
       (inode.lowerLinks === 0 || inode.indexName !== '') &&
       (inode.lostLinks === 0 || inode.unlinked) &&
-      this.#inodes[inode.id] === inode
+      this.#inodes.get(inode.id) === inode
     );
   }
 
@@ -146,8 +137,8 @@ export class InodeTable {
     // The last that holds it.
     if (inode.pinned >= 0 && inode.type === S_IFREG) this.closeUnlinked(inode.pinned);
     else if (inode.pinned >= 0) close(inode.pinned);
-    for (const former of inode.formers ?? []) this.#freeNumber(former.id, former.generation);
-    this.#freeNumber(inode.id, inode.generation);
+    for (const former of inode.formers ?? []) this.#inodes.free(former.id);
+    this.#inodes.free(inode.id);
     this.count--;
   }
 

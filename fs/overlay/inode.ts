@@ -22,7 +22,6 @@ export const LACKS = {
 export class Inode extends InodeState {
   /** Changes where the kernel is to take it for another file; see `InodeTable.renumber`. */
   id: number;
-  generation: number;
   /** References that the kernel holds. */
   nlookup = 0;
   /** st_ino as users see it: constant over copy-up. */
@@ -35,10 +34,9 @@ export class Inode extends InodeState {
   real: RealDirectory | undefined = undefined;
   realName: ByteString = '';
 
-  constructor(id: number, generation: number, type: number, ino: number, parent: Inode | undefined, name: ByteString) {
+  constructor(id: number, type: number, ino: number, parent: Inode | undefined, name: ByteString) {
     super(type);
     this.id = id;
-    this.generation = generation;
     this.ino = ino;
     this.parent = parent;
     this.name = name;

@@ -123,7 +123,7 @@ export class OverlayFileSystem implements FileSystem {
     if (name === '.' || name === '..') return this.#lookupNode(name === '.' ? directory : parentOf(directory), entry);
     const inode = resolve(this.#union, directory, name, entry.attr);
     if (typeof inode === 'number') return inode;
-    grant(entry, inode);
+    grant(this.#union, entry, inode);
     this.#count();
     return 0;
   }
@@ -132,7 +132,7 @@ export class OverlayFileSystem implements FileSystem {
   #lookupNode(inode: Inode | undefined, entry: Entry): number {
     const stated = inode === undefined ? -ESTALE : statInode(this.#union, inode, entry.attr);
     if (inode === undefined || stated < 0) return stated;
-    grant(entry, inode);
+    grant(this.#union, entry, inode);
     return 0;
   }
 

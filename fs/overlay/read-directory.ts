@@ -109,7 +109,7 @@ function addPlus(union: Union, parent: Inode, name: ByteString, next: number, si
   else {
     // What its link count took is read by now.
     if (inode.isDirectory) union.lookAhead?.listed(union, inode);
-    grant(entry, inode);
+    grant(union, entry, inode);
     sink.add(name, inode.ino, inode.type >> 12, next);
   }
 }

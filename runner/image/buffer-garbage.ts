@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
-import { keepYoungSpaceSmall } from './young-space.ts';
+import { keepYoungSpaceSmall } from '../../fs/sys/young-space.ts';
 
 /** Bytes of buffers that have served before a young collection, which takes a fraction of a millisecond. */
 const YOUNG = 1 << 20;
