@@ -6,6 +6,8 @@ import { close, unlinkat } from '../sys/file.ts';
 import { CopyAheadLane, SLOTS } from './copy-ahead-lane.ts';
 import { copyAside } from './copy-aside.ts';
 import { type Inode } from './inode.ts';
+import { resolve } from './lookup.ts';
+import { loadIndex } from './merge.ts';
 import { openData } from './metacopy.ts';
 import { COUNTER } from './options.ts';
 import { SETTLE } from './settle.ts';
@@ -29,6 +31,8 @@ const MOST_BY_LANE = SLOTS;
 /** Of one directory. */
 const NEXT = 1;
 const NEXT_BY_LANE = 16;
+/** Of the directory after that. */
+const FIRST_BY_LANE = 8;
 /** Copies made ahead and come for from which on another thread is worth its start. */
 const MANY = 48;
 
@@ -92,7 +96,11 @@ export class CopyAhead {
 
   /** A directory was listed: who goes through a tree comes to its first files next. */
   listed(union: Union, directory: Inode): void {
-    if (this.#follows && union.workdir !== undefined) this.#goAhead(union, union.workdir, directory, undefined);
+    const { workdir } = union;
+    if (!this.#follows || workdir === undefined) return;
+    this.#goAhead(union, workdir, directory, undefined);
+    const next = this.#succession.directoryAfter(union, directory);
+    if (next !== undefined) this.#goInto(union, workdir, next);
   }
 
   /** Takes back what a copy's `attr` is no longer needed for. */
@@ -102,7 +110,7 @@ export class CopyAhead {
 
   /** Nobody goes through files any more. */
   drop(union: Union, workdir: Workdir): void {
-    for (const prepared of this.#prepared.values()) this.#discard(union, workdir, prepared);
+    for (const [inode, prepared] of this.#prepared) this.#discard(union, workdir, inode, prepared);
     this.#prepared.clear();
     this.#directory = undefined;
     this.#last = undefined;
@@ -130,6 +138,21 @@ export class CopyAhead {
       else this.#prepare(union, workdir, next);
     }
     if (this.#waiting > before) this.#lane?.begin();
+  }
+
+  /** Before a directory is listed, which is too late: its first file would have to wait for the disk. */
+  #goInto(union: Union, workdir: Workdir, directory: Inode): void {
+    const index = union.slowLane === undefined ? 0 : loadIndex(union, directory);
+    if (typeof index === 'number') return;
+    const names = this.#succession.firstNames(index, this.#lane?.isUp === true ? FIRST_BY_LANE : NEXT);
+    for (const name of names) {
+      const inode = resolve(union, directory, name, undefined);
+      if (typeof inode === 'number') continue;
+      if (!inode.isUpper && !this.#prepared.has(inode)) this.#prepare(union, workdir, inode);
+      // The kernel does not know it yet.
+      if (!this.#prepared.has(inode)) union.inodes.release(inode);
+    }
+    if (names.length > 0) this.#lane?.begin();
   }
 
   #enter(directory: Inode): void {
@@ -161,7 +184,7 @@ export class CopyAhead {
       return;
     }
     this.#prepared.set(next, prepared);
-    this.#count(next);
+    if (next.parent === this.#directory) this.#count(next);
   }
 
   #submit(union: Union, workdir: Workdir, next: Inode, attr: Attr): Prepared | undefined {
@@ -171,9 +194,10 @@ export class CopyAhead {
     return slot < 0 ? undefined : { temporary, fd: -1, attr, slot };
   }
 
-  /** By this thread: it has one in hand at a time. */
+  /** By this thread: where there is another, it has one in hand at a time. */
   #make(union: Union, workdir: Workdir, next: Inode, attr: Attr): Prepared | undefined {
-    return this.#waiting > 0 ? undefined : prepare(union, workdir, next, attr);
+    const isOneOfMany = this.#lane?.isUp === true && this.#waiting > 0;
+    return isOneOfMany ? undefined : prepare(union, workdir, next, attr);
   }
 
   /** Has a copy's descriptor there; false where there is no copy. */
@@ -186,7 +210,9 @@ export class CopyAhead {
     return prepared.fd >= 0;
   }
 
-  #discard(union: Union, workdir: Workdir, prepared: Prepared): void {
+  #discard(union: Union, workdir: Workdir, inode: Inode, prepared: Prepared): void {
+    // One that the kernel has not come to know.
+    union.inodes.release(inode);
     if (!this.#arrives(union, prepared)) return;
     this.recycle(prepared.attr);
     discardPrepared(workdir, prepared);
@@ -196,7 +222,7 @@ export class CopyAhead {
   #dropOldest(union: Union, workdir: Workdir): void {
     for (const [inode, prepared] of this.#prepared) {
       this.#remove(inode);
-      this.#discard(union, workdir, prepared);
+      this.#discard(union, workdir, inode, prepared);
       this.#follows = false;
       return;
     }

@@ -1,5 +1,5 @@
 import { type ByteString } from '../sys/bytes.ts';
-import { S_IFREG } from '../sys/constants.ts';
+import { DT_REG, S_IFREG } from '../sys/constants.ts';
 import { type DirectoryIndex } from './directory-index.ts';
 import { type Inode } from './inode.ts';
 import { type Union } from './union.ts';
@@ -43,21 +43,53 @@ export class Succession {
   next(union: Union, { parent, name }: Inode): Inode | undefined {
     const index = parent === undefined ? undefined : union.indexes.peek(parent);
     if (parent === undefined || index === undefined) return undefined;
-    const names = this.#namesOf(index);
-    const place = this.#order === ORDER.listed ? (index.get(name)?.place ?? -1) : placeOf(names, name);
-    return place < 0 ? undefined : findFrom(parent, names, place + 1);
+    const place = this.#placeOf(index, name);
+    return place < 0 ? undefined : findFrom(parent, this.#namesOf(index), place + 1, isAhead);
   }
 
   /** The first such file of a directory. */
   first(union: Union, directory: Inode): Inode | undefined {
     const index = union.indexes.peek(directory);
-    return index === undefined ? undefined : findFrom(directory, this.#namesOf(index), 0);
+    return index === undefined ? undefined : findFrom(directory, this.#namesOf(index), 0, isAhead);
+  }
+
+  /** Names of a directory's first files, if they are in lower layers alone; the kernel need not know them. */
+  firstNames(index: DirectoryIndex, most: number): ByteString[] {
+    const found: ByteString[] = [];
+    const names = this.#namesOf(index);
+    for (let at = 0; at < REACH && at < names.length && found.length < most; at++) {
+      const name = names[at] ?? '';
+      const entry = index.get(name);
+      if (entry?.visible === true && !entry.inUpper && entry.type === DT_REG) found.push(name);
+    }
+    return found;
+  }
+
+  /** The directory that comes after one that was listed: one in it, or else the next in those above. */
+  directoryAfter(union: Union, directory: Inode): Inode | undefined {
+    let found = this.#directoryIn(union, directory, undefined);
+    for (let at = directory; found === undefined && at.parent !== undefined; at = at.parent)
+      found = this.#directoryIn(union, at.parent, at.name);
+    return found;
+  }
+
+  #directoryIn(union: Union, directory: Inode, after: ByteString | undefined): Inode | undefined {
+    const index = union.indexes.peek(directory);
+    if (index === undefined) return undefined;
+    const place = after === undefined ? -1 : this.#placeOf(index, after);
+    if (after !== undefined && place < 0) return undefined;
+    return findFrom(directory, this.#namesOf(index), place + 1, (inode) => inode.isDirectory);
   }
 
   forget(): void {
     this.#last = undefined;
     this.#sorted = [];
     this.#sortedOf = undefined;
+  }
+
+  /** Where a name is among those of a directory, or -1. */
+  #placeOf(index: DirectoryIndex, name: ByteString): number {
+    return this.#order === ORDER.listed ? (index.get(name)?.place ?? -1) : placeOf(this.#sort(index), name);
   }
 
   #namesOf(index: DirectoryIndex): Names {
@@ -85,10 +117,15 @@ function placeOf(names: Names, name: ByteString): number {
   return -1;
 }
 
-function findFrom({ children }: Inode, names: Names, start: number): Inode | undefined {
+function findFrom(
+  { children }: Inode,
+  names: Names,
+  start: number,
+  isWanted: (inode: Inode) => boolean,
+): Inode | undefined {
   for (let at = start; at < start + REACH && at < names.length; at++) {
     const next = children?.get(names[at] ?? '');
-    if (next !== undefined && isAhead(next)) return next;
+    if (next !== undefined && isWanted(next)) return next;
   }
   return undefined;
 }

@@ -87,18 +87,23 @@ describe.skipIf(missing !== undefined)(`copy-up of one file after the other${mis
     }
   });
 
-  test('copies the first file of a directory ahead that is listed next, and not of one that is listed later', () => {
-    for (const directory of ['next', 'later']) {
+  test('copies the first files ahead of a directory that is listed, and of the one that comes next', () => {
+    const directories = ['x', 'x/y', 'z', 'zz'];
+    for (const directory of directories) {
       mkdirSync(join(low, directory));
       writeFileSync(join(low, directory, 'file'), directory);
     }
     union.close();
     start();
+    union.entries('/', true);
     for (let at = 0; at < 3; at++) raise(at);
-    union.entries('/next', true);
-    expect(ahead()).toContain('next');
+    for (const [at, directory] of directories.entries()) {
+      union.entries(`/${directory}`, true);
+      const copied = ahead().filter((copy) => directories.includes(copy));
+      expect(copied.sort()).toEqual(directories.slice(0, at + 2));
+    }
     union.filesystem.rest();
-    union.entries('/later', true);
+    union.entries('/z', true);
     expect(ahead()).toEqual([]);
   });
 
