@@ -1,4 +1,4 @@
-import { closeSync, readSync, writeSync } from 'node:fs';
+import { readSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { CHANNEL, type DaemonOrder } from './daemon-channel.ts';
 import { serveAsDaemon } from './serve-as-daemon.ts';
@@ -26,23 +26,34 @@ function tell(text: string): boolean {
   }
 }
 
-/** Resolves when whoever started us has closed the channel, or is no more. */
-function untilLeft(): Promise<void> {
+function openChannel(): Socket {
   const channel = new Socket({ fd: CHANNEL, readable: true, writable: true });
   channel.on('error', () => undefined);
-  channel.unref().resume();
+  return channel;
+}
+
+/** Resolves when whoever started us has closed the channel, or is no more. */
+function untilLeft(): Promise<void> {
+  const channel = openChannel().unref().resume();
   return new Promise((resolve) => channel.once('close', () => resolve()));
+}
+
+/** Answers whether whoever started us says that it has heard of the mount, as one that is killed meanwhile does not. */
+async function confirmMounted(): Promise<boolean> {
+  if (!tell('')) return false;
+  const channel = openChannel();
+  const isHeard = await new Promise<boolean>((resolve) => {
+    channel.once('data', () => resolve(true)).once('close', () => resolve(false));
+  });
+  channel.destroy();
+  return isHeard;
 }
 
 async function main(): Promise<void> {
   try {
     const { isAttended, ...options } = readOrder();
     const left = isAttended === true ? untilLeft() : undefined;
-    const answer = (): boolean => {
-      const isHeard = tell('');
-      if (isAttended !== true) closeSync(CHANNEL);
-      return isHeard;
-    };
+    const answer = isAttended === true ? () => tell('') : confirmMounted;
     await serveAsDaemon(options, answer, left);
   } catch (error) {
     tell(error instanceof Error ? error.message : String(error));

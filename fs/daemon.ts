@@ -67,9 +67,11 @@ async function startDaemon(order: DaemonOrder): Promise<Daemon> {
  * daemon's reason.
  */
 export async function spawnDaemon(options: MountOptions): Promise<void> {
-  const daemon = await startDaemon(options);
-  daemon.channel.destroy();
-  daemon.process.unref();
+  const { process: daemon, channel } = await startDaemon(options);
+  // It unmounts where it is not told that we have heard of it.
+  await new Promise<void>((resolve) => channel.end('\n', resolve));
+  channel.destroy();
+  daemon.unref();
 }
 
 /** A mount that a process of its own serves, for as long as this one wants it and lives. */

@@ -87,14 +87,20 @@ describe.skipIf(cannotMount !== undefined)(titled('a mount', cannotMount), () =>
     expect(described.stdout).toBe(`/\n/dev/null\n/dev/null\n/dev/null\nNSsid:\t${pid}\n`);
   });
 
-  test('is taken back where whoever asked for it has gone before it answers', async () => {
+  test.each([
+    ['before it answers', false],
+    ['without saying that it has heard of it', true],
+  ])('is taken back where whoever asked for it has gone %s', async (_, waits) => {
     const daemon = spawn(process.execPath, [join(DIST, 'fs/daemon-process.js')], {
       cwd: ground.path,
       stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
     });
     const channel = daemon.stdio[3] as Duplex;
+    const answered = new Promise((resolve) => channel.once('data', resolve));
     const options = { mountpoint: 'm', overlay: { lowers: ['A'] } };
-    channel.end(`${JSON.stringify(options)}\n`, () => channel.destroy());
+    channel.write(`${JSON.stringify(options)}\n`);
+    if (waits) expect(String(await answered)).toBe('\n');
+    channel.destroy();
     const code = await new Promise((resolve) => daemon.on('close', resolve));
     expect(code).toBe(0);
     expect([ground.mounted, ground.registered()]).toEqual([[], []]);
