@@ -13,17 +13,34 @@ import { type Settle, SETTLE } from './settle.ts';
 /** Data from this size on, bytes, is copied by the slow lane; less takes no longer than handing it over. */
 export const SLOW_SIZE = 1 << 20;
 
+/** From this size on a copy takes the processor for long, and is made by who lets everybody else have it first. */
+const LARGE_SIZE = 32 << 20;
+
 export const MAX_JOBS = 64;
+/** Of each lane. */
 const MAX_WORKERS = 2;
 
 /**
- * Job states; the elements behind those of the jobs count submissions, for the workers to wait on, and workers that have
- * loaded all that they need.
+ * Job states; the elements behind those of the jobs count submissions of either lane, for its workers to wait on, and
+ * workers that have loaded all that they need.
  */
-export const JOB = { free: 0, queued: 1, running: 2, done: 3 } as const;
-const STATES = MAX_JOBS + 2;
-export const SUBMISSIONS = STATES - 2;
+export const JOB = { free: 0, running: 1, done: 2 } as const;
+const STATES = MAX_JOBS + 3;
 export const READY = STATES - 1;
+
+/** What tells the workers of one lane from those of the other. */
+interface Lane {
+  /** State of a job that waits for one of them. */
+  readonly queued: number;
+  /** Element that counts such jobs. */
+  readonly submissions: number;
+  /** By how much they are nicer than this process, from the start and for good: only the privileged can take it back. */
+  readonly niceness: number;
+}
+
+const PROMPT: Lane = { queued: 3, submissions: MAX_JOBS, niceness: 0 };
+/** A tenth of the processor is theirs at least. */
+const PATIENT: Lane = { queued: 4, submissions: MAX_JOBS + 1, niceness: 10 };
 /** Milliseconds that a worker may take for that; one that has none of it by then could not be started. */
 const LONGEST_START = 5000;
 
@@ -39,6 +56,13 @@ export interface SlowWorkerInput {
   readonly jobs: Float64Array;
   /** An eventfd that is written after each job. */
   readonly completions: number;
+  readonly lane: Lane;
+}
+
+/** A worker, and where it is. */
+interface Staff {
+  readonly worker: Worker;
+  readonly lane: Lane;
 }
 
 /** A job's result is not there yet. */
@@ -48,7 +72,9 @@ export class SlowLane {
   readonly completions = check(eventfd(), 'make an eventfd');
   readonly #states = new Int32Array(new SharedArrayBuffer(4 * STATES));
   readonly #jobs = new Float64Array(new SharedArrayBuffer(8 * FIELDS * MAX_JOBS));
-  readonly #workers: Worker[] = [];
+  /** The lane of each job, while it is there. */
+  readonly #lanes: Lane[] = [];
+  readonly #workers: Staff[] = [];
   /** By which the kernel syncs files itself; null where it cannot. */
   #syncs: BackgroundSync | null | undefined = undefined;
 
@@ -57,7 +83,7 @@ export class SlowLane {
    * taken. Answers the job's number, or -1 where there are too many.
    */
   copy(from: number, to: number, length: number, blocks: number, settle: Settle): number {
-    return this.#submit(KIND.copy, from, to, length, blocks, settle);
+    return this.#submit(KIND.copy, from, to, length, blocks, settle, 0, length < LARGE_SIZE ? PROMPT : PATIENT);
   }
 
   /** Brings a file to the disk; answers as `copy` does. */
@@ -70,7 +96,7 @@ export class SlowLane {
 
   /** Reads a file's data into memory; answers as `copy` does, or -1 where that would wait for other work. */
   read(fd: number, offset: number, length: number): number {
-    const others = this.#underWay().filter((job) => this.#jobs[job * FIELDS + FIELD.kind] !== KIND.read);
+    const others = this.#underWay(PROMPT).filter((job) => this.#jobs[job * FIELDS + FIELD.kind] !== KIND.read);
     if (others.length >= MAX_WORKERS) return -1;
     return this.#submit(KIND.read, fd, -1, length, 0, SETTLE.none, offset);
   }
@@ -102,11 +128,20 @@ export class SlowLane {
   end(): void {
     this.#awaitWorkers();
     // The eventfd stays open: a job that is in the middle of a system call writes to it when that ends.
-    for (const worker of this.#workers) void worker.terminate();
+    for (const { worker } of this.#workers) void worker.terminate();
     this.#syncs?.close();
   }
 
-  #submit(kind: number, fd: number, to: number, length: number, blocks: number, settle: Settle, offset = 0): number {
+  #submit(
+    kind: number,
+    fd: number,
+    to: number,
+    length: number,
+    blocks: number,
+    settle: Settle,
+    offset = 0,
+    lane = PROMPT,
+  ): number {
     const job = this.#states.subarray(0, MAX_JOBS).indexOf(JOB.free);
     if (job < 0) return -1;
     const base = job * FIELDS;
@@ -117,10 +152,11 @@ export class SlowLane {
     this.#jobs[base + FIELD.blocks] = blocks;
     this.#jobs[base + FIELD.settle] = settle;
     this.#jobs[base + FIELD.offset] = offset;
-    Atomics.store(this.#states, job, JOB.queued);
-    this.#staff();
-    Atomics.add(this.#states, SUBMISSIONS, 1);
-    Atomics.notify(this.#states, SUBMISSIONS, 1);
+    this.#lanes[job] = lane;
+    Atomics.store(this.#states, job, lane.queued);
+    this.#staff(lane);
+    Atomics.add(this.#states, lane.submissions, 1);
+    Atomics.notify(this.#states, lane.submissions, 1);
     return job;
   }
 
@@ -133,23 +169,26 @@ export class SlowLane {
     }
   }
 
-  #underWay(): number[] {
-    const jobs = [...this.#states.subarray(0, MAX_JOBS).keys()];
-    return jobs.filter((job) => this.#states[job] === JOB.queued || this.#states[job] === JOB.running);
+  #underWay(lane: Lane): number[] {
+    const jobs = [...this.#states.subarray(0, MAX_JOBS).keys()].filter((job) => this.#lanes[job] === lane);
+    return jobs.filter((job) => this.#states[job] === lane.queued || this.#states[job] === JOB.running);
   }
 
   /** A worker more, while jobs outnumber them: most mounts need none. */
-  #staff(): void {
-    if (this.#workers.length >= Math.min(MAX_WORKERS, this.#underWay().length)) return;
-    const workerData: SlowWorkerInput = { states: this.#states, jobs: this.#jobs, completions: this.completions };
+  #staff(lane: Lane): void {
+    const present = this.#workers.filter((one) => one.lane === lane).length;
+    if (present >= Math.min(MAX_WORKERS, this.#underWay(lane).length)) return;
+    const { completions } = this;
+    const workerData: SlowWorkerInput = { states: this.#states, jobs: this.#jobs, completions, lane };
     // The compiled file: a worker cannot run TypeScript on every Node that we support.
     const worker = new Worker(new URL('./slow-worker.js', import.meta.url), { workerData });
+    const staff: Staff = { worker, lane };
     worker.unref();
     // The next job has another one made.
     worker.on('error', (error) => {
       log(`a thread for what takes long failed: ${error.message}`);
-      this.#workers.splice(this.#workers.indexOf(worker), 1);
+      this.#workers.splice(this.#workers.indexOf(staff), 1);
     });
-    this.#workers.push(worker);
+    this.#workers.push(staff);
   }
 }

@@ -1,3 +1,4 @@
+import { constants, getPriority, setPriority } from 'node:os';
 import { workerData } from 'node:worker_threads';
 import { EINVAL } from '../sys/errno.ts';
 import { close, fdatasync, fsync, pread, write } from '../sys/file.ts';
@@ -6,9 +7,9 @@ import { copyContents } from './copy-data.ts';
 import { discard } from './discard.ts';
 import { type Settle, settle } from './settle.ts';
 import { formatTemporary } from './temporary-name.ts';
-import { FIELD, FIELDS, JOB, KIND, READY, SUBMISSIONS, type SlowWorkerInput } from './slow-lane.ts';
+import { FIELD, FIELDS, JOB, KIND, MAX_JOBS, READY, type SlowWorkerInput } from './slow-lane.ts';
 
-const { states, jobs, completions } = workerData as SlowWorkerInput;
+const { states, jobs, completions, lane } = workerData as SlowWorkerInput;
 
 /** Bytes that are read at once, to be in the page cache. */
 const CHUNK = 1 << 20;
@@ -18,8 +19,8 @@ const one = new Memory(8);
 one.view.setUint32(0, 1, true);
 
 function claim(): number {
-  for (let job = 0; job < SUBMISSIONS; job++) {
-    if (Atomics.compareExchange(states, job, JOB.queued, JOB.running) === JOB.queued) return job;
+  for (let job = 0; job < MAX_JOBS; job++) {
+    if (Atomics.compareExchange(states, job, lane.queued, JOB.running) === lane.queued) return job;
   }
   return -1;
 }
@@ -62,14 +63,24 @@ function perform(job: number): number {
   }
 }
 
+/** Of this thread alone: Linux has a priority for each. */
+function becomeNicer(): void {
+  try {
+    setPriority(0, Math.min(constants.priority.PRIORITY_LOW, getPriority(0) + lane.niceness));
+  } catch {
+    // A filter that does not know the call: others wait longer.
+  }
+}
+
+if (lane.niceness > 0) becomeNicer();
 Atomics.add(states, READY, 1);
 Atomics.notify(states, READY);
 
 for (;;) {
-  const seen = Atomics.load(states, SUBMISSIONS);
+  const seen = Atomics.load(states, lane.submissions);
   const job = claim();
   if (job < 0) {
-    Atomics.wait(states, SUBMISSIONS, seen);
+    Atomics.wait(states, lane.submissions, seen);
     continue;
   }
   jobs[job * FIELDS + FIELD.result] = perform(job);

@@ -10,6 +10,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
+import { getPriority } from 'node:os';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { titled } from '../support/requirements.ts';
 import { cannotMount, Playground, until } from './playground.ts';
@@ -23,6 +24,14 @@ describe.skipIf(cannotMount !== undefined)(titled('the slow lane', cannotMount),
   let ground: Playground;
   beforeEach(() => void (ground = new Playground()));
   afterEach(() => ground.clear());
+
+  /** Nice values of the daemon's threads. */
+  function nicenesses(mountpoint: string): Set<number> {
+    const tasks = `/proc/${ground.daemonOf(mountpoint)}/task`;
+    const stats = readdirSync(tasks).map((thread) => readFileSync(`${tasks}/${thread}/stat`, 'latin1'));
+    // The 19th field; the second may hold blanks.
+    return new Set(stats.map((stat) => Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16])));
+  }
 
   const inWorkdir = (): string[] => readdirSync(ground.at('W/work'));
 
@@ -42,6 +51,17 @@ describe.skipIf(cannotMount !== undefined)(titled('the slow lane', cannotMount),
     expect(readFileSync(ground.at('U/huge')).equals(data)).toBe(true);
     expect(statSync(ground.at('U/huge')).mode & 0o777).toBe(0o600);
     expect(inWorkdir()).toEqual([]);
+  });
+
+  test('a large file is copied by a thread that lets others have the processor first, a smaller one is not', async () => {
+    const own = getPriority(0);
+    writeFileSync(ground.at('B/small'), randomBytes(2 << 20));
+    writeFileSync(ground.at('B/large'), randomBytes(32 << 20));
+    expect(ground.fuseLamina('-o', 'lowerdir=A:B,upperdir=U,workdir=W', 'm')).toMatchObject({ code: 0 });
+    expect(await ground.start(['chmod', '600', 'm/small']).end).toMatchObject({ code: 0 });
+    expect(nicenesses('m')).toEqual(new Set([own]));
+    expect(await ground.start(['chmod', '600', 'm/large']).end).toMatchObject({ code: 0 });
+    expect(nicenesses('m')).toEqual(new Set([own, Math.min(own + 10, 19)]));
   });
 
   test('a mount that ends while its threads come up ends well', async () => {
