@@ -245,12 +245,14 @@ export class StoreCheck {
   async #checkLayerIndex(chainId: Digest): Promise<void> {
     const { layers } = this.#store;
     const { quick, repairer } = this.#options;
-    const mend: Mend = () => repairer?.index(chainId);
+    // Of a layer that was not compared, an index might tell what is damaged as if it were so.
+    const mend: Mend | undefined = quick ? undefined : () => repairer?.index(chainId);
+    const remedy = quick ? '--repair writes it anew, without --quick' : '--repair writes it anew';
     const problem =
       layers.indexSize(chainId) === 0
-        ? await mend()?.then(nothing, (error: unknown) => `is not there, and cannot be made: ${messageOf(error)}`)
+        ? await mend?.()?.then(nothing, (error: unknown) => `is not there, and cannot be made: ${messageOf(error)}`)
         : problemOfIndexOf(layers.path(chainId), !quick);
-    if (problem !== undefined) await this.#tell(`index of layer ${chainId}`, problem, '--repair writes it anew', mend);
+    if (problem !== undefined) await this.#tell(`index of layer ${chainId}`, problem, remedy, mend);
   }
 
   async #problemOfLayer(layer: ImageLayer, isThere: boolean, canCompare: boolean): Promise<string | undefined> {
