@@ -18,8 +18,11 @@ import { type Workdir } from './workdir.ts';
 
 export const SLOTS = 64;
 
-/** Of a slot. What has not been begun can be taken back; what is begun is waited for. */
-export const STATE = { free: 0, queued: 1, running: 2, made: 3, failed: 4, abandoned: 5 } as const;
+/**
+ * Of a slot. What has not been begun can be taken back; what is begun is waited for. What is made is brought to the disk, if
+ * it is not come for before.
+ */
+export const STATE = { free: 0, queued: 1, running: 2, made: 3, settled: 4, failed: 5, abandoned: 6 } as const;
 /** Elements behind the slots' states: submissions, for the thread to wait on, whether it is up, and whether it is to end. */
 const WORDS = SLOTS + 3;
 export const SUBMISSIONS = WORDS - 3;
@@ -73,6 +76,8 @@ export class CopyAheadLane {
   readonly #held: number[] = [];
   /** What the thread may still write to. */
   readonly #abandoned: Attr[] = [];
+  /** The copy that was taken last is on disk. */
+  isSettled = false;
   #next = 0;
   #isFailing = false;
 
@@ -143,17 +148,36 @@ export class CopyAheadLane {
    * begun, ETIMEDOUT where it does not end.
    */
   take(union: Union, slot: number, attr: Attr): number {
-    const states = this.#states;
-    const found = Atomics.compareExchange(states, slot, STATE.queued, STATE.free);
-    if (found === STATE.running) Atomics.wait(states, slot, STATE.running, LONGEST);
-    const isLate = Atomics.compareExchange(states, slot, STATE.running, STATE.abandoned) === STATE.running;
-    if (isLate) {
+    const state = this.#claim(union, slot);
+    if (state === STATE.abandoned) {
       this.#abandoned.push(attr);
       return -ETIMEDOUT;
     }
+    this.isSettled = state === STATE.settled;
     union.fds.release(this.#held[slot] ?? -1);
-    Atomics.store(states, slot, STATE.free);
-    return found === STATE.queued ? -EAGAIN : (this.#fields[slot * FIELDS + FIELD.result] ?? -EAGAIN);
+    return state === STATE.queued ? -EAGAIN : (this.#fields[slot * FIELDS + FIELD.result] ?? -EAGAIN);
+  }
+
+  /** Frees a slot, or abandons it; answers the state in which it was, in which the thread had no part in it any more. */
+  #claim(union: Union, slot: number): number {
+    const states = this.#states;
+    for (;;) {
+      const state = Atomics.load(states, slot);
+      if (state !== STATE.running) {
+        if (Atomics.compareExchange(states, slot, state, STATE.free) === state) return state;
+      } else if (this.#isLate(union, slot)) {
+        if (Atomics.compareExchange(states, slot, STATE.running, STATE.abandoned) === STATE.running)
+          return STATE.abandoned;
+      }
+    }
+  }
+
+  /** Waits for what the thread does with a slot; whether that takes too long. */
+  #isLate(union: Union, slot: number): boolean {
+    const begin = performance.now();
+    const outcome = Atomics.wait(this.#states, slot, STATE.running, LONGEST);
+    union.slowness.waited(performance.now() - begin);
+    return outcome === 'timed-out';
   }
 
   /** Lets the thread end; nothing of it is under way any more. */

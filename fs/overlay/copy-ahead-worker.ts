@@ -24,18 +24,21 @@ import { nameIdentity } from './file-handle.ts';
 import { copyMode } from './make-real.ts';
 import { protectionIn } from './protection.ts';
 import { openWithoutTrace } from './real-file.ts';
+import { settle } from './settle.ts';
 import { SLOW_SIZE } from './slow-lane.ts';
 import { formatTemporary } from './temporary-name.ts';
 
 // The thread that makes copies before they are asked for: of files with one name and nothing out of the ordinary.
 
 const input = workerData as CopyWorkerInput;
-const { states, fields, workdir, settle, ownUid, ownGid, originXattr } = input;
+const { states, fields, workdir, settle: how, ownUid, ownGid, originXattr } = input;
 const names = Buffer.from(input.names.buffer);
 /** In the place of a union without records. */
 const plain = { upper: undefined, ownUid, ownGid };
 const lowers = input.uuids.map((uuid) => ({ uuid, refusesNoAtime: false }));
 const attr = new Attr();
+/** Slots whose copies were made, the oldest first. */
+const made: number[] = [];
 
 /**
  * Nanoseconds. The program whose files these are, and the session's thread, from which this one has a short slice, are to get
@@ -60,7 +63,7 @@ function make(slot: number): number {
   const from = isPlain ? openWithoutTrace(lower, dirfd, name, O_RDONLY | O_NONBLOCK) : -EAGAIN;
   if (from < 0) return from;
   const temporary = formatTemporary(field(slot, FIELD.temporary));
-  const to = copyAside(plain, workdir, temporary, from, attr, settle);
+  const to = copyAside(plain, workdir, temporary, from, attr, how);
   close(from);
   const described = to < 0 ? to : describe(slot, dirfd, name, lower.uuid, to);
   if (described < 0 && to >= 0) discard(to, temporary);
@@ -83,16 +86,35 @@ function discard(fd: number, temporary: ByteString): void {
 }
 
 function serve(slot: number): void {
-  let made = -EIO;
+  let fd = -EIO;
   try {
-    made = make(slot);
+    fd = make(slot);
   } finally {
-    fields[slot * FIELDS + FIELD.result] = made;
-    const state = made < 0 ? STATE.failed : STATE.made;
-    const isWanted = Atomics.compareExchange(states, slot, STATE.running, state) === STATE.running;
-    if (!isWanted && made >= 0) discard(made, formatTemporary(field(slot, FIELD.temporary)));
-    Atomics.notify(states, slot);
+    fields[slot * FIELDS + FIELD.result] = fd;
+    finish(slot, fd, fd < 0 ? STATE.failed : STATE.made);
+    if (fd >= 0) made.push(slot);
   }
+}
+
+/** Ends this thread's turn with a slot; a copy that has failed, or is not waited for any longer, goes. */
+function finish(slot: number, fd: number, state: number): void {
+  if (state === STATE.failed && fd >= 0) discard(fd, formatTemporary(field(slot, FIELD.temporary)));
+  const isWanted = Atomics.compareExchange(states, slot, STATE.running, state) === STATE.running;
+  if (!isWanted && state !== STATE.failed) discard(fd, formatTemporary(field(slot, FIELD.temporary)));
+  Atomics.notify(states, slot);
+}
+
+/** Brings the oldest copy that nobody has come for yet to the disk; answers false where there is none. */
+function settleOne(): boolean {
+  for (let slot = made.shift(); slot !== undefined; slot = made.shift()) {
+    if (Atomics.compareExchange(states, slot, STATE.made, STATE.running) !== STATE.made) continue;
+    const fd = field(slot, FIELD.result);
+    const settled = settle(fd, how);
+    if (settled < 0) fields[slot * FIELDS + FIELD.result] = settled;
+    finish(slot, fd, settled < 0 ? STATE.failed : STATE.settled);
+    return true;
+  }
+  return false;
 }
 
 /** The next slot whose copy is to be made, now this thread's, in the order in which they are given out; or -1. */
@@ -116,7 +138,7 @@ for (let at = 0; ;) {
     at = slot + 1;
   } else if (Atomics.load(states, ENDED) !== 0) {
     break;
-  } else {
+  } else if (!settleOne()) {
     Atomics.wait(states, SUBMISSIONS, seen);
   }
 }

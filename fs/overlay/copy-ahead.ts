@@ -42,6 +42,8 @@ export interface Prepared {
   fd: number;
   /** Of the lower file. */
   readonly attr: Attr;
+  /** Its data is known to be on disk. */
+  isSettled: boolean;
   /** By which another thread makes it, with all that its file has beside its data; or -1. */
   readonly slot: number;
 }
@@ -191,7 +193,7 @@ export class CopyAhead {
     if (this.#lane?.isUp !== true) return undefined;
     const temporary = workdir.temporaryName();
     const slot = this.#lane.submit(union, next, temporary, attr);
-    return slot < 0 ? undefined : { temporary, fd: -1, attr, slot };
+    return slot < 0 ? undefined : { temporary, fd: -1, attr, isSettled: false, slot };
   }
 
   /** By this thread: where there is another, it has one in hand at a time. */
@@ -205,6 +207,7 @@ export class CopyAhead {
     const { slot, attr } = prepared;
     if (slot < 0 || this.#lane === undefined) return true;
     prepared.fd = this.#lane.take(union, slot, attr);
+    prepared.isSettled = this.#lane.isSettled;
     // Of one that takes too long, the attributes may still come.
     if (prepared.fd < 0 && prepared.fd !== -ETIMEDOUT) this.recycle(attr);
     return prepared.fd >= 0;
@@ -250,5 +253,5 @@ function prepare(union: Union, workdir: Workdir, inode: Inode, attr: Attr): Prep
   const temporary = workdir.temporaryName();
   const fd = copyAside(union, workdir.fd, temporary, from, attr, union.settle);
   close(from);
-  return fd < 0 ? undefined : { temporary, fd, attr, slot: -1 };
+  return fd < 0 ? undefined : { temporary, fd, attr, isSettled: false, slot: -1 };
 }

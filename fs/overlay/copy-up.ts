@@ -144,7 +144,7 @@ function copyTo(
   if (copy.unsettled) union.copyAhead.follow(union, workdir, inode, copy.prepared !== undefined);
   let done = describe(union, inode, dirfd, name, given);
   // Before the rename, or a power cut could leave the new name without its data.
-  if (done >= 0 && copy.unsettled) done = settleNow(union, copy.dirfd);
+  if (done >= 0 && copy.unsettled && copy.prepared?.isSettled !== true) done = settleNow(union, copy.dirfd);
   if (inode.type === S_IFREG) close(copy.dirfd);
   return done;
 }

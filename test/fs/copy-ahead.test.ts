@@ -16,6 +16,9 @@ const TREE = `
   setfacl -m u:9:r */*7
   touch -d '2001-02-03 04:05:06.123456789' */*`;
 
+/** How often it is looked for a race. */
+const ROUNDS = Number(process.env['LAMINA_RUNS'] ?? 1);
+
 const cannotCopy = firstMissing(
   cannotMount,
   has('setfattr'),
@@ -27,7 +30,11 @@ describe.skipIf(cannotCopy !== undefined)(
   titled('a tree whose files are changed one after the other', cannotCopy),
   () => {
     let ground: Playground;
-    beforeEach(() => void (ground = new Playground()));
+    beforeEach(() => {
+      ground = new Playground();
+      // Where no disk is so slow that the slow lane makes them.
+      script('mkdir memory; mount -t tmpfs memory memory; mkdir memory/U memory/W');
+    });
     afterEach(() => ground.clear());
 
     const script = (text: string): string => {
@@ -56,8 +63,6 @@ describe.skipIf(cannotCopy !== undefined)(
     const numbers = (): string => script(`cd m/tree; find . -printf '%P %i\\n' | sort`);
 
     test('copies made by another thread have all that the files have, and stay the same files', async () => {
-      // Where no disk is so slow that the slow lane makes them.
-      script('mkdir memory; mount -t tmpfs memory memory; mkdir memory/U memory/W');
       script(TREE);
       mount();
       const before = numbers();
@@ -71,6 +76,20 @@ describe.skipIf(cannotCopy !== undefined)(
       expect(seen('m/tree')).toBe(seen('changed'));
       expect(modes('m/tree')).toBe(modes('changed'));
       expect(numbers()).toBe(before);
+    });
+
+    test('who goes through it in several ways at once finds each file whole, and every change made', () => {
+      script(TREE);
+      script('cp -a B/tree changed; chown -R 3:4 changed; chmod -R g+w changed');
+      for (let round = 0; round < ROUNDS; round++) {
+        mount();
+        script(`
+          walk() { for file in m/tree/$1/*; do chmod g+w $file; done; }
+          walk 0 & walk 1 & walk 2 & chown -R 3:4 m/tree & cat m/tree/*/* >all & wait
+          chmod -R g+w m/tree; chown -R 3:4 m/tree; cat B/tree/*/* | cmp - all; diff -r changed m/tree`);
+        expect(seen('m/tree')).toBe(seen('changed'));
+        script('umount m; rm -r memory/*; mkdir memory/U memory/W');
+      }
     });
   },
 );
