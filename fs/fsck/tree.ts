@@ -144,7 +144,7 @@ export class TreeCheck {
   #readLowers({ lowers }: Inode): ReadonlyMap<ByteString, IndexEntry> | undefined {
     if (lowers.length === 0) return new Map();
     const index = readIndex(this.#layer.union, directoryBelow(lowers));
-    if (typeof index !== 'number') return index.entries;
+    if (typeof index !== 'number') return new Map(index);
     const [lower] = lowers;
     if (lower !== undefined) this.#fail(lower, '', index);
     return undefined;

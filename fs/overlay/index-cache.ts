@@ -18,7 +18,7 @@ export class IndexCache {
     this.maxEntries = Math.max(Math.floor(maxEntries / 4), 16);
     this.#cache = new LRUCache<Inode, DirectoryIndex>({
       maxSize: Math.max(maxEntries, 64),
-      sizeCalculation: (index) => index.entries.size + BASE_WEIGHT,
+      sizeCalculation: (index) => index.size + BASE_WEIGHT,
       dispose: (_index, _inode, reason) => {
         if (reason === 'evict') this.#count(COUNTER.cacheEvictions);
       },
@@ -37,7 +37,7 @@ export class IndexCache {
   }
 
   set(directory: Inode, index: DirectoryIndex): void {
-    index.weighed = index.entries.size + BASE_WEIGHT;
+    index.weighed = index.size + BASE_WEIGHT;
     // The cache weighs anew only what it does not have.
     this.#cache.delete(directory);
     this.#cache.set(directory, index);
@@ -46,8 +46,8 @@ export class IndexCache {
 
   /** After names came in: an index that has grown is weighed again, and one too large for the cache given up. */
   grown(directory: Inode, index: DirectoryIndex): void {
-    if (directory.tooLarge || index.entries.size < 2 * index.weighed) return;
-    if (index.entries.size > this.maxEntries) {
+    if (directory.tooLarge || index.size < 2 * index.weighed) return;
+    if (index.size > this.maxEntries) {
       directory.tooLarge = true;
       this.#cache.delete(directory);
     } else {

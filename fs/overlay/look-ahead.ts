@@ -53,7 +53,7 @@ export class LookAhead {
 function subdirectories({ lowers }: Inode, index: DirectoryIndex, indexed: boolean): DirectoriesAhead {
   const names: ByteString[] = [];
   const places: number[] = [];
-  for (const [name, entry] of index.entries) {
+  for (const [name, entry] of index) {
     if (names.length >= MOST) break;
     if (!entry.visible || entry.lowerType !== DT_DIR || !entry.lowerVisible) continue;
     for (const position of [entry.lower, ...(entry.more ?? [])]) {

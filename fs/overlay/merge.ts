@@ -25,7 +25,7 @@ export function loadIndex(union: Union, directory: Inode): DirectoryIndex | numb
   if (cached !== undefined) return cached;
   const index = directory.listed ?? readIndex(union, directory);
   if (typeof index === 'number') return index;
-  if (index.entries.size > union.indexes.maxEntries) {
+  if (index.size > union.indexes.maxEntries) {
     directory.tooLarge = true;
     return TOO_LARGE;
   }
@@ -46,6 +46,7 @@ export function readIndex(union: Union, directory: Inode): DirectoryIndex | numb
     const read = readLayer(union, lower, at + 1, index);
     if (read < 0) return read;
   }
+  index.trim();
   return index;
 }
 

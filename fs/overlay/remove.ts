@@ -76,7 +76,7 @@ export function indexBeforeHiding(union: Union, inode: Inode): number {
 export function checkEmpty(union: Union, directory: Inode): number {
   const index = readIndexOnce(union, directory);
   if (typeof index === 'number') return index;
-  for (const entry of index.entries.values()) if (entry.visible) return -ENOTEMPTY;
+  for (const [, entry] of index) if (entry.visible) return -ENOTEMPTY;
   return 0;
 }
 

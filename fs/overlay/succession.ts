@@ -99,7 +99,7 @@ export class Succession {
   #sort(index: DirectoryIndex): Names {
     if (index === this.#sortedOf) return this.#sorted;
     this.#sortedOf = index;
-    this.#sorted = index.entries.size > MOST_SORTED ? [] : [...index.entries.keys()].sort();
+    this.#sorted = index.size > MOST_SORTED ? [] : index.order.filter((name) => name !== undefined).sort();
     return this.#sorted;
   }
 }

@@ -6,9 +6,9 @@ import { cannotMount, PATIENCE, Playground } from './playground.ts';
 /** How many files the kernel knows: `LAMINA_INODES`. */
 const INODES = Number(process.env['LAMINA_INODES'] ?? 100_000);
 
-const PER_INODE = 280;
+const PER_INODE = 260;
 /** What does not grow with a million of them: the cache of directories, and the heap's spaces. */
-const BESIDE = 15 << 20;
+const BESIDE = 14 << 20;
 
 const MAKE = `import os, sys
 for number in range(int(sys.argv[1])):
