@@ -1,9 +1,20 @@
 import { type Attr } from '../sys/attr.ts';
 import { type ByteString, toText } from '../sys/bytes.ts';
-import { AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY, S_IFCHR, S_IFREG } from '../sys/constants.ts';
+import {
+  AT_FDCWD,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_PATH,
+  O_RDONLY,
+  S_IFCHR,
+  S_IFREG,
+  S_ISGID,
+} from '../sys/constants.ts';
 import { readDirectory } from '../sys/directory.ts';
 import { EAGAIN, EEXIST, ENOENT, SystemError, check } from '../sys/errno.ts';
 import { LOCK_EX, LOCK_NB, close, flock, fstat, mkdirat, mknodat, openat, unlinkat } from '../sys/file.ts';
+import { chmodPath, chownPath } from '../sys/metadata.ts';
 import { SELF, removexattr, setxattrText } from '../sys/xattr.ts';
 import { clear } from './discard.ts';
 import { type Layer } from './layer.ts';
@@ -11,6 +22,9 @@ import { formatTemporary } from './temporary-name.ts';
 import { NOT_OPEN } from './layer.ts';
 
 const OPEN_DIRECTORY = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+
+/** "Leave it as it is", to chown(2). */
+const UNCHANGED = 0xffffffff;
 
 const PROBE_XATTR = 'trusted.overlay.probe';
 
@@ -52,6 +66,7 @@ export class Workdir {
       check(clear(root, 'work'), `clear ${text}/work`);
       this.fd = check(openat(root, 'work', OPEN_DIRECTORY), `open ${text}/work`);
       removeAcls(this.fd);
+      keepGroup(this.fd, attr);
       this.makesDevices = this.#tryDevice();
       this.keepsTrustedXattrs = tryTrustedXattr(this.fd);
     } catch (error) {
@@ -102,6 +117,14 @@ export class Workdir {
 function removeAcls(fd: number): void {
   removexattr(fd, SELF, 'system.posix_acl_default');
   removexattr(fd, SELF, 'system.posix_acl_access');
+}
+
+/** Nor is the group of a setgid workdir theirs: what is made in it is to be as if we had made it anywhere. */
+function keepGroup(fd: number, attr: Attr): void {
+  const gid = process.getegid?.() ?? 0;
+  if (fstat(fd, attr) < 0 || ((attr.mode & S_ISGID) === 0 && attr.gid === gid)) return;
+  chownPath(fd, UNCHANGED, gid);
+  chmodPath(fd, 0o700);
 }
 
 function tryTrustedXattr(fd: number): boolean {

@@ -231,6 +231,18 @@ describe.skipIf(!isRoot)('union of two lower layers and an upper (needs root)', 
     expect(acl).toContain('user:42:rwx');
   });
 
+  test("a setgid workdir's group is not inherited by what is made in it", () => {
+    put(low, 'f', '');
+    mkdirSync(join(low, 'd'));
+    execFileSync('chgrp', ['77', ground.work]);
+    chmodSync(ground.work, 0o2755);
+    mount();
+    for (const name of ['f', 'd']) union.change(name, { valid: CHANGE.mode, mode: 0o700 });
+    union.create('new', '');
+    for (const name of ['f', 'd', 'new']) expect([name, lstatSync(join(ground.upper, name)).gid]).toEqual([name, 0]);
+    expect(lstatSync(join(ground.upper, 'd')).mode & 0o7777).toBe(0o700);
+  });
+
   test('an ACL of the workdir is not inherited by what is made in it', () => {
     put(low, 'f', '');
     put(low, 'g', '');
