@@ -44,5 +44,8 @@ export function linkLowerName(union: Union, inode: Inode, parent: Inode, name: B
 export function markImpure(union: Union, upper: RealDirectory): void {
   if (upper.impure) return;
   upper.impure = true;
-  setxattrText(union.fds.fd(upper), SELF, union.impureXattr, 'y');
+  const { parent, name } = upper;
+  // By its own descriptor, which is O_PATH, it takes two calls.
+  if (parent === undefined) setxattrText(union.fds.fd(upper), SELF, union.impureXattr, 'y');
+  else setxattrText(union.fds.fd(parent), name, union.impureXattr, 'y');
 }
