@@ -46,6 +46,8 @@ const DAEMONS = ['fs/daemon-process', 'fs/background-process'];
  * is spread over files by who uses it.
  */
 const SHARED = new Map([
+  // What every command needs.
+  ['base', ['cli/lamina.ts']],
   ['options', ['cli/fuse-lamina.ts']],
   // What nearly every command on containers needs, then what else it takes to start one.
   ['containers', ['cli/ps.ts', 'cli/run.ts']],
@@ -86,11 +88,16 @@ function closureOf(start: string, imports: Imports): Set<string> {
   return found;
 }
 
+/** Packages may lie elsewhere, by a symlink. */
+function isAssignable(id: string): boolean {
+  return id.startsWith(ROOT) || id.includes('/node_modules/');
+}
+
 /** Names of the shared files, by what lies in them. Most of the command line's own modules are each command's. */
 function assignShared(imports: Imports, shared: Starts, together: Starts): Map<string, string> {
   const assigned = new Map<string, string>();
   const assign = (name: string, ids: Iterable<string>): void => {
-    for (const id of ids) if (id.startsWith(ROOT) && !assigned.has(id)) assigned.set(id, name);
+    for (const id of ids) if (isAssignable(id) && !assigned.has(id)) assigned.set(id, name);
   };
   for (const [name, starts] of shared) {
     const [first = new Set<string>(), ...others] = starts.map((start) => closureOf(start, imports));
