@@ -3,13 +3,11 @@ import { once } from 'node:events';
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { type Readable, type Writable } from 'node:stream';
-import { toBytes } from '../../fs/sys/bytes.ts';
 import { CAP_SYS_ADMIN, hasCapability } from '../../fs/sys/capability.ts';
 import { MNT_DETACH, MS_NODEV, MS_NOSUID } from '../../fs/sys/constants.ts';
-import { SystemError, describeErrno } from '../../fs/sys/errno.ts';
+import { describeErrno } from '../../fs/sys/errno.ts';
 import { mount, umount } from '../../fs/sys/mount.ts';
-import { execve, setCloseOnExec } from '../../fs/sys/process.ts';
-import { renamingExtraCertificates } from '../extra-certificates.ts';
+import { executeAgain } from '../execute-again.ts';
 import { homeDirectory } from './home-directory.ts';
 import { OUTER_CONTAINER, isChrooted, settingsAdvice } from './namespace-advice.ts';
 import { type Caller } from './options/user-namespace.ts';
@@ -228,8 +226,6 @@ async function takeNamespaces(holder: Holder): Promise<readonly [user: number, m
 
 function reexecute(descriptors: readonly [user: number, mounts: number]): never {
   const [user, mounts] = descriptors;
-  // Node marks even the standard files close-on-exec.
-  for (const descriptor of [0, 1, 2, ...descriptors]) setCloseOnExec(descriptor, false);
   const { uid, gid } = outerIds();
   const marker: Marker = { ...accountOf(), uid, gid, directory: workingDirectory(), descriptors };
   const nsenter = findProgram('nsenter', 'util-linux');
@@ -241,13 +237,7 @@ function reexecute(descriptors: readonly [user: number, mounts: number]): never 
   ];
   // Behind the dashes Node takes nothing for its own: --env-file would be read by it, wherever it stands.
   const argv = [...enter, '--', process.execPath, ...process.execArgv, '--', ...process.argv.slice(1)];
-  const env = Object.entries({ ...renamingExtraCertificates(process.env), [MARKER]: JSON.stringify(marker) });
-  const failed = execve(
-    toBytes(nsenter),
-    argv.map(toBytes),
-    env.map(([name, value]) => toBytes(`${name}=${value}`)),
-  );
-  throw new SystemError(`execute ${nsenter}`, failed);
+  executeAgain(nsenter, argv, { [MARKER]: JSON.stringify(marker) }, descriptors);
 }
 
 function workingDirectory(): string {

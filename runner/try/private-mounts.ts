@@ -1,11 +1,9 @@
-import { toBytes } from '../../fs/index.ts';
 import { MS_PRIVATE, MS_REC } from '../../fs/sys/constants.ts';
-import { SystemError, check } from '../../fs/sys/errno.ts';
+import { check } from '../../fs/sys/errno.ts';
 import { mount } from '../../fs/sys/mount.ts';
 import { CLONE_NEWNS, unshare } from '../../fs/sys/namespaces.ts';
-import { execve, setCloseOnExec } from '../../fs/sys/process.ts';
 import { enterUserNamespace, isRootless } from '../container/userns.ts';
-import { renamingExtraCertificates } from '../extra-certificates.ts';
+import { executeAgain } from '../execute-again.ts';
 
 /** Tells the process that it is in its own namespace; its number says that it is meant. */
 const MARKER = 'LAMINA_PRIVATE_MOUNTS';
@@ -25,13 +23,6 @@ export async function enterPrivateMounts(): Promise<void> {
     return;
   }
   check(unshare(CLONE_NEWNS), 'make a mount namespace');
-  for (const descriptor of [0, 1, 2]) setCloseOnExec(descriptor, false);
   const argv = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
-  const env = Object.entries({ ...renamingExtraCertificates(process.env), [MARKER]: String(process.pid) });
-  const failed = execve(
-    toBytes(process.execPath),
-    argv.map(toBytes),
-    env.map(([name, value]) => toBytes(`${name}=${value}`)),
-  );
-  throw new SystemError(`execute ${process.execPath}`, failed);
+  executeAgain(process.execPath, argv, { [MARKER]: String(process.pid) });
 }
