@@ -72,8 +72,6 @@ export class SlowLane {
   readonly completions = check(eventfd(), 'make an eventfd');
   readonly #states = new Int32Array(new SharedArrayBuffer(4 * STATES));
   readonly #jobs = new Float64Array(new SharedArrayBuffer(8 * FIELDS * MAX_JOBS));
-  /** The lane of each job, while it is there. */
-  readonly #lanes: Lane[] = [];
   readonly #workers: Staff[] = [];
   /** By which the kernel syncs files itself; null where it cannot. */
   #syncs: BackgroundSync | null | undefined = undefined;
@@ -83,7 +81,7 @@ export class SlowLane {
    * taken. Answers the job's number, or -1 where there are too many.
    */
   copy(from: number, to: number, length: number, blocks: number, settle: Settle): number {
-    return this.#submit(KIND.copy, from, to, length, blocks, settle, 0, length < LARGE_SIZE ? PROMPT : PATIENT);
+    return this.#submit(KIND.copy, from, to, length, blocks, settle);
   }
 
   /** Brings a file to the disk; answers as `copy` does. */
@@ -132,16 +130,7 @@ export class SlowLane {
     this.#syncs?.close();
   }
 
-  #submit(
-    kind: number,
-    fd: number,
-    to: number,
-    length: number,
-    blocks: number,
-    settle: Settle,
-    offset = 0,
-    lane = PROMPT,
-  ): number {
+  #submit(kind: number, fd: number, to: number, length: number, blocks: number, settle: Settle, offset = 0): number {
     const job = this.#states.subarray(0, MAX_JOBS).indexOf(JOB.free);
     if (job < 0) return -1;
     const base = job * FIELDS;
@@ -152,7 +141,7 @@ export class SlowLane {
     this.#jobs[base + FIELD.blocks] = blocks;
     this.#jobs[base + FIELD.settle] = settle;
     this.#jobs[base + FIELD.offset] = offset;
-    this.#lanes[job] = lane;
+    const lane = this.#laneOf(job);
     Atomics.store(this.#states, job, lane.queued);
     this.#staff(lane);
     Atomics.add(this.#states, lane.submissions, 1);
@@ -169,8 +158,13 @@ export class SlowLane {
     }
   }
 
+  #laneOf(job: number): Lane {
+    const isCopy = this.#jobs[job * FIELDS + FIELD.kind] === KIND.copy;
+    return isCopy && (this.#jobs[job * FIELDS + FIELD.length] ?? 0) >= LARGE_SIZE ? PATIENT : PROMPT;
+  }
+
   #underWay(lane: Lane): number[] {
-    const jobs = [...this.#states.subarray(0, MAX_JOBS).keys()].filter((job) => this.#lanes[job] === lane);
+    const jobs = [...this.#states.subarray(0, MAX_JOBS).keys()].filter((job) => this.#laneOf(job) === lane);
     return jobs.filter((job) => this.#states[job] === lane.queued || this.#states[job] === JOB.running);
   }
 
