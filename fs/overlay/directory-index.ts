@@ -1,5 +1,6 @@
 import { type ByteString } from '../sys/bytes.ts';
 import { DT_DIR } from '../sys/constants.ts';
+import { withBit } from './with-bit.ts';
 
 /** Position of the upper layer in a directory's stack; lower layers have 1, 2, ... top first. */
 export const UPPER = 0;
@@ -80,10 +81,6 @@ function isShown(bits: number): boolean {
 /** DT_* of what is visible. */
 function shownType(bits: number): number {
   return (bits >> ((bits & BIT.inUpper) === 0 ? LOWER_TYPE : UPPER_TYPE)) & TYPE_MASK;
-}
-
-function withBit(bits: number, bit: number, value: boolean): number {
-  return value ? bits | bit : bits & ~bit;
 }
 
 /**

@@ -1,6 +1,7 @@
 import { S_IFMT } from '../sys/constants.ts';
 import { LivePart, RarePart } from './inode-parts.ts';
 import { PROTECTION } from './protection.ts';
+import { withBit } from './with-bit.ts';
 
 // An inode takes few words: what is true or false, and small numbers, are bits of one; what most do not have is in parts
 // that they share until they have some of it.
@@ -29,10 +30,6 @@ const NOTHING_LIVE = new LivePart();
 const NOTHING_RARE = new RarePart();
 
 // Functions, since a class's private methods make each of its instances a word larger (V8 marks it by a field).
-
-function withBit(bits: number, bit: number, value: boolean): number {
-  return value ? bits | bit : bits & ~bit;
-}
 
 function ownLive(part: LivePart): LivePart {
   return part === NOTHING_LIVE ? new LivePart() : part;
