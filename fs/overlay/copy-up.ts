@@ -180,7 +180,7 @@ function copyAllElse(union: Union, inode: Inode, dirfd: number, name: ByteString
   const made = inode.type === S_IFREG ? copyMode(union, source.mode) : -1;
   let copied = copyMetadata(union, layer, dirfd, name, source, copy.dirfd, copy.name, isBare, made);
   if (copied === 0) copied = copyProtection(union, source, copy.dirfd, copy.name);
-  if (copied === 0 && keepsNumber(union, inode)) writeOrigin(union, inode, dirfd, name);
+  if (copied === 0 && !shell) keepNumber(union, inode, dirfd, name);
   return copied;
 }
 
@@ -193,7 +193,8 @@ function keepsNumber(union: Union, inode: Inode): boolean {
 }
 
 /** Tells where the copy came from, for its inode number; where that cannot be kept, the copy is right all the same. */
-function writeOrigin(union: Union, inode: Inode, dirfd: number, name: ByteString): void {
+function keepNumber(union: Union, inode: Inode, dirfd: number, name: ByteString): void {
+  if (!keepsNumber(union, inode)) return;
   const layer = union.layerOf(inode);
   const handle = layer === undefined ? undefined : encodeHandle(union, layer, dirfd, name);
   if (handle === undefined) return;
@@ -209,10 +210,10 @@ function copyRegular(union: Union, workdir: Workdir, inode: Inode, temporary: By
   if (takePrepared(union, workdir, limit, length)) return 0;
   const to = openCopy(union, workdir.fd, temporary, source.mode);
   if (to < 0) return to;
+  copy.dirfd = to;
   shell = limit === METADATA && makeShell(union, inode, to);
   const copied = shell ? 0 : fill(union, inode, temporary, to, length);
   if (copied < 0 && copied !== DEFERRED) close(to);
-  copy.dirfd = to;
   return copied;
 }
 
@@ -259,10 +260,16 @@ function takeCopy(union: Union, workdir: Workdir, inode: Inode, limit: FileOffse
 /** The copy that was made last is a metacopy. */
 let shell = false;
 
-/** Makes a new file a metacopy, of the right size and without data; false where the data has to come along. */
+/**
+ * Makes a new file a metacopy, of the right size and without data; false where the data has to come along.
+ *
+ * Its origin comes first, as in overlayfs (ovl_copy_up_metadata). An inode of ext4 has no room for both, and what comes last
+ * gets a block: the mark is the same in all metacopies, which then share that.
+ */
 function makeShell(union: Union, inode: Inode, to: number): boolean {
   if (union.options.metacopy !== true || source.size === 0 || source.nlink > 1) return false;
   const value = metacopyValue(union, inode);
+  if (value !== undefined) keepNumber(union, inode, union.dirfdOf(inode), union.nameOf(inode));
   return (
     value !== undefined &&
     setxattrText(to, SELF, union.metacopyXattr, value) === 0 &&

@@ -242,6 +242,28 @@ const reflinks: readonly Row[] = [
 for (const all of [XFS, BTRFS])
   conformance(`all layers on ${all.kind}`, reflinks, { mounters: FEW_MOUNTERS, filesystems: { all } });
 
+const MANY = 48;
+
+const marks: readonly Row[] = [
+  {
+    name: 'metacopies on ext4, whose inodes have no room for all their marks, share the block of what is the same in all',
+    lowers: [Object.fromEntries(Array.from({ length: MANY }, (_, at) => [`f${at}`, 'x']))],
+    async run({ root, at, upper, ground, layers }) {
+      const path = `${ground.directory}/${layers.upper}`;
+      const before = await used(root, path);
+      for (const name of await root.names(at())) await root.utimens(at(name), OLD, OLD);
+      expect((await used(root, path)) - before).toBeLessThan((MANY / 4) * 1024);
+      expect((await root.stat(upper('f0'))).mtime).toBe(OLD);
+    },
+  },
+];
+
+conformance('metacopies', marks, {
+  mounters: FEW_MOUNTERS,
+  options: { lamina: ['metacopy=on'] },
+  filesystems: { upper: { kind: 'ext4', mebibytes: 32, make: ['-m', '0', '-I', '256', '-b', '1024'] } },
+});
+
 const SMALL: Filesystem = { kind: 'ext4', mebibytes: 12, make: ['-m', '0'] };
 
 /** Leaves no block free below the mount; answers what to remove to have some again. */
