@@ -9,6 +9,7 @@ import { SELF, getxattr, getxattrText, removexattr, setxattr, setxattrText } fro
 import { copyData } from './copy-data.ts';
 import { copyTimes } from './copy-metadata.ts';
 import { findInDataLayers } from './data-layers.ts';
+import { examine } from './examined-xattrs.ts';
 import { reopenHandles } from './handle-files.ts';
 import { type Inode } from './inode.ts';
 import { ALL, copyLength } from './copy-limit.ts';
@@ -18,6 +19,7 @@ import { copyFlags } from './protection.ts';
 import { type RealDirectory } from './real-directory.ts';
 import { chmodReal, openForReading, openReal, statReal } from './real-file.ts';
 import { settle } from './settle.ts';
+import { NO_OVERRIDE } from './stat-override.ts';
 import { type FilePlace, findData, isMetacopy } from './stack.ts';
 import { type Union } from './union.ts';
 import { lowerPathOf } from './upper-format.ts';
@@ -55,6 +57,7 @@ export function mayBeMetacopy(union: Union, real: RealDirectory, file: Attr): bo
 /** Finds out whether a file that was just looked up is a metacopy, and where its data is. */
 export function takeMetacopy(union: Union, inode: Inode, parent: Inode, real: RealDirectory, name: ByteString): void {
   const dirfd = union.fds.fd(real);
+  if (isPlain(union, inode, real.layer, dirfd, name)) return;
   const value = getxattrText(dirfd, name, union.metacopyXattr);
   if (typeof value === 'number') return;
   const redirect = redirectOf(union, dirfd, name);
@@ -65,6 +68,13 @@ export function takeMetacopy(union: Union, inode: Inode, parent: Inode, real: Re
   }
   setData(inode, findData(union, parent, real.layer.index, inode.name, redirect));
   inode.dataRedirected = redirect?.startsWith('/') === true;
+}
+
+/** Whether a list says that a lower file has no mark: of most it says that they have no xattr, which is asked next. */
+function isPlain(union: Union, inode: Inode, layer: Layer, dirfd: number, name: ByteString): boolean {
+  if (layer.writable || layer.override !== NO_OVERRIDE || !union.isSoleWriter) return false;
+  const names = examine(inode, dirfd, name);
+  return typeof names === 'object' && !names.includes(union.metacopyXattr);
 }
 
 /**

@@ -5,6 +5,7 @@ import { Memory, copyBytes } from '../sys/memory.ts';
 import { setxattr } from '../sys/xattr.ts';
 import { METADATA } from './copy-limit.ts';
 import { ensureUpper } from './copy-up.ts';
+import { examine } from './examined-xattrs.ts';
 import { LACKS, type Inode } from './inode.ts';
 import { type Layer } from './layer.ts';
 import { getLayerXattr, isKeptForUsers, layerXattrNames, removeLayerXattr, storedXattr } from './layer-xattrs.ts';
@@ -59,23 +60,15 @@ function noteLack(union: Union, inode: Inode, layer: Layer | undefined, name: By
   if (name === CAPABILITY) inode.lacks |= LACKS.capability;
   if (layer?.override !== NO_OVERRIDE) return;
   layer.xattrNamespaces |= namespaceOf(inode, name);
-  examine(union, inode, layer);
+  if (inode.lacks <= LACKS.capability) examine(inode, union.dirfdOf(inode), union.nameOf(inode));
 }
 
 /** Most files have no xattr at all, which their list says of all names at once. */
 function provesLacking(union: Union, inode: Inode, layer: Layer | undefined, name: ByteString): boolean {
   if (layer?.override !== NO_OVERRIDE || !union.isSoleWriter) return false;
   if ((layer.xattrNamespaces & namespaceOf(inode, name)) === 0) return false;
-  examine(union, inode, layer);
+  if (inode.lacks <= LACKS.capability) examine(inode, union.dirfdOf(inode), union.nameOf(inode));
   return (inode.lacks & LACKS.all) !== 0;
-}
-
-/** Finds out whether a file has any, once. */
-function examine(union: Union, inode: Inode, layer: Layer): void {
-  if (inode.lacks > LACKS.capability) return;
-  const names = layerXattrNames(layer, union.dirfdOf(inode), union.nameOf(inode));
-  if (typeof names === 'number') return;
-  inode.lacks |= names.every((other) => isOwnXattr(other)) ? LACKS.all : LACKS.notAll;
 }
 
 /**
