@@ -3,6 +3,7 @@ import { type Writable } from 'node:stream';
 import { isatty } from 'node:tty';
 import { type StreamName } from './logs/json-log.ts';
 import { type OutputReader } from './supervisor/output.ts';
+import { untilWritable } from './supervisor/until-writable.ts';
 
 /** Which of the client's standard files the container is connected with. */
 export interface StandardStreams {
@@ -31,12 +32,7 @@ export class ClientOutput implements OutputReader {
     if (!this.#wanted[stream]) return undefined;
     const file = this.#file(stream);
     if (file.destroyed || file.errored !== null || file.write(chunk)) return undefined;
-    return new Promise((resolve) => {
-      file
-        .once('drain', resolve)
-        .once('close', resolve)
-        .once('error', () => resolve());
-    });
+    return untilWritable(file);
   }
 
   #file(stream: StreamName): Writable {

@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { type Socket } from 'node:net';
 import { type StreamName } from '../logs/json-log.ts';
 import { type ContainerIo } from './container-io.ts';
@@ -12,6 +11,7 @@ import {
 } from './control-protocol.ts';
 import { Deferred } from './deferred.ts';
 import { type OutputReader } from './output.ts';
+import { untilWritable } from './until-writable.ts';
 
 /** What is sent to a client that does not read before the container has to wait for it. */
 const WINDOW = 1024 * 1024;
@@ -47,7 +47,7 @@ export class Attachment implements OutputReader {
     if (socket.destroyed || socket.writableEnded || !(stream === 'stdout' ? output : errors)) return undefined;
     socket.write(encodeFrame(stream === 'stdout' ? FRAME.stdout : FRAME.stderr, chunk));
     if (socket.writableLength < WINDOW) return undefined;
-    return Promise.race([onceEither(socket, 'drain', 'close'), this.#released]);
+    return Promise.race([untilWritable(socket), this.#released]);
   }
 
   /** The container has ended: what it wrote last is not to wait for a client that does not read. */
@@ -97,8 +97,4 @@ export class Attachment implements OutputReader {
     // As docker has it: the input of a container that was made for one client ends with that.
     if (this.#request.input && this.#isInputOnce) this.#io.input?.end();
   }
-}
-
-async function onceEither(socket: Socket, ...events: readonly string[]): Promise<void> {
-  await Promise.race(events.map((event) => once(socket, event))).catch(() => undefined);
 }

@@ -1,6 +1,6 @@
-import { once } from 'node:events';
 import { Socket } from 'node:net';
 import { type ContainerInput } from './container-io.ts';
+import { untilWritable } from './until-writable.ts';
 
 /** The writing end of a container's standard input, which whoever is attached shares. */
 export class InputPipe implements ContainerInput {
@@ -13,10 +13,10 @@ export class InputPipe implements ContainerInput {
     this.#socket.on('error', () => this.#socket.destroy());
   }
 
-  write(chunk: Buffer): Promise<unknown> | undefined {
+  write(chunk: Buffer): Promise<void> | undefined {
     const socket = this.#socket;
     if (socket.destroyed || socket.writableEnded || socket.write(chunk)) return undefined;
-    return Promise.race([once(socket, 'drain'), once(socket, 'close')]).catch(() => undefined);
+    return untilWritable(socket);
   }
 
   end(): void {

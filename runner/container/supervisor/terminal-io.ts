@@ -3,6 +3,7 @@ import { type PseudoTerminal } from '../terminal/pseudo-terminal.ts';
 import { type ContainerInput, type ContainerIo } from './container-io.ts';
 import { Deferred } from './deferred.ts';
 import { Output } from './output.ts';
+import { untilWritable } from './until-writable.ts';
 
 /** A terminal, which is made inside, for a process whose readers and writers come and go. */
 export class TerminalIo implements ContainerIo {
@@ -64,7 +65,7 @@ class TerminalInput implements ContainerInput {
   async write(chunk: Buffer): Promise<void> {
     const terminal = await this.#terminal;
     if (terminal === undefined || terminal.destroyed || terminal.writableEnded || terminal.write(chunk)) return;
-    await new Promise<void>((resolve) => terminal.once('drain', resolve).once('close', resolve));
+    await untilWritable(terminal);
   }
 
   end(): void {
