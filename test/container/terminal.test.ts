@@ -38,6 +38,8 @@ describe.skipIf(missing)(titled('terminals of containers', missing), () => {
 
   beforeEach(async () => {
     tmux = new Tmux({ LAMINA_ROOT: lamina.root, PS1: 'outside> ', lamina: PROGRAM });
+    // What is typed before the shell asks for it is shown twice.
+    await tmux.shows(/outside>\n$/);
     tmux.type('before=$(stty -g)');
     await tmux.shows(/before=.*\n(.*\n)*outside>\n$/);
   });
