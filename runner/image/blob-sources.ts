@@ -1,10 +1,11 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { type Compression } from './compression.ts';
 import { type Digest, hexOf, isDigest, parseDigest } from './digest.ts';
 import { asArray, asObject, asSize, asString, optionalObject, parseJson } from './json.ts';
 import { type Scratch } from './scratch.ts';
+import { removeFile } from './remove-file.ts';
 
 /** Repositories that are kept for a blob, the latest first. */
 const MOST = 16;
@@ -66,7 +67,7 @@ export class BlobSources {
   collect(kept: ReadonlySet<Digest>): void {
     for (const name of readdirSync(this.#directory)) {
       const digest = `sha256:${name}`;
-      if (isDigest(digest) && !kept.has(digest)) rmSync(join(this.#directory, name), { force: true });
+      if (isDigest(digest) && !kept.has(digest)) removeFile(join(this.#directory, name));
     }
   }
 

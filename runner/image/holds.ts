@@ -1,10 +1,11 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { type Digest } from './digest.ts';
 import { writeDurably } from './durable-file.ts';
 import { asArray, asDigest, asObject, parseJson } from './json.ts';
 import { type Scratch } from './scratch.ts';
+import { removeFile } from './remove-file.ts';
 
 /** What keeps an image's parts in the store though its names may go: one file for each container. */
 export interface Hold {
@@ -47,7 +48,7 @@ export class Holds {
   }
 
   remove(holder: string): void {
-    rmSync(this.#path(holder), { force: true });
+    removeFile(this.#path(holder));
   }
 
   list(): Hold[] {

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { toBytes } from '../../fs/sys/bytes.ts';
@@ -11,6 +11,7 @@ import { asObject, asSize, type JsonObject, parseJson } from './json.ts';
 import { type Scratch } from './scratch.ts';
 import { isOpaque } from '../../fs/layer-format.ts';
 import { INDEX_SUFFIX } from '../../fs/layer-index/suffix.ts';
+import { removeFile } from './remove-file.ts';
 
 const RECORD_SUFFIX = '.json';
 /** Of what is beside a layer. */
@@ -102,7 +103,7 @@ export class LayerDirectory {
   }
 
   removeIndex(chainId: Digest): void {
-    rmSync(this.indexPath(chainId), { force: true });
+    removeFile(this.indexPath(chainId));
   }
 
   /** Whether there is a record beside the layer. */

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { BlobSources } from './blob-sources.ts';
@@ -16,6 +16,7 @@ import { familiarName } from './reference.ts';
 import { planRemoval, type Removal } from './removal.ts';
 import { removeIn, removeLeftovers, Scratch } from './scratch.ts';
 import { prepareRoot, storeRoot } from './store-root.ts';
+import { removeFile } from './remove-file.ts';
 
 /** What a collection has removed. */
 export interface Collected {
@@ -310,7 +311,7 @@ export class Store {
     if (lock === undefined) return NOTHING_COLLECTED;
     try {
       const collected = this.#change((scratch) => this.#collectAlone(scratch, unneeded));
-      if (collected.damaged.length === 0) rmSync(this.#pending, { force: true });
+      if (collected.damaged.length === 0) removeFile(this.#pending);
       return collected;
     } finally {
       lock.release();

@@ -1,4 +1,5 @@
-import { closeSync, fstatSync, ftruncateSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, ftruncateSync, openSync, renameSync, writeSync } from 'node:fs';
+import { removeFile } from '../../image/remove-file.ts';
 
 /** What a container writes to. */
 export type StreamName = 'stdout' | 'stderr';
@@ -120,7 +121,7 @@ function moveAside(from: string, to: string): void {
     renameSync(from, to);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    rmSync(to, { force: true });
+    removeFile(to);
   }
 }
 

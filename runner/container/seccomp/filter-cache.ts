@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { libseccompVersion } from '../../../fs/sys/libseccomp.ts';
 import { compileFilter } from './compile.ts';
 import { type SeccompPolicy } from './policy.ts';
+import { removeFile } from '../../image/remove-file.ts';
 
 // Compiling docker's profile takes longer than all else that the client does for a container: a filter is kept by what
 // it depends on. It is written aside and renamed, without a sync: one that a power cut has spoilt is known by its digest.
@@ -56,6 +57,6 @@ function keep(directory: string, path: string, program: Buffer): void {
     renameSync(aside, path);
   } catch {
     // A full disk or a read-only store costs the next start its time, and nothing else.
-    rmSync(aside, { force: true });
+    removeFile(aside);
   }
 }

@@ -1,4 +1,4 @@
-import { chmodSync, rmSync } from 'node:fs';
+import { chmodSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import {
   type AttachRequest,
@@ -10,6 +10,7 @@ import {
 } from './control-protocol.ts';
 import { within } from './deferred.ts';
 import { DirectoryPath } from './directory-path.ts';
+import { removeFile } from '../../image/remove-file.ts';
 
 /** What a supervisor does on requests. */
 export interface ControlHandler {
@@ -42,7 +43,7 @@ export class ControlServer {
   static async listen(directory: string, handler: ControlHandler): Promise<ControlServer> {
     const control = new ControlServer(directory, handler);
     const path = control.#path.of(CONTROL_SOCKET);
-    rmSync(path, { force: true });
+    removeFile(path);
     await new Promise<void>((resolve, reject) => {
       control.#server.once('error', reject);
       control.#server.listen(path, resolve);
