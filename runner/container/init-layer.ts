@@ -5,9 +5,8 @@ import { close, openat, symlinkat } from '../../fs/sys/file.ts';
 import { SELF } from '../../fs/sys/xattr.ts';
 import { DirectoryWalker } from '../image/directory-walker.ts';
 import { type Metadata, NO_XATTRS, applyMetadata } from '../image/entry-metadata.ts';
-import { LowerLayers } from '../image/lower-layers.ts';
 import { Warnings } from '../image/warnings.ts';
-import { resolveInLayers } from './layer-view.ts';
+import { MergedTree } from './merged-tree.ts';
 
 type Path = readonly ByteString[];
 
@@ -25,8 +24,7 @@ const CREATE = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
  * show, as docker makes it. It is an ordinary layer, filled before the union is mounted.
  */
 class InitLayer {
-  readonly #layers: readonly ByteString[];
-  readonly #lowers: LowerLayers;
+  readonly #image: MergedTree;
   readonly #walker: DirectoryWalker;
   readonly #root: number;
   readonly #directories = new Map<ByteString, Path>();
@@ -36,9 +34,8 @@ class InitLayer {
    * @param layers the image's, the topmost first.
    */
   constructor(directory: ByteString, layers: readonly ByteString[]) {
-    this.#layers = layers;
     this.#root = check(openat(-1, directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC), `open ${directory}`);
-    this.#lowers = new LowerLayers(layers);
+    this.#image = new MergedTree(layers);
     this.#walker = new DirectoryWalker(this.#root);
     this.#imply([]);
   }
@@ -65,14 +62,14 @@ class InitLayer {
   /** A symlink, where the image has nothing of that name. */
   addMissingSymlink(directory: ByteString, name: ByteString, target: ByteString): void {
     const parent = this.#parent(directory);
-    if (this.#lowers.find([...parent, name]).kind !== 'absent') return;
+    if (this.#image.find([...parent, name]).kind !== 'absent') return;
     check(symlinkat(target, this.#open(parent), name), `make ${name} in the init layer`);
   }
 
   // Where the image has a directory, perhaps behind a symlink, the file goes there. A path that leads nowhere is made
   // anew.
   #parent(directory: ByteString): Path {
-    const resolved = resolveInLayers(this.#layers, directory);
+    const resolved = this.#image.resolve(directory);
     return resolved === undefined || resolved.kind === 'other' ? directory.split('/').filter(Boolean) : resolved.path;
   }
 
@@ -93,7 +90,7 @@ class InitLayer {
 
   /** Makes what is missing for a mount at a path, whose symlinks are followed inside the image. */
   addMountPoint({ path, isDirectory }: MountPoint): void {
-    const resolved = resolveInLayers(this.#layers, path);
+    const resolved = this.#image.resolve(path);
     if (resolved === undefined) throw new Error(`cannot mount on ${path} in the container: the path leads nowhere`);
     const wanted = isDirectory ? 'directory' : 'other';
     if (resolved.kind !== 'absent' && resolved.kind !== wanted) {
@@ -121,14 +118,12 @@ class InitLayer {
   }
 
   #metadata(path: Path): Metadata {
-    const lower = this.#lowers.find(path);
-    if (lower.kind === 'directory') return lower.metadata;
-    return { mode: 0o755, uid: 0, gid: 0, mtime: now(), xattrs: NO_XATTRS };
+    return this.#image.metadata(path) ?? { mode: 0o755, uid: 0, gid: 0, mtime: now(), xattrs: NO_XATTRS };
   }
 
   close(): void {
     this.#walker.close();
-    this.#lowers.close();
+    this.#image.close();
     close(this.#root);
   }
 }

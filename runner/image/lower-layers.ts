@@ -110,7 +110,7 @@ export class LowerLayers {
 }
 
 function describe({ kind, directories: [top] }: Located): LowerFile {
-  if (kind === 'directory' && top !== undefined) return directoryOf(top);
+  if (kind === 'directory' && top !== undefined) return { kind, metadata: directoryMetadata(top) };
   return { kind: kind === 'directory' ? 'absent' : kind };
 }
 
@@ -122,15 +122,15 @@ function isWhiteout({ mode, rdevMajor, rdevMinor }: Attr): boolean {
   return (mode & S_IFMT) === S_IFCHR && rdevMajor === 0 && rdevMinor === 0;
 }
 
-function directoryOf(fd: number): LowerFile {
+/** @param fd of a directory of a lower layer. */
+export function directoryMetadata(fd: number): Metadata {
   check(fstat(fd, attr), 'stat a directory of a lower layer');
-  const metadata: Metadata = {
+  return {
     mode: attr.mode & 0o7777,
     ...(readKeptOwner(fd) ?? { uid: attr.uid, gid: attr.gid }),
     mtime: { seconds: attr.mtimeSec, nanoseconds: attr.mtimeNsec },
     xattrs: readXattrs(fd),
   };
-  return { kind: 'directory', metadata };
 }
 
 const buffer = new Memory(65536);

@@ -8,7 +8,7 @@ import { hasLostReader } from '../../fs/sys/event.ts';
 import { pipe2 } from '../../fs/sys/process.ts';
 import { EAGAIN, ENOENT } from '../../fs/sys/errno.ts';
 import { diffLayers } from '../../runner/container/diff.ts';
-import { resolveInLayers } from '../../runner/container/layer-view.ts';
+import { resolveInLayers } from '../../runner/container/merged-tree.ts';
 import { describeAge } from '../../runner/container/listing.ts';
 import { checkName, randomName } from '../../runner/container/names.ts';
 import { parseMount } from '../../runner/container/volume/mount-flag.ts';

@@ -4,7 +4,7 @@ import { type MountPoint } from '../init-layer.ts';
 import { liveFileVolumes } from '../live-files.ts';
 import { type MountOptions } from '../options/mounts.ts';
 import { type MountSpec } from '../spec.ts';
-import { resolveInLayers } from '../layer-view.ts';
+import { resolveInLayers } from '../merged-tree.ts';
 import { type ContainerMount } from './container-mount.ts';
 import { unionMountpoint } from './volume-unions.ts';
 
