@@ -22,7 +22,16 @@ import { checkName, randomName } from './names.ts';
 import { identify } from './process-identity.ts';
 
 /** What its maker says of a new container; the rest is given to it. */
-export type NewContainer = Omit<ContainerConfig, 'id' | 'name' | 'created'> & { readonly name?: string | undefined };
+export type NewContainer = Omit<ContainerConfig, 'id' | 'name' | 'created'> & {
+  /** Of `newContainerId`, where it had to be known before. */
+  readonly id?: string | undefined;
+  readonly name?: string | undefined;
+};
+
+/** An id that no other container has. */
+export function newContainerId(): string {
+  return randomBytes(32).toString('hex');
+}
 
 const ID = /^[0-9a-f]{64}$/;
 const SUBDIRECTORIES = ['upper', 'work', 'init', 'merged', 'files'];
@@ -82,7 +91,7 @@ export class ContainerStore {
    * @param prepare fills it before it can be seen by others; given paths that change once it is whole.
    */
   create(wanted: NewContainer, state: ContainerState, prepare: (container: Container) => void): Container {
-    const id = randomBytes(32).toString('hex');
+    const { id = newContainerId() } = wanted;
     const making = transientName(MAKING, id);
     const aside = join(this.#directory, making);
     const name = this.#reserve(wanted.name, id, aside);

@@ -25,6 +25,8 @@ export interface RunOptions {
   readonly directories?: readonly string[] | undefined;
   /** How it comes into the store; without it, it must be there. */
   readonly obtain?: ObtainOptions | undefined;
+  /** Its id, where that had to be known before there is an image. */
+  readonly id?: string | undefined;
   readonly name?: string | undefined;
   readonly container: ContainerOptions;
 }
@@ -49,7 +51,7 @@ function make(
   store: Store,
   containers: ContainerStore,
   image: Image,
-  { image: reference, name, container: asked }: RunOptions,
+  { image: reference, id, name, container: asked }: RunOptions,
   state: ContainerState,
 ): Container {
   const hasOwnUsers = asked.namespaces.users?.mappings !== undefined;
@@ -59,7 +61,7 @@ function make(
   if (args.length === 0) throw new Error(`image ${reference} has no command: say which one to run after its name`);
   const { id: imageId, layers } = image;
   const wanted = {
-    ...{ name, image: reference, imageId, layers, args, process: processOf(process, image), options },
+    ...{ id, name, image: reference, imageId, layers, args, process: processOf(process, image), options },
     labels: sortedByName({ ...image.config.labels, ...lifecycle.labels }),
     stopSignal: lifecycle.stopSignal ?? image.config.stopSignal ?? 'SIGTERM',
   };

@@ -4,7 +4,8 @@ import { obtainImage } from '../image/obtain.ts';
 import { type Store, openStore } from '../image/store.ts';
 import { Warnings } from '../image/warnings.ts';
 import { type Container, type ContainerState } from './container.ts';
-import { ContainerStore } from './container-store.ts';
+import { ContainerStore, newContainerId } from './container-store.ts';
+import { Cgroup } from './cgroup/cgroup.ts';
 import { type RunOptions, createContainer } from './create.ts';
 import { imageOfDirectories } from './directories.ts';
 import { identify } from './process-identity.ts';
@@ -41,7 +42,15 @@ export async function run(options: RunOptions, foreground: ForegroundOptions): P
     ios.push(io);
     return beginRun(io, options.container);
   };
-  const first = begin(foreground.streams);
+  const id = newContainerId();
+  const { resources, security } = options.container;
+  // The kernel takes its time to move a process from group to group.
+  const grouped = (beginning: Beginning): Beginning => {
+    const group = Cgroup.begin(id, beginning.stage.pid, resources, security.privileged);
+    group.catch(() => undefined);
+    return { ...beginning, group };
+  };
+  const first = begin(foreground.streams).then(grouped);
   // The first thing that waits for it may be late.
   first.catch(() => undefined);
   prepareRoot(options.container);
@@ -54,7 +63,7 @@ export async function run(options: RunOptions, foreground: ForegroundOptions): P
   });
   let exitCode: number;
   try {
-    exitCode = await new ForegroundRun(options, foreground, first, begin, signals).execute();
+    exitCode = await new ForegroundRun({ ...options, id }, foreground, first, begin, signals).execute();
   } finally {
     await end(first);
     for (const io of ios) await io.drain();
@@ -68,6 +77,9 @@ async function end(beginning: Promise<Beginning>): Promise<void> {
   const begun = await beginning.catch(() => undefined);
   begun?.stage.kill(SIGKILL);
   await begun?.stage.exited;
+  // Where the container has not come to be run, it is there yet.
+  const group = await begun?.group?.catch(() => undefined);
+  await group?.end();
 }
 
 class ForegroundRun {

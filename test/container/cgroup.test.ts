@@ -137,6 +137,22 @@ describe.skipIf(missing)(titled('control groups of containers of root', missing)
     }
   });
 
+  test('of a container that cannot be made there is no group', LONG, async () => {
+    const all = (): string[] => parents.flatMap((parent) => (exists(parent) ? readdirSync(parent) : []));
+    expect((await lamina.call(['create', '--name', 'taken', 'tiny', 'true'])).code).toBe(0);
+    const before = all();
+    for (const flags of [
+      ['--pull', 'never', 'none'],
+      ['--volumes-from', 'nobody', 'tiny'],
+      // The last: the group of one is removed by the next one, too.
+      ['--name', 'taken', 'tiny'],
+    ]) {
+      expect((await lamina.call(['run', '--rm', ...flags, 'true'])).code).toBe(125);
+    }
+    expect(all()).toEqual(before);
+    expect((await lamina.call(['rm', 'taken'])).code).toBe(0);
+  });
+
   test('pause holds all still until unpause, through a commit; stats tells what the files say', LONG, async () => {
     const script = 'trap "exit 0" TERM; (while :; do :; done) & echo ready; while :; do sleep 0.05; done';
     const child = lamina.start(['run', '--rm', '--name', 'busy', '-m', '100m', 'tiny', 'sh', '-c', script]);

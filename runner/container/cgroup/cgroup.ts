@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { describeErrno } from '../../../fs/sys/errno.ts';
 import { close } from '../../../fs/sys/file.ts';
@@ -12,6 +12,7 @@ import { makeGroups } from './make.ts';
 import { sitesOf } from './sites.ts';
 import { removeGroups } from './teardown.ts';
 import { hasRunOutOfMemory } from './usage.ts';
+import { removeFile } from '../../image/remove-file.ts';
 
 const RECORD = 'cgroup.json';
 
@@ -35,7 +36,7 @@ export function readGroups(directory: string): GroupRecord | undefined {
  */
 export async function removeLeftGroups(id: string, directory: string, cgroupParent: string | undefined): Promise<void> {
   await removeGroups(readGroups(directory) ?? unnotedGroups(id, cgroupParent));
-  rmSync(join(directory, RECORD), { force: true });
+  removeFile(join(directory, RECORD));
 }
 
 /** What was made by one who was killed before it was noted. */
@@ -51,25 +52,25 @@ function unnotedGroups(id: string, cgroupParent: string | undefined): GroupRecor
 export class Cgroup {
   readonly record: GroupRecord;
   readonly #locks: readonly number[];
-  readonly #recordFile: string;
+  #recordFile: string | undefined;
+  #hasEnded = false;
 
-  private constructor(record: GroupRecord, locks: readonly number[], recordFile: string) {
+  private constructor(record: GroupRecord, locks: readonly number[]) {
     this.record = record;
     this.#locks = locks;
-    this.#recordFile = recordFile;
   }
 
   /**
-   * Puts a container's first process, before there are others, into a group of its own, limited as asked.
+   * Puts a container's first process, before there are others, into a group of its own, limited as asked. It is to be noted
+   * when the container's directory is there, and ended in any case.
    *
-   * @param directory the container's.
+   * @param id the container's.
    * @param privileged it may use all devices.
    * @returns undefined where there is to be no group, or there can be none and nothing was to be limited.
    * @throws where a limit that was asked for cannot be set: then nothing is left of the group.
    */
   static async begin(
     id: string,
-    directory: string,
     pid: number,
     options: ResourceOptions,
     privileged: boolean,
@@ -79,14 +80,13 @@ export class Cgroup {
     const delegated = cgroupParent === undefined ? await delegatedSite(id, pid, isLimited(limits)) : undefined;
     const sites = delegated === undefined ? sitesOf(findHierarchies(ownView()), cgroupParent) : [delegated];
     const { record, locks } = makeGroups(sites, { id, isControlled: delegated !== undefined || isLimited(limits) });
-    let cgroup = new Cgroup(record, locks, join(directory, RECORD));
+    let cgroup = new Cgroup(record, locks);
     try {
       if (cgroupParent !== undefined && locks.length === 0)
         throw new Error(`no control group can be made in ${cgroupParent}`);
       setLimits(record, limits);
       if (!privileged) restrictDevices(record, options.devices ?? [], options.givenDevices ?? []);
-      cgroup = new Cgroup(await joinGroups(record, pid, limits), locks, cgroup.#recordFile);
-      cgroup.#note();
+      cgroup = new Cgroup(await joinGroups(record, pid, limits), locks);
     } catch (error) {
       // What cannot be undone either, as where there are no descriptors left, is not why.
       await cgroup.end().catch(() => undefined);
@@ -97,20 +97,29 @@ export class Cgroup {
     return undefined;
   }
 
-  #note(): void {
-    writeFileSync(`${this.#recordFile}.new`, JSON.stringify(this.record), { mode: 0o600 });
-    renameSync(`${this.#recordFile}.new`, this.#recordFile);
+  /**
+   * Writes down where it is, for whoever finds the container when we have been killed.
+   *
+   * @param directory the container's.
+   */
+  note(directory: string): void {
+    const path = join(directory, RECORD);
+    writeFileSync(`${path}.new`, JSON.stringify(this.record), { mode: 0o600 });
+    renameSync(`${path}.new`, path);
+    this.#recordFile = path;
   }
 
   get hasRunOutOfMemory(): boolean {
     return hasRunOutOfMemory(this.record);
   }
 
-  /** Kills what is left in the group and removes it. */
+  /** Kills what is left in the group and removes it, once. */
   async end(): Promise<void> {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
     try {
       await removeGroups(this.record);
-      rmSync(this.#recordFile, { force: true });
+      if (this.#recordFile !== undefined) removeFile(this.#recordFile);
     } finally {
       for (const lock of this.#locks) close(lock);
     }
@@ -123,9 +132,11 @@ export class Cgroup {
  * @throws where one does not in which something is limited that was asked for.
  */
 async function joinGroups({ directories }: GroupRecord, pid: number, limits: Limits): Promise<GroupRecord> {
+  // At once: each has its own lock in the kernel, and its own wait.
+  const moves = await Promise.all(directories.map(({ path }) => writeControlAsync(path, 'cgroup.procs', String(pid))));
   const joined: GroupDirectory[] = [];
-  for (const directory of directories) {
-    const moved = await writeControlAsync(directory.path, 'cgroup.procs', String(pid));
+  for (const [at, directory] of directories.entries()) {
+    const moved = moves[at] ?? 0;
     if (moved === 0) {
       joined.push(directory);
       continue;

@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync, readFileSync, rmdirSync, writeFile, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, rmdirSync, write, writeSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** Content of a group's file without the newline at its end; undefined where it cannot be read. */
@@ -42,9 +42,13 @@ export function writeControl(directory: string, file: string, value: string): nu
 
 /** As `writeControl`, for what may keep the caller waiting: to move a process, the kernel waits for a grace period of RCU. */
 export async function writeControlAsync(directory: string, file: string, value: string): Promise<number> {
+  let fd = -1;
+  const opened = errnoOf(() => (fd = openSync(join(directory, file), 'r+')));
+  if (opened < 0) return opened;
   const written = await new Promise<NodeJS.ErrnoException | null>((resolve) => {
-    writeFile(join(directory, file), value, { flag: 'r+' }, resolve);
+    write(fd, value, (error) => resolve(error));
   });
+  closeSync(fd);
   if (written === null) return 0;
   if (written.errno === undefined) throw written;
   return written.errno;

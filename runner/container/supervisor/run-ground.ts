@@ -33,7 +33,7 @@ export class RunGround {
     container: Container,
     image: Image,
     containers: ContainerStore,
-    { stage }: ContainerRun,
+    { stage, group }: ContainerRun,
   ): Promise<void> {
     // As they are now: `lamina update` changes limits of a container that runs.
     const { options } = Container.open(container.directory);
@@ -54,10 +54,11 @@ export class RunGround {
     if (resources.oomScoreAdj !== undefined) setOomScore(stage.pid, resources.oomScoreAdj);
     const mounting = this.#mount(container, options);
     // The kernel takes its time to move a process from group to group.
-    const grouping = Cgroup.begin(container.id, container.directory, stage.pid, resources, security.privileged);
+    const grouping = group ?? Cgroup.begin(container.id, stage.pid, resources, security.privileged);
     const outcomes = await Promise.allSettled([grouping.then((cgroup) => (this.cgroup = cgroup)), mounting]);
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
+    this.cgroup?.note(container.directory);
     this.network = await this.#network.ready;
     if (mappings !== undefined) giveFiles(container, mappings);
   }

@@ -1,4 +1,5 @@
 import { close } from '../../../fs/sys/file.ts';
+import { type Cgroup } from '../cgroup/cgroup.ts';
 import { storeRoot } from '../../image/store-root.ts';
 import { ContainerStore } from '../container-store.ts';
 import { withStageNetwork } from '../network/shared-network.ts';
@@ -15,6 +16,8 @@ import { Deferred, within } from './deferred.ts';
 export interface Beginning {
   readonly stage: StageProcess;
   readonly io: ContainerIo;
+  /** Of a container that nobody else can run yet: its control group, which is made meanwhile. */
+  readonly group?: Promise<Cgroup | undefined>;
 }
 
 /** Starts the stage of a run. */
@@ -37,6 +40,7 @@ export async function beginRun(io: ContainerIo, { network, namespaces }: Contain
 export class ContainerRun {
   readonly stage: StageProcess;
   readonly io: ContainerIo;
+  readonly group: Beginning['group'];
   readonly attachments: Attachment[] = [];
   /** Those who have been added since the command runs. */
   executions: LateExecutions | undefined;
@@ -51,9 +55,10 @@ export class ContainerRun {
   /** It is ended for the sake of the next one. */
   isRestarted = false;
 
-  constructor({ stage, io }: Beginning) {
+  constructor({ stage, io, group }: Beginning) {
     this.stage = stage;
     this.io = io;
+    this.group = group;
   }
 
   /**
