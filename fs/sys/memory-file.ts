@@ -14,9 +14,14 @@ const SEAL_ALL = 1 | 2 | 4 | 8; // seal, shrink, grow, write
 
 const CHUNK = 1 << 20;
 
-/** Descriptor of a new, empty file that lives in memory. */
+/** memfd_create(2): the descriptor of a new, empty file that lives in memory, or a negative errno. */
+export function memfdCreate(flags = 0): number {
+  return result(nativeMemfdCreate(firstPath('lamina'), MFD_CLOEXEC | flags));
+}
+
+/** As `memfdCreate`; throws where there can be none. */
 export function createMemoryFile(flags = 0): number {
-  return check(result(nativeMemfdCreate(firstPath('lamina'), MFD_CLOEXEC | flags)), 'make a memory file');
+  return check(memfdCreate(flags), 'make a memory file');
 }
 
 /** A copy of a file that lives in memory and that nobody can change any more; answers its descriptor. */

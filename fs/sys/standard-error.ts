@@ -1,14 +1,9 @@
 import { close, dup3, pread } from './file.ts';
-import { fcntl } from './fcntl.ts';
-import { bind, result } from './libc.ts';
 import { Memory } from './memory.ts';
-import { firstPath } from './bytes.ts';
-
-const nativeMemfdCreate = bind('int memfd_create(uintptr_t name, uint32_t flags)');
+import { memfdCreate } from './memory-file.ts';
+import { duplicate } from './process.ts';
 
 const STDERR = 2;
-const MFD_CLOEXEC = 1;
-const F_DUPFD_CLOEXEC = 1030;
 const LONGEST = 4096;
 
 /**
@@ -16,9 +11,10 @@ const LONGEST = 4096;
  * libraries that tell their reasons in no other way.
  */
 export function captureStandardError(action: () => void): string {
-  const saved = fcntl(STDERR, F_DUPFD_CLOEXEC, STDERR + 1);
-  const fd = saved < 0 ? saved : result(nativeMemfdCreate(firstPath('stderr'), MFD_CLOEXEC));
+  const saved = duplicate(STDERR);
+  const fd = saved < 0 ? saved : memfdCreate();
   if (fd < 0) {
+    close(saved);
     action();
     return '';
   }
