@@ -16,6 +16,7 @@ import { EDQUOT, EIO, ENOSPC, EROFS } from '../sys/errno.ts';
 import { close, fstat, ftruncate, openat, renameat2, statat, unlinkat } from '../sys/file.ts';
 import { type FileOffset } from '../sys/file-offset.ts';
 import { Memory } from '../sys/memory.ts';
+import { keepUmask } from '../sys/metadata.ts';
 import { SELF, setxattrText } from '../sys/xattr.ts';
 import { type AttrChange, DEFERRED } from '../filesystem.ts';
 import { type Prepared, discardPrepared } from './copy-ahead.ts';
@@ -176,12 +177,18 @@ function describe(union: Union, inode: Inode, dirfd: number, name: ByteString, g
 
 function copyAllElse(union: Union, inode: Inode, dirfd: number, name: ByteString): number {
   const layer = union.layerOf(inode);
-  const isBare = (inode.lacks & LACKS.all) !== 0 && layer?.override === NO_OVERRIDE;
-  const made = inode.type === S_IFREG ? copyMode(union, source.mode) : -1;
+  const isBare = isKnownBare(union, inode) && layer?.override === NO_OVERRIDE;
+  const made = inode.type === S_IFREG || inode.isDirectory ? copyMode(union, source.mode) : -1;
   let copied = copyMetadata(union, layer, dirfd, name, source, copy.dirfd, copy.name, isBare, made);
   if (copied === 0) copied = copyProtection(union, source, copy.dirfd, copy.name);
   if (copied === 0 && !shell) keepNumber(union, inode, dirfd, name);
   return copied;
+}
+
+/** Whether a file's own filesystem has said that it has no xattr. */
+function isKnownBare(union: Union, inode: Inode): boolean {
+  if ((inode.lacks & LACKS.all) !== 0) return true;
+  return union.isSoleWriter && inode.isDirectory && inode.lowers[0]?.isBare === true;
 }
 
 /**
@@ -319,10 +326,11 @@ function makeSpecial(union: Union, workdir: Workdir, inode: Inode, temporary: By
     if (length < 0) return length;
     target = linkTarget.bytes.toString('latin1', 0, length);
   }
-  const aside = (mode & S_IFMT) | (inode.isDirectory ? 0o700 : mode & 0o7000);
+  const aside = (mode & S_IFMT) | (inode.isDirectory ? copyMode(union, mode) : mode & 0o7000);
   const device = encodeDevice(source.rdevMajor, source.rdevMinor);
   copy.dirfd = workdir.fd;
   copy.name = temporary;
+  keepUmask(0);
   return makeReal(union, workdir.fd, temporary, aside, device, target);
 }
 

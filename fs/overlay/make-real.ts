@@ -32,9 +32,15 @@ export function realMode(union: Union, mode: number): number {
   return (mode & S_IFMT) === S_IFDIR ? 0o700 : 0o600;
 }
 
-/** The permission bits that a regular file's copy is made with: its own, but that we can write, and without what chown(2) takes away. */
+/**
+ * The permission bits that the copy of a regular file or a directory is made with: its own, but that we can write, and
+ * without what chown(2) takes away.
+ *
+ * @param mode with the type.
+ */
 export function copyMode(union: Pick<Union, 'upper'>, mode: number): number {
-  return keepsRecords(union) ? 0o600 : (mode & 0o777) | 0o600;
+  const ours = (mode & S_IFMT) === S_IFDIR ? 0o700 : 0o600;
+  return keepsRecords(union) ? ours : (mode & 0o777) | ours;
 }
 
 /** Makes the copy of a regular file, empty and open; answers its descriptor. */

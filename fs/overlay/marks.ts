@@ -17,8 +17,13 @@ export function readMarks(union: Union, directory: RealDirectory): number {
   if (directory.marksRead) return 0;
   const fd = union.fds.fd(directory);
   if (fd < 0) return fd;
-  const names = xattrNames(fd, SELF);
-  if (typeof names !== 'number') readXattrMarks(union, directory, fd, names);
+  // By its own descriptor, which is O_PATH, it is found through /proc.
+  const { parent } = directory;
+  const dirfd = parent === undefined ? fd : union.fds.fd(parent);
+  const name = parent === undefined ? SELF : directory.name;
+  const names = xattrNames(dirfd, name);
+  directory.isBare = typeof names === 'object' && names.length === 0;
+  if (typeof names !== 'number') readXattrMarks(union, directory, dirfd, name, names);
   // In the bottom layer nothing is below.
   const bottom = directory.layer.index === union.lowers.length - 1;
   directory.opaque ||= !bottom && isDotMark(fd, DOT_OPAQUE);
@@ -26,16 +31,22 @@ export function readMarks(union: Union, directory: RealDirectory): number {
   return 0;
 }
 
-function readXattrMarks(union: Union, directory: RealDirectory, fd: number, names: readonly ByteString[]): void {
+function readXattrMarks(
+  union: Union,
+  directory: RealDirectory,
+  dirfd: number,
+  name: ByteString,
+  names: readonly ByteString[],
+): void {
   for (const xattr of OPAQUE_XATTRS) {
     if (!names.includes(xattr)) continue;
-    const value = getxattrText(fd, SELF, xattr);
+    const value = getxattrText(dirfd, name, xattr);
     if (value === 'y') directory.opaque = true;
     // fs/overlayfs/namei.c, ovl_check_xwhiteouts_xattr.
     if (value === 'x') directory.xattrWhiteouts = true;
   }
   if (names.includes(union.impureXattr)) directory.impure = true;
   if (!union.followsRedirects || !names.includes(union.redirectXattr)) return;
-  const redirect = getxattrText(fd, SELF, union.redirectXattr);
+  const redirect = getxattrText(dirfd, name, union.redirectXattr);
   if (typeof redirect === 'string') directory.redirect = redirect;
 }

@@ -14,6 +14,8 @@ export class RealDirectory {
   fd = -1;
   /** What follows is known; see `readMarks`. */
   marksRead = false;
+  /** It had no xattr then. */
+  isBare = false;
   /** Nothing below it shows through. */
   opaque = false;
   /** Where the layers below have its lower part: a path from their roots, or a name beside its own. */

@@ -12,6 +12,8 @@ const SEEK_HOLE = 4;
 const OLD = 1_000_000_000_123_456_789n;
 const MIB = 1024 * 1024;
 
+const DIRECTORY_MODES = [0o000, 0o311, 0o555, 0o700, 0o777, 0o1777, 0o2755, 0o6711] as const;
+
 const rows: readonly Row[] = [
   {
     name: 'copy-up by a write keeps owner, mode, xattrs, ACL and atime',
@@ -56,6 +58,35 @@ const rows: readonly Row[] = [
         expect(await root.stat(at(name))).toMatchObject({ mode: 0o104755, mtime: OLD, size: 7 });
         expect(await root.text(at(name))).toBe('content');
       }
+    },
+  },
+  {
+    name: 'copy-up of a directory keeps its mode, ACL and xattrs, whatever the umask',
+    lowers: [
+      {
+        ...Object.fromEntries(DIRECTORY_MODES.map((mode) => [mode.toString(8), directory({}, { mode })])),
+        acl: directory(
+          {},
+          { mode: 0o750, xattrs: { 'system.posix_acl_default': aclXattr({ user: 7, group: 5, other: 0 }) } },
+        ),
+        noted: directory({}, { mode: 0o755, xattrs: { 'user.note': 'text' } }),
+      },
+    ],
+    async run({ root, at, upper }) {
+      // Of what was made last.
+      await root.umask(0o777);
+      await root.mkdir(at('hidden'));
+      await root.umask(0o022);
+      for (const name of [...DIRECTORY_MODES.map((mode) => mode.toString(8)), 'acl', 'noted'])
+        await root.utimens(at(name), OLD, OLD);
+      for (const name of await root.names(at())) expect([name, await root.exists(upper(name))]).toEqual([name, true]);
+    },
+    async after({ root, at }) {
+      for (const mode of DIRECTORY_MODES)
+        expect(await root.stat(at(mode.toString(8)))).toMatchObject({ mode: 0o040000 | mode, mtime: OLD });
+      expect((await root.stat(at('acl'))).mode).toBe(0o040750);
+      expect((await root.getxattr(at('acl'), 'system.posix_acl_default')).length).toBeGreaterThan(0);
+      expect(await root.getxattr(at('noted'), 'user.note')).toBe('text');
     },
   },
   {
