@@ -1,7 +1,11 @@
+import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { DirectoryReaders } from './directories-ahead.ts';
 import type { DirectoriesAhead } from './overlay/look-ahead.ts';
 import { log } from './sys/log.ts';
+
+// The compiled file: a worker cannot run TypeScript on every Node that we support.
+const WORKER = new URL('./directories-worker.js', import.meta.url);
 
 /** So many are read while a long request is answered. */
 const AT_ONCE = 32;
@@ -14,11 +18,17 @@ export class DirectoriesAside {
   // Most mounts need none.
   #readers: DirectoryReaders | undefined;
   #worker: Worker | undefined;
-  #isUp = false;
+  readonly #program: URL;
+  #state: 'starting' | 'up' | 'ended' = 'starting';
+
+  /** @param program the compiled thread. */
+  constructor(program: URL = WORKER) {
+    this.#program = program;
+  }
 
   read(ahead: DirectoriesAhead): void {
     this.#worker ??= this.#start();
-    if (this.#isUp) this.#worker.postMessage(ahead);
+    if (this.#state === 'up') this.#worker.postMessage(ahead);
     else (this.#readers ??= new DirectoryReaders(AT_ONCE)).read(ahead);
   }
 
@@ -28,20 +38,24 @@ export class DirectoriesAside {
   }
 
   #start(): Worker {
-    // The compiled file: a worker cannot run TypeScript on every Node that we support.
-    const worker = new Worker(new URL('./directories-worker.js', import.meta.url));
+    const worker = new Worker(this.#program);
     worker.unref();
-    worker.once('message', () => (this.#isUp = true));
-    worker.once('error', (error) => {
-      this.#isUp = false;
-      log(`the thread that reads directories failed: ${error.message}`);
-    });
+    worker.once('message', () => (this.#state = 'up'));
+    worker.once('error', (error) => log(`the thread that reads directories failed: ${error.message}`));
+    worker.once('exit', () => (this.#state = 'ended'));
     return worker;
   }
 
-  /** Begins no more: descriptors of layers are being closed. */
-  stop(): void {
+  /** Begins no more, at once: descriptors of layers are being closed. Resolves when the thread has ended. */
+  async stop(): Promise<void> {
     this.#readers?.stop();
-    void this.#worker?.terminate();
+    const worker = this.#worker;
+    if (worker === undefined || this.#state === 'ended') return;
+    // One that is ended, by its process too, while it binds functions of the C library crashes it (koffi).
+    if (this.#state === 'starting') {
+      worker.ref();
+      await Promise.race([once(worker, 'message'), once(worker, 'exit')]).catch(() => undefined);
+    }
+    await worker.terminate();
   }
 }

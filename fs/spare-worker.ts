@@ -1,4 +1,5 @@
 import { Worker } from 'node:worker_threads';
+import { exitNow } from './sys/exit.ts';
 
 // A session's thread takes longer to come up than a mount to be made: it may come up while its mount is prepared.
 
@@ -24,6 +25,10 @@ export function startSpareWorker(): void {
   const forget = (): void => void (spare = spare === worker ? undefined : spare);
   worker.once('error', forget).once('exit', forget).unref();
   spare = worker;
+  // Node's own exit stops a thread wherever it is: one that is in a call of koffi's meanwhile aborts the process.
+  process.once('exit', (code) => {
+    if (spare !== undefined) exitNow(code);
+  });
 }
 
 /** A thread that waits for what it is to mount, as a message. */
