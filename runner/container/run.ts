@@ -17,7 +17,6 @@ import { StandardIo } from './standard-io.ts';
 import { type Beginning, beginRun } from './supervisor/run-of-container.ts';
 import { Supervisor } from './supervisor/supervisor.ts';
 import { prepareRoot } from './driver/root.ts';
-import { removeAnonymousVolumes } from './volume/anonymous-volumes.ts';
 
 /** How a container is run in the foreground. */
 export interface ForegroundOptions {
@@ -42,15 +41,7 @@ export async function run(options: RunOptions, foreground: ForegroundOptions): P
     ios.push(io);
     return beginRun(io, options.container);
   };
-  const id = newContainerId();
-  const { resources, security } = options.container;
-  // The kernel takes its time to move a process from group to group.
-  const grouped = (beginning: Beginning): Beginning => {
-    const group = Cgroup.begin(id, beginning.stage.pid, resources, security.privileged);
-    group.catch(() => undefined);
-    return { ...beginning, group };
-  };
-  const first = begin(foreground.streams).then(grouped);
+  const first = begin(foreground.streams);
   // The first thing that waits for it may be late.
   first.catch(() => undefined);
   prepareRoot(options.container);
@@ -61,11 +52,14 @@ export async function run(options: RunOptions, foreground: ForegroundOptions): P
         () => undefined,
       ),
   });
+  let foregroundRun: ForegroundRun | undefined;
   let exitCode: number;
   try {
-    exitCode = await new ForegroundRun({ ...options, id }, foreground, first, begin, signals).execute();
+    foregroundRun = new ForegroundRun(options, foreground, first, begin, signals);
+    exitCode = await foregroundRun.execute();
   } finally {
     await end(first);
+    await foregroundRun?.endGroup();
     for (const io of ios) await io.drain();
     signals.close();
   }
@@ -77,9 +71,6 @@ async function end(beginning: Promise<Beginning>): Promise<void> {
   const begun = await beginning.catch(() => undefined);
   begun?.stage.kill(SIGKILL);
   await begun?.stage.exited;
-  // Where the container has not come to be run, it is there yet.
-  const group = await begun?.group?.catch(() => undefined);
-  await group?.end();
 }
 
 class ForegroundRun {
@@ -90,6 +81,7 @@ class ForegroundRun {
   readonly #signals: SignalForwarder;
   readonly #store: Store;
   readonly #containers: ContainerStore;
+  #group: Beginning['group'];
 
   constructor(
     options: RunOptions,
@@ -116,18 +108,24 @@ class ForegroundRun {
     // Where there can be no stage, nothing is pulled.
     const refused = this.#first.then(() => aborted);
     const image = await Promise.race([imageOf(this.#store, this.#options, report), aborted, refused]);
-    const container = createContainer(this.#store, this.#containers, image, this.#options, ourState());
-    const first = await this.#beginning(container);
+    const first = await this.#first;
+    const id = newContainerId();
+    const group = this.#beginGroup(id, first);
+    const container = createContainer(this.#store, this.#containers, image, { ...this.#options, id }, ourState());
     this.#foreground.created(container);
     const { streams, forwardsSignals } = this.#foreground;
-    const supervisor = new Supervisor(container, first, {
-      store: this.#store,
-      containers: this.#containers,
-      // What the client's input held is gone with the first run.
-      begin: () => this.#begin({ ...streams, stdin: false }),
-      report,
-      abortCode: () => this.#signals.abortCode,
-    });
+    const supervisor = new Supervisor(
+      container,
+      { ...first, group },
+      {
+        store: this.#store,
+        containers: this.#containers,
+        // What the client's input held is gone with the first run.
+        begin: () => this.#begin({ ...streams, stdin: false }),
+        report,
+        abortCode: () => this.#signals.abortCode,
+      },
+    );
     const begin = (): void => this.#signals.begin(forwardsSignals ? supervisor : undefined);
     // Why it did not start is told by `supervise`.
     supervisor.started.then(begin, () => undefined);
@@ -136,19 +134,24 @@ class ForegroundRun {
     return supervisor.supervise();
   }
 
-  /** What was made for a stage that there cannot be goes. */
-  async #beginning(container: Container): Promise<Beginning> {
-    try {
-      return await this.#first;
-    } catch (error) {
-      this.#containers.remove(container);
-      removeAnonymousVolumes(this.#store.root, container.mounts);
-      throw error;
-    }
+  // The kernel takes its time to move a process from group to group: meanwhile the container is made.
+  #beginGroup(id: string, { stage }: Beginning): Promise<Cgroup | undefined> {
+    const { resources, security } = this.#options.container;
+    const group = Cgroup.begin(id, stage.pid, resources, security.privileged);
+    // Whoever supervises the container waits for it.
+    group.catch(() => undefined);
+    this.#group = group;
+    return group;
+  }
+
+  /** Ends the group of a container that has not come to be supervised; to be called when its stage has ended. */
+  async endGroup(): Promise<void> {
+    const group = await this.#group?.catch(() => undefined);
+    await group?.end();
   }
 }
 
-/** Of a container whose stage is about to be there. */
+/** Of a container whose stage is there. */
 function ourState(): ContainerState {
   const supervisor = identify(process.pid);
   return { status: 'starting', ...(supervisor === undefined ? {} : { supervisor }) };
