@@ -9,6 +9,9 @@ case $self in
   *) here=. ;;
 esac
 
+# It has Node read certificates when it starts, which takes it as long as all else, and there is nobody to speak to here.
+unset NODE_EXTRA_CA_CERTS
+
 for argument do
   case $argument in
     -f | -d | --debug | -h | --help | -V | --version) exec node "$here/fuse-lamina.js" "$@" ;;
@@ -21,9 +24,8 @@ if ! command -v node >/dev/null; then
 fi
 
 # It ends when the daemon lets go of its standard output, which is when the mount answers or cannot be made. The daemon has
-# told the reason by itself; the variable has Node read certificates when it starts, which takes it as long as all else.
+# told the reason by itself.
 answer=$(
-  unset NODE_EXTRA_CA_CERTS
   exec node "$here/../fs/background-process.js" "$$" "$@" </dev/null &
 )
 case $answer in
