@@ -75,8 +75,10 @@ interface SyscallNumbers {
   readonly bpf: number;
   readonly pidfd_open: number;
   readonly seccomp: number;
+  readonly setxattrat: number;
   readonly getxattrat: number;
   readonly listxattrat: number;
+  readonly removexattrat: number;
   readonly sched_setattr: number;
   readonly preadv2: number;
   readonly io_setup: number;
@@ -104,8 +106,10 @@ const NUMBERS: Readonly<Record<string, SyscallNumbers>> = {
     bpf: 321,
     pidfd_open: 434,
     seccomp: 317,
+    setxattrat: 463,
     getxattrat: 464,
     listxattrat: 465,
+    removexattrat: 466,
     sched_setattr: 314,
     preadv2: 327,
     io_setup: 206,
@@ -131,8 +135,10 @@ const NUMBERS: Readonly<Record<string, SyscallNumbers>> = {
     bpf: 280,
     pidfd_open: 434,
     seccomp: 277,
+    setxattrat: 463,
     getxattrat: 464,
     listxattrat: 465,
+    removexattrat: 466,
     sched_setattr: 274,
     preadv2: 286,
     io_setup: 0,

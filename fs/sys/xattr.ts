@@ -21,8 +21,10 @@ const nativeRemoveFollowed = bind('int removexattr(uintptr_t path, uintptr_t nam
 const nativeAt = bind(
   'long syscall(long number, int dirfd, uintptr_t path, uint32_t flags, uintptr_t first, uintptr_t second, size_t third)',
 );
+const SYS_SETXATTRAT = syscallNumber('setxattrat');
 const SYS_GETXATTRAT = syscallNumber('getxattrat');
 const SYS_LISTXATTRAT = syscallNumber('listxattrat');
+const SYS_REMOVEXATTRAT = syscallNumber('removexattrat');
 // `struct xattr_args`: a 64-bit address, a size and flags.
 const value = new Memory(16);
 
@@ -45,19 +47,26 @@ function pathOf(dirfd: number, name: ByteString): number {
 /** With `size` 0, answers the length of the value. `name` may be `SELF`: the file of `dirfd` itself. */
 export function getxattr(dirfd: number, name: ByteString, xattr: ByteString, address: number, size: number): number {
   if (isErrno(dirfd)) return dirfd;
-  if (name !== SELF && hasAtCalls()) return getAt(dirfd, name, xattr, address, size);
+  if (name !== SELF && hasAtCalls()) return callAt(SYS_GETXATTRAT, dirfd, name, xattr, address, size, 0);
   const call = name === SELF ? nativeGetFollowed : nativeGet;
   return result(call(pathOf(dirfd, name), secondPath(xattr), address, size));
 }
 
-function getAt(dirfd: number, name: ByteString, xattr: ByteString, address: number, size: number): number {
+function callAt(
+  call: number,
+  dirfd: number,
+  name: ByteString,
+  xattr: ByteString,
+  address: number,
+  size: number,
+  flags: number,
+): number {
   value.view.setUint32(0, address >>> 0, true);
   value.view.setUint32(4, Math.floor(address / 0x100000000), true);
   value.view.setUint32(8, size, true);
+  value.view.setUint32(12, flags, true);
   const path = firstPath(name);
-  return result(
-    nativeAt(SYS_GETXATTRAT, dirfd, path, AT_SYMLINK_NOFOLLOW, secondPath(xattr), value.address, value.size),
-  );
+  return result(nativeAt(call, dirfd, path, AT_SYMLINK_NOFOLLOW, secondPath(xattr), value.address, value.size));
 }
 
 /** @param flags 0, XATTR_CREATE (1) or XATTR_REPLACE (2). */
@@ -74,6 +83,8 @@ export function setxattr(
     const done = result(nativeSetOpen(dirfd, secondPath(xattr), address, size, flags));
     // Of an O_PATH descriptor.
     if (done !== -EBADF) return done;
+  } else if (hasAtCalls()) {
+    return callAt(SYS_SETXATTRAT, dirfd, name, xattr, address, size, flags);
   }
   const call = name === SELF ? nativeSetFollowed : nativeSet;
   return result(call(pathOf(dirfd, name), secondPath(xattr), address, size, flags));
@@ -102,6 +113,8 @@ export function xattrNames(dirfd: number, name: ByteString): readonly ByteString
 
 export function removexattr(dirfd: number, name: ByteString, xattr: ByteString): number {
   if (isErrno(dirfd)) return dirfd;
+  if (name !== SELF && hasAtCalls())
+    return result(nativeAt(SYS_REMOVEXATTRAT, dirfd, firstPath(name), AT_SYMLINK_NOFOLLOW, secondPath(xattr), 0, 0));
   const call = name === SELF ? nativeRemoveFollowed : nativeRemove;
   return result(call(pathOf(dirfd, name), secondPath(xattr)));
 }
