@@ -1,7 +1,12 @@
 import { type ChildProcess } from 'node:child_process';
 import { openSync } from 'node:fs';
 import { EAGAIN, describeErrno } from '../../fs/sys/errno.ts';
+import { PollSet } from '../../fs/sys/event.ts';
+import { close } from '../../fs/sys/file.ts';
+import { pidfdOpen } from '../../fs/sys/namespaces.ts';
 import { FIRST_HANDED, HANDED } from './handed-files.ts';
+import { killProcess } from './kill-process.ts';
+import { delay } from './supervisor/deferred.ts';
 import { LaunchFailed, childOf, launchIn, launchInOwn, type OwnNamespaces } from './user-namespace/launch.ts';
 
 /** What is to be started. */
@@ -64,8 +69,31 @@ export async function startApart({ stage, files, socket }: StageProgram, own: Ow
       throw new StageInDoubt(error instanceof Error ? error.message : String(error), { cause: error });
     });
     const networkNamespace = own.network ? openSync(`/proc/${pid}/ns/net`, 'r') : undefined;
-    return { pid, networkNamespace, launcher, ended };
+    return { pid, networkNamespace, launcher, ended: untilBothEnd(pid, ended) };
   });
+}
+
+const PATIENCE_MILLISECONDS = 10_000;
+
+/**
+ * Resolves as `ended` does, the launcher's end, when there is no stage any more. Whoever kills a launcher, before the stage
+ * has asked for its own death by that, leaves a stage that nobody would wait for.
+ */
+async function untilBothEnd(pid: number, ended: Promise<ProcessEnd>): Promise<ProcessEnd> {
+  const pidfd = pidfdOpen(pid);
+  const end = await ended;
+  // A launcher that ends by itself has waited for the stage.
+  if (pidfd >= 0 && end.signal !== null) await endProcess(pid, pidfd);
+  if (pidfd >= 0) close(pidfd);
+  return end;
+}
+
+/** @param pidfd while it tells of no end, the number is still that process's. */
+async function endProcess(pid: number, pidfd: number): Promise<void> {
+  const end = new PollSet([pidfd]);
+  const deadline = Date.now() + PATIENCE_MILLISECONDS;
+  if (end.wait(0) === 0) killProcess(pid);
+  while (end.wait(0) === 0 && Date.now() < deadline) await delay(1);
 }
 
 /** @throws where it could not be started. */

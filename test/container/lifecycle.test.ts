@@ -201,6 +201,25 @@ describe.skipIf(missing)(titled('containers of root, one after another and toget
     },
   );
 
+  test.skipIf(noSetpriv)(
+    titled('a container whose launcher is killed ends, whatever signal it has asked for', noSetpriv),
+    async () => {
+      await lamina.load(recipe('escaping', [extraProgram('setpriv')]));
+      const script = 'exec setpriv --pdeathsig clear sleep 6544';
+      const end = ended(lamina.start(['run', '--name', 'left', 'escaping', 'sh', '-c', script]));
+      await expect.poll(() => processesOf('sleep 6544'), LONG).toHaveLength(1);
+      const [init = 0] = processesOf('sleep 6544');
+      const launcher = Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${init}/status`, 'latin1'))?.[1]);
+      expect(readFileSync(`/proc/${launcher}/cmdline`, 'latin1')).toContain('stage/main.js');
+      process.kill(launcher, 'SIGKILL');
+      expect(await end).toMatchObject({ code: 137 });
+      expect(processesOf('sleep 6544')).toEqual([]);
+      expect((await lamina.call(['ps', '-a'])).stdout).toMatch(/Exited \(137\) .* left/);
+      expect(await lamina.call(['rm', 'left'])).toEqual({ code: 0, stdout: 'left\n', stderr: '' });
+      expect(mounts()).not.toContain(lamina.root);
+    },
+  );
+
   test('a client that is killed while the container starts leaves no process', async () => {
     const names = [100, 200, 300].map((pause) => `early${pause}`);
     for (const name of names) {
