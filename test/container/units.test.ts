@@ -1,5 +1,6 @@
+import { once } from 'node:events';
 import { closeSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -19,6 +20,7 @@ import { identify, isAlive } from '../../runner/container/process-identity.ts';
 import { untilSettled } from '../../runner/container/stage/inside.ts';
 import { parseSubordinateIds } from '../../runner/container/subordinate-ids.ts';
 import { isRoot, titled } from '../support/requirements.ts';
+import { LaunchFailed, childOf } from '../../runner/container/user-namespace/launch.ts';
 
 test('parseSubordinateIds takes the ranges of a name and of its number, in order', () => {
   const text = 'other:1:2\nme:100000:65536\n1000:300000:10\nme:x:5\nme:5:0\nme:4294967290:100\n# me:1:1\n\n';
@@ -278,4 +280,20 @@ describe('layers read without a mount', () => {
       lowers: [layer('middle'), layer('bottom')],
     }).map(({ kind, path }) => `${kind} ${path}`);
   }
+});
+
+describe('childOf', () => {
+  /** A shell that ends without a child. */
+  async function launcher(script: string): Promise<number> {
+    const child = spawn('sh', ['-c', script], { stdio: 'ignore' });
+    const ended = once(child, 'exit').then(([, signal]) => ({ signal: signal as NodeJS.Signals | null }));
+    return childOf(child.pid ?? 0, ended);
+  }
+
+  test('tells a launcher that has found nothing to start from one that was killed, and may have', async () => {
+    await expect(launcher('exit 1')).rejects.toBeInstanceOf(LaunchFailed);
+    const killed = launcher('kill -9 $$');
+    await expect(killed).rejects.toThrow(/ended by SIGKILL/);
+    await expect(killed).rejects.not.toBeInstanceOf(LaunchFailed);
+  });
 });
