@@ -132,7 +132,7 @@ export class Cgroup {
  * @throws where one does not in which something is limited that was asked for.
  */
 async function joinGroups({ directories }: GroupRecord, pid: number, limits: Limits): Promise<GroupRecord> {
-  // At once: each has its own lock in the kernel, and its own wait.
+  // At once: most of each is a wait for a grace period of RCU, which all of them can wait for together.
   const moves = await Promise.all(directories.map(({ path }) => writeControlAsync(path, 'cgroup.procs', String(pid))));
   const joined: GroupDirectory[] = [];
   for (const [at, directory] of directories.entries()) {
