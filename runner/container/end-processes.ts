@@ -20,19 +20,12 @@ export async function endProcesses(state: ContainerState, name: string): Promise
   for (const identity of [supervisor, state.init]) if (identity !== undefined) await end(identity, name);
 }
 
-/** Kills a process that may run, and gives it the time to end; answers how that went. */
-export async function endProcess(identity: ProcessIdentity): Promise<'ended' | 'stays' | 'another user’s'> {
-  if (!isAlive(identity)) return 'ended';
-  const mayKill = killProcess(identity.pid);
-  if (await hasEnded(identity, mayKill ? KILL_TIMEOUT_MILLISECONDS : FOLLOW_MILLISECONDS)) return 'ended';
-  return mayKill ? 'stays' : 'another user’s';
-}
-
 async function end(identity: ProcessIdentity, name: string): Promise<void> {
-  const outcome = await endProcess(identity);
-  if (outcome === 'ended') return;
+  if (!isAlive(identity)) return;
+  const mayKill = killProcess(identity.pid);
+  if (await hasEnded(identity, mayKill ? KILL_TIMEOUT_MILLISECONDS : FOLLOW_MILLISECONDS)) return;
   const process = `process ${identity.pid} of container ${name}`;
-  if (outcome === 'stays') throw new Error(`${process} does not end`);
+  if (mayKill) throw new Error(`${process} does not end`);
   throw new Error(`${process} is another user's and may not be killed (EPERM): as root, kill -9 ${identity.pid}`);
 }
 
