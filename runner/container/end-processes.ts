@@ -20,12 +20,19 @@ export async function endProcesses(state: ContainerState, name: string): Promise
   for (const identity of [supervisor, state.init]) if (identity !== undefined) await end(identity, name);
 }
 
-async function end(identity: ProcessIdentity, name: string): Promise<void> {
-  if (!isAlive(identity)) return;
+/** Kills a process that may run, and gives it the time to end; answers how that went. */
+export async function endProcess(identity: ProcessIdentity): Promise<'ended' | 'stays' | 'another user’s'> {
+  if (!isAlive(identity)) return 'ended';
   const mayKill = killProcess(identity.pid);
-  if (await hasEnded(identity, mayKill ? KILL_TIMEOUT_MILLISECONDS : FOLLOW_MILLISECONDS)) return;
+  if (await hasEnded(identity, mayKill ? KILL_TIMEOUT_MILLISECONDS : FOLLOW_MILLISECONDS)) return 'ended';
+  return mayKill ? 'stays' : 'another user’s';
+}
+
+async function end(identity: ProcessIdentity, name: string): Promise<void> {
+  const outcome = await endProcess(identity);
+  if (outcome === 'ended') return;
   const process = `process ${identity.pid} of container ${name}`;
-  if (mayKill) throw new Error(`${process} does not end`);
+  if (outcome === 'stays') throw new Error(`${process} does not end`);
   throw new Error(`${process} is another user's and may not be killed (EPERM): as root, kill -9 ${identity.pid}`);
 }
 

@@ -35,8 +35,11 @@ function isHidden(pid: number): boolean {
   }
 }
 
+let knownBoot: string | undefined;
+
+/** No process outlives a boot: it is read once. */
 function bootId(): string {
-  return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+  return (knownBoot ??= readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim());
 }
 
 function startTimeOf(pid: number): number | 'ended' | 'not shown' {

@@ -1,13 +1,17 @@
 import { type ChildProcess } from 'node:child_process';
 import { openSync } from 'node:fs';
 import { EAGAIN, describeErrno } from '../../fs/sys/errno.ts';
-import { PollSet } from '../../fs/sys/event.ts';
-import { close } from '../../fs/sys/file.ts';
-import { pidfdOpen } from '../../fs/sys/namespaces.ts';
+import { endProcess } from './end-processes.ts';
 import { FIRST_HANDED, HANDED } from './handed-files.ts';
-import { killProcess } from './kill-process.ts';
-import { delay } from './supervisor/deferred.ts';
-import { LaunchFailed, childOf, launchIn, launchInOwn, type OwnNamespaces } from './user-namespace/launch.ts';
+import { identify } from './process-identity.ts';
+import {
+  LaunchFailed,
+  NOT_STARTED,
+  childOf,
+  launchIn,
+  launchInOwn,
+  type OwnNamespaces,
+} from './user-namespace/launch.ts';
 
 /** What is to be started. */
 export interface StageProgram {
@@ -73,27 +77,16 @@ export async function startApart({ stage, files, socket }: StageProgram, own: Ow
   });
 }
 
-const PATIENCE_MILLISECONDS = 10_000;
-
 /**
  * Resolves as `ended` does, the launcher's end, when there is no stage any more. Whoever kills a launcher, before the stage
  * has asked for its own death by that, leaves a stage that nobody would wait for.
  */
 async function untilBothEnd(pid: number, ended: Promise<ProcessEnd>): Promise<ProcessEnd> {
-  const pidfd = pidfdOpen(pid);
+  const stage = identify(pid);
   const end = await ended;
   // A launcher that ends by itself has waited for the stage.
-  if (pidfd >= 0 && end.signal !== null) await endProcess(pid, pidfd);
-  if (pidfd >= 0) close(pidfd);
+  if (stage !== undefined && end.signal !== null) await endProcess(stage);
   return end;
-}
-
-/** @param pidfd while it tells of no end, the number is still that process's. */
-async function endProcess(pid: number, pidfd: number): Promise<void> {
-  const end = new PollSet([pidfd]);
-  const deadline = Date.now() + PATIENCE_MILLISECONDS;
-  if (end.wait(0) === 0) killProcess(pid);
-  while (end.wait(0) === 0 && Date.now() < deadline) await delay(1);
 }
 
 /** @throws where it could not be started. */
@@ -116,7 +109,7 @@ async function describing<T>(start: () => Promise<T>): Promise<T> {
     if (syscall?.startsWith('spawn') !== true) throw error;
     const advice =
       errno === -EAGAIN ? ': too many processes: raise ulimit -u, or the pids limit of the control group' : '';
-    throw new Error(`cannot start the first process of the container: ${describeErrno(errno)}${advice}`, {
+    throw new Error(`${NOT_STARTED}: ${describeErrno(errno)}${advice}`, {
       cause: error,
     });
   }

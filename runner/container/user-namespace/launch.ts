@@ -122,22 +122,22 @@ export async function childOf(
   launcher: number,
   ended: Promise<{ readonly signal: NodeJS.Signals | null }>,
 ): Promise<number> {
-  const end: { how?: { readonly signal: NodeJS.Signals | null } } = {};
-  void ended.then((how) => (end.how = how));
+  const end: { signal?: NodeJS.Signals | null } = {};
+  void ended.then(({ signal }) => (end.signal = signal));
   const deadline = Date.now() + PATIENCE_MILLISECONDS;
   for (;;) {
     const child = findChild(launcher);
     if (child !== undefined) return child;
+    if (end.signal === null) throw new LaunchFailed(NO_CHILD);
     // A shell that has been killed may have started one before.
-    if (end.how?.signal != null)
-      throw new Error(`${NOT_STARTED}: the shell that was to do it was ended by ${end.how.signal}`);
-    if (end.how !== undefined) throw new LaunchFailed(NO_CHILD);
+    if (end.signal !== undefined)
+      throw new Error(`${NOT_STARTED}: the shell that was to do it was ended by ${end.signal}`);
     if (Date.now() > deadline) throw new Error(`${NO_CHILD} (it was given ${PATIENCE_MILLISECONDS} ms)`);
     await delay(1);
   }
 }
 
-const NOT_STARTED = 'cannot start the first process of the container';
+export const NOT_STARTED = 'cannot start the first process of the container';
 
 const NO_CHILD =
   'unshare(1) of util-linux 2.36 or later could not make a user namespace for the container; what it says of it is in the container’s output, and /proc/sys/user/max_user_namespaces is how many there may be';
