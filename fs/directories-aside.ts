@@ -54,6 +54,7 @@ export class DirectoriesAside {
     // One that is ended, by its process too, while it binds functions of the C library crashes it (koffi).
     if (this.#state === 'starting') {
       worker.ref();
+      // Its failure is told by its listener.
       await Promise.race([once(worker, 'message'), once(worker, 'exit')]).catch(() => undefined);
     }
     await worker.terminate();

@@ -276,12 +276,9 @@ let shell = false;
 function makeShell(union: Union, inode: Inode, to: number): boolean {
   if (union.options.metacopy !== true || source.size === 0 || source.nlink > 1) return false;
   const value = metacopyValue(union, inode);
-  if (value !== undefined) keepNumber(union, inode, union.dirfdOf(inode), union.nameOf(inode));
-  return (
-    value !== undefined &&
-    setxattrText(to, SELF, union.metacopyXattr, value) === 0 &&
-    ftruncate(to, source.exactSize) === 0
-  );
+  if (value === undefined) return false;
+  keepNumber(union, inode, union.dirfdOf(inode), union.nameOf(inode));
+  return setxattrText(to, SELF, union.metacopyXattr, value) === 0 && ftruncate(to, source.exactSize) === 0;
 }
 
 /** With the digest of the data under `verity`; undefined where that is required and there is none (ovl_need_meta_copy_up). */

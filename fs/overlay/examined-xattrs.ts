@@ -4,7 +4,7 @@ import { LACKS, type Inode } from './inode.ts';
 import { isOwnXattr } from '../layer-format.ts';
 
 /**
- * Finds out once whether a file in a layer without records has any xattr that users could see, for `Inode.lacks`; answers
+ * Finds out whether a file in a layer without records has any xattr that users could see, for `Inode.lacks`; answers
  * the names of all, or a negative errno.
  */
 export function examine(inode: Inode, dirfd: number, name: ByteString): readonly ByteString[] | number {

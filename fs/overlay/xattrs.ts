@@ -60,6 +60,10 @@ function noteLack(union: Union, inode: Inode, layer: Layer | undefined, name: By
   if (name === CAPABILITY) inode.lacks |= LACKS.capability;
   if (layer?.override !== NO_OVERRIDE) return;
   layer.xattrNamespaces |= namespaceOf(inode, name);
+  examineOnce(union, inode);
+}
+
+function examineOnce(union: Union, inode: Inode): void {
   if (inode.lacks <= LACKS.capability) examine(inode, union.dirfdOf(inode), union.nameOf(inode));
 }
 
@@ -67,7 +71,7 @@ function noteLack(union: Union, inode: Inode, layer: Layer | undefined, name: By
 function provesLacking(union: Union, inode: Inode, layer: Layer | undefined, name: ByteString): boolean {
   if (layer?.override !== NO_OVERRIDE || !union.isSoleWriter) return false;
   if ((layer.xattrNamespaces & namespaceOf(inode, name)) === 0) return false;
-  if (inode.lacks <= LACKS.capability) examine(inode, union.dirfdOf(inode), union.nameOf(inode));
+  examineOnce(union, inode);
   return (inode.lacks & LACKS.all) !== 0;
 }
 

@@ -133,10 +133,13 @@ export class Cgroup {
  */
 async function joinGroups({ directories }: GroupRecord, pid: number, limits: Limits): Promise<GroupRecord> {
   // At once: most of each is a wait for a grace period of RCU, which all of them can wait for together.
-  const moves = await Promise.all(directories.map(({ path }) => writeControlAsync(path, 'cgroup.procs', String(pid))));
+  const moves = await Promise.all(
+    directories.map(async (directory) => {
+      return { directory, moved: await writeControlAsync(directory.path, 'cgroup.procs', String(pid)) };
+    }),
+  );
   const joined: GroupDirectory[] = [];
-  for (const [at, directory] of directories.entries()) {
-    const moved = moves[at] ?? 0;
+  for (const { directory, moved } of moves) {
     if (moved === 0) {
       joined.push(directory);
       continue;
