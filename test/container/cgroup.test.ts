@@ -112,29 +112,31 @@ describe.skipIf(missing)(titled('control groups of containers of root', missing)
   });
 
   test('of a client that was killed, rm or the next container removes the group', LONG, async () => {
+    // Of its own, since the next container of another test removes it as well.
+    const parent = `lamina-left-${process.pid}`;
+    const own = parents.map((path) => join(path, '..', parent));
+    const groups = (id: string): string[] => own.map((path) => join(path, id)).filter(exists);
+    const under = ['--cgroup-parent', `/${parent}`];
     const before = ids();
-    for (const tidy of [() => lamina.call(['rm', 'left']), () => lamina.call(['run', '--rm', 'tiny', 'true'])]) {
-      const child = lamina.start([
-        'run',
-        '--name',
-        'left',
-        'tiny',
-        'sh',
-        '-c',
-        'echo ready; while :; do sleep 1; done',
-      ]);
+    for (const tidy of [
+      ['rm', 'left'],
+      ['run', '--rm', ...under, 'tiny', 'true'],
+    ]) {
+      const script = 'echo ready; while :; do sleep 1; done';
+      const child = lamina.start(['run', ...under, '--name', 'left', 'tiny', 'sh', '-c', script]);
       await wrote(child, 'ready');
       const id = ids().find((one) => !before.includes(one)) ?? '';
-      const groups = groupsOf(id);
-      expect(groups).toHaveLength(parents.length);
+      const left = groups(id);
+      expect(left).toHaveLength(parents.length);
       child.kill('SIGKILL');
       await ended(child);
       // The kernel kills the container with its client.
-      await until(() => groups.every((path) => readFileSync(join(path, 'cgroup.procs'), 'latin1') === ''));
-      expect((await tidy()).code).toBe(0);
-      expect(groupsOf(id)).toEqual([]);
+      await until(() => left.every((path) => readFileSync(join(path, 'cgroup.procs'), 'latin1') === ''));
+      expect((await lamina.call(tidy)).code).toBe(0);
+      expect(groups(id)).toEqual([]);
       await lamina.call(['rm', 'left']);
     }
+    for (const path of own.filter(exists)) rmdirSync(path);
   });
 
   test('of a container that cannot be made there is no group', LONG, async () => {
