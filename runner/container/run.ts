@@ -5,7 +5,7 @@ import { type Store, openStore } from '../image/store.ts';
 import { Warnings } from '../image/warnings.ts';
 import { type Container, type ContainerState } from './container.ts';
 import { ContainerStore, newContainerId } from './container-store.ts';
-import { Cgroup } from './cgroup/cgroup.ts';
+import { Cgroup, type GroupBeginning } from './cgroup/cgroup.ts';
 import { type RunOptions, createContainer } from './create.ts';
 import { imageOfDirectories } from './directories.ts';
 import { identify } from './process-identity.ts';
@@ -110,15 +110,16 @@ class ForegroundRun {
     const image = await Promise.race([imageOf(this.#store, this.#options, report), aborted, refused]);
     const first = await this.#first;
     const id = newContainerId();
-    const group = this.#beginGroup(id, first);
+    const group = await this.#beginGroup(id, first);
     const container = createContainer(this.#store, this.#containers, image, { ...this.#options, id }, ourState());
     this.#foreground.created(container);
     const { streams, forwardsSignals } = this.#foreground;
     const supervisor = new Supervisor(
       container,
-      { ...first, group },
+      { ...first, group: group.joined },
       {
         store: this.#store,
+        image,
         containers: this.#containers,
         // What the client's input held is gone with the first run.
         begin: () => this.#begin({ ...streams, stdin: false }),
@@ -135,13 +136,14 @@ class ForegroundRun {
   }
 
   // The kernel takes its time to move a process from group to group: meanwhile the container is made.
-  #beginGroup(id: string, { stage }: Beginning): Promise<Cgroup | undefined> {
+  async #beginGroup(id: string, { stage }: Beginning): Promise<{ readonly joined: GroupBeginning['joined'] }> {
     const { resources, security } = this.#options.container;
-    const group = Cgroup.begin(id, stage.pid, resources, security.privileged);
-    // Whoever supervises the container waits for it.
-    group.catch(() => undefined);
-    this.#group = group;
-    return group;
+    const { made, joined } = Cgroup.begin(id, stage.pid, resources, security.privileged);
+    this.#group = joined;
+    // Whoever supervises the container waits for it, and tells what was wrong.
+    joined.catch(() => undefined);
+    await made.catch(() => undefined);
+    return { joined };
   }
 
   /** Ends the group of a container that has not come to be supervised; to be called when its stage has ended. */

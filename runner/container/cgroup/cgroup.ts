@@ -48,6 +48,17 @@ function unnotedGroups(id: string, cgroupParent: string | undefined): GroupRecor
   return { directories: directories.filter(({ path }) => existsSync(path)) };
 }
 
+/** A control group that is being made. */
+export interface GroupBeginning {
+  /** Settled when the kernel has been asked to move the process there, for which it takes its time, or there is no group. */
+  readonly made: Promise<unknown>;
+  /**
+   * Resolves with undefined where there is to be no group, or there can be none and nothing was to be limited. Rejects
+   * where a limit that was asked for cannot be set: then nothing is left of the group.
+   */
+  readonly joined: Promise<Cgroup | undefined>;
+}
+
 /** The control group of a container that we run. */
 export class Cgroup {
   readonly record: GroupRecord;
@@ -66,35 +77,48 @@ export class Cgroup {
    *
    * @param id the container's.
    * @param privileged it may use all devices.
-   * @returns undefined where there is to be no group, or there can be none and nothing was to be limited.
-   * @throws where a limit that was asked for cannot be set: then nothing is left of the group.
    */
-  static async begin(
+  static begin(id: string, pid: number, options: ResourceOptions, privileged: boolean): GroupBeginning {
+    const made = Cgroup.#make(id, pid, options, privileged);
+    return { made, joined: made.then((making) => making?.joined) };
+  }
+
+  static async #make(
     id: string,
     pid: number,
     options: ResourceOptions,
     privileged: boolean,
-  ): Promise<Cgroup | undefined> {
+  ): Promise<{ readonly joined: Promise<Cgroup | undefined> } | undefined> {
     if (options.cgroups === 'disabled') return undefined;
     const { limits, cgroupParent } = options;
     const delegated = cgroupParent === undefined ? await delegatedSite(id, pid, isLimited(limits)) : undefined;
     const sites = delegated === undefined ? sitesOf(findHierarchies(ownView()), cgroupParent) : [delegated];
     const { record, locks } = makeGroups(sites, { id, isControlled: delegated !== undefined || isLimited(limits) });
-    let cgroup = new Cgroup(record, locks);
-    try {
+    const cgroup = new Cgroup(record, locks);
+    return cgroup.#orEnd(() => {
       if (cgroupParent !== undefined && locks.length === 0)
         throw new Error(`no control group can be made in ${cgroupParent}`);
       setLimits(record, limits);
       if (!privileged) restrictDevices(record, options.devices ?? [], options.givenDevices ?? []);
-      cgroup = new Cgroup(await joinGroups(record, pid, limits), locks);
+      return { joined: cgroup.#join(pid, limits) };
+    });
+  }
+
+  async #join(pid: number, limits: Limits): Promise<Cgroup | undefined> {
+    const joined = await this.#orEnd(async () => new Cgroup(await joinGroups(this.record, pid, limits), this.#locks));
+    if (joined.record.directories.length > 0) return joined;
+    await joined.end();
+    return undefined;
+  }
+
+  async #orEnd<T>(attempt: () => T | Promise<T>): Promise<T> {
+    try {
+      return await attempt();
     } catch (error) {
       // What cannot be undone either, as where there are no descriptors left, is not why.
-      await cgroup.end().catch(() => undefined);
+      await this.end().catch(() => undefined);
       throw error;
     }
-    if (cgroup.record.directories.length > 0) return cgroup;
-    await cgroup.end();
-    return undefined;
   }
 
   /**

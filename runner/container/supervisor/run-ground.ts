@@ -54,7 +54,7 @@ export class RunGround {
     if (resources.oomScoreAdj !== undefined) setOomScore(stage.pid, resources.oomScoreAdj);
     const mounting = this.#mount(container, options);
     // The kernel takes its time to move a process from group to group.
-    const grouping = group ?? Cgroup.begin(container.id, stage.pid, resources, security.privileged);
+    const grouping = group ?? Cgroup.begin(container.id, stage.pid, resources, security.privileged).joined;
     const outcomes = await Promise.allSettled([grouping.then((cgroup) => (this.cgroup = cgroup)), mounting]);
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
     if (failed !== undefined) throw failed.reason;

@@ -35,6 +35,8 @@ import { type Beginning, ContainerRun } from './run-of-container.ts';
 /** What a supervisor works with. */
 export interface SupervisorTools {
   readonly store: Store;
+  /** The container's, for who has it. */
+  readonly image?: Image;
   readonly containers: ContainerStore;
   /** Makes what a run begins with; called for every run but the first. */
   readonly begin: () => Promise<Beginning>;
@@ -77,7 +79,7 @@ export class Supervisor implements ControlHandler {
     this.#container = container;
     this.#options = container.options;
     this.#tools = tools;
-    this.#image = imageOfContainer(tools.store, container);
+    this.#image = tools.image ?? imageOfContainer(tools.store, container);
     this.#schedule = new RestartSchedule(() => Container.open(container.directory).options.lifecycle.restart);
     this.#run = new ContainerRun(first);
     this.#state = this.#claim();
@@ -121,7 +123,7 @@ export class Supervisor implements ControlHandler {
 
   /** Resolves once the control socket can be connected to. */
   async listen(): Promise<void> {
-    this.#listening = ControlServer.listen(this.#container.directory, this);
+    this.#listening = aside().then(() => ControlServer.listen(this.#container.directory, this));
     await this.#listening;
   }
 
@@ -179,10 +181,8 @@ export class Supervisor implements ControlHandler {
     output?.keep(new JsonLog(this.#container.log, { maxSize, maxFile }, this.#tools.report));
   }
 
-  /** Once others are at work on what the container stands on, and this thread waits for them. */
   #confine(): Promise<Confinement> {
-    const waiting = new Promise((resolve) => setImmediate(resolve));
-    const confinement = waiting.then(() => confinementOf(this.#options, this.#tools.store.root));
+    const confinement = aside().then(() => confinementOf(this.#options, this.#tools.store.root));
     // Who waits for it may never come to that.
     confinement.catch(() => undefined);
     return confinement;
@@ -365,6 +365,11 @@ async function giveUp({ stage, io }: Beginning): Promise<void> {
   stage.kill(SIGKILL);
   await stage.exited;
   await io.drain();
+}
+
+/** Resolves once others are at work on what a container stands on, and this thread has nothing to do but to wait. */
+function aside(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 function startingState({ stage }: ContainerRun): ContainerState {
