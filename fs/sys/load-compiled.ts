@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import Module, { createRequire } from 'node:module';
 import { dirname, join, sep } from 'node:path';
-import { Script, constants } from 'node:vm';
+import { Script } from 'node:vm';
 
 // To compile our own files takes a start longer than to run them. V8 can keep what it has compiled; what Node has for that
 // (module.enableCompileCache) is not there in Node 20, does not reach threads, and keeps nothing where a process ends by
@@ -150,7 +150,6 @@ function compile(directory: string, source: string, path: string): Script {
     new Script(Module.wrap(source.replace(/^#!/, '//')), {
       filename: path,
       ...(cachedData === undefined ? {} : { cachedData }),
-      importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
     });
   if (cachedData !== undefined) return make();
   const script = compileWhole(make);

@@ -5,6 +5,7 @@ import { toBytes } from '../../fs/sys/bytes.ts';
 import { O_CLOEXEC, O_DIRECTORY, O_RDONLY, RENAME_EXCHANGE } from '../../fs/sys/constants.ts';
 import { check } from '../../fs/sys/errno.ts';
 import { close, openat, renameat2 } from '../../fs/sys/file.ts';
+import { pathIn } from '../../fs/sys/path-in.ts';
 import { type Digest, hexOf, isDigest } from './digest.ts';
 import { syncDirectory, syncFilesystem, writeDurably } from './durable-file.ts';
 import { asObject, asSize, type JsonObject, parseJson } from './json.ts';
@@ -51,7 +52,7 @@ export class LayerDirectory {
   }
 
   path(chainId: Digest): string {
-    return join(this.#directory, hexOf(chainId));
+    return pathIn(this.#directory, hexOf(chainId));
   }
 
   has(chainId: Digest): boolean {

@@ -1,10 +1,10 @@
 import { closeSync, mkdirSync, openSync, readFileSync, rmdirSync, write, writeSync } from 'node:fs';
-import { join } from 'node:path';
+import { pathIn } from '../../../fs/sys/path-in.ts';
 
 /** Content of a group's file without the newline at its end; undefined where it cannot be read. */
 export function readControl(directory: string, file: string): string | undefined {
   try {
-    return readFileSync(join(directory, file), 'latin1').trimEnd();
+    return readFileSync(pathIn(directory, file), 'latin1').trimEnd();
   } catch {
     return undefined;
   }
@@ -31,7 +31,7 @@ export function processesIn(directory: string): number[] {
 /** Answers 0, or a negative errno. A file that is not there is not made: the kernel makes them. */
 export function writeControl(directory: string, file: string, value: string): number {
   return errnoOf(() => {
-    const fd = openSync(join(directory, file), 'r+');
+    const fd = openSync(pathIn(directory, file), 'r+');
     try {
       writeSync(fd, value);
     } finally {
@@ -43,7 +43,7 @@ export function writeControl(directory: string, file: string, value: string): nu
 /** As `writeControl`, for what may keep the caller waiting: to move a process, the kernel waits for a grace period of RCU. */
 export async function writeControlAsync(directory: string, file: string, value: string): Promise<number> {
   let fd = -1;
-  const opened = errnoOf(() => (fd = openSync(join(directory, file), 'r+')));
+  const opened = errnoOf(() => (fd = openSync(pathIn(directory, file), 'r+')));
   if (opened < 0) return opened;
   const written = await new Promise<NodeJS.ErrnoException | null>((resolve) => {
     write(fd, value, (error) => resolve(error));

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { basename, dirname, join, relative } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { parseMounts, type MountInfo } from '../../../fs/sys/mountinfo.ts';
+import { pathIn } from '../../../fs/sys/path-in.ts';
 import { readWords } from './files.ts';
 
 /** A tree of control groups that is mounted here. */
@@ -64,7 +65,7 @@ function visibleMounts(mountinfo: string): MountInfo[] {
   });
 }
 
-function isBelow(path: string, directory: string): boolean {
+export function isBelow(path: string, directory: string): boolean {
   return path.startsWith(directory === '/' ? '/' : `${directory}/`);
 }
 
@@ -93,8 +94,8 @@ function ownGroups(text: string): Map<string, string> {
 
 /** In a container without a cgroup namespace the mount shows a part of the tree, of which paths are told in full. */
 function ownDirectory({ root }: MountInfo, mountpoint: string, path = '/'): string {
-  const inside = relative(root, path);
-  const isShown = !inside.startsWith('..') && !root.startsWith('/..');
-  const own = isShown ? join(mountpoint, inside) : mountpoint;
+  const isShown = isBelow(path, root) && !root.startsWith('/..');
+  const inside = path.slice(root === '/' ? 1 : root.length + 1);
+  const own = isShown && inside !== '' ? pathIn(mountpoint, inside) : mountpoint;
   return basename(own) === LEAF ? dirname(own) : own;
 }

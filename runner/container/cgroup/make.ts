@@ -1,9 +1,10 @@
 import { readdirSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { toBytes } from '../../../fs/sys/bytes.ts';
 import { O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../../../fs/sys/constants.ts';
 import { EAGAIN, EBUSY, EEXIST, SystemError, check } from '../../../fs/sys/errno.ts';
 import { close, flock, LOCK_EX, LOCK_NB, openat } from '../../../fs/sys/file.ts';
+import { pathIn } from '../../../fs/sys/path-in.ts';
 import { processesIn, makeGroup, readControl, readWords, removeGroup, writeControl } from './files.ts';
 import { type GroupDirectory, type GroupRecord } from './group.ts';
 import { type Hierarchy, LEAF } from './hierarchies.ts';
@@ -38,7 +39,7 @@ export function makeGroups(sites: readonly Site[], wanted: Wanted): MadeGroup {
         const lock = makeGroupIn(hierarchy, parent, wanted);
         if (lock < 0) continue;
         locks.push(lock);
-        directories.push(describe(hierarchy, join(parent, wanted.id)));
+        directories.push(describe(hierarchy, pathIn(parent, wanted.id)));
         break;
       }
     }
@@ -92,7 +93,7 @@ function makeLocked(parent: string, id: string): number {
   try {
     check(flock(guard, LOCK_EX), `lock ${parent}`);
     sweep(parent);
-    const path = join(parent, id);
+    const path = pathIn(parent, id);
     const made = ensureGroup(path);
     if (made < 0) return made;
     const lock = check(openDirectory(path), `open ${path}`);
@@ -113,7 +114,7 @@ function openDirectory(path: string): number {
 /** Removes groups of containers whose lamina is gone. One in which something still runs stays for `lamina rm`. */
 function sweep(parent: string): void {
   for (const id of readdirSync(parent).filter((name) => /^[0-9a-f]{64}$/.test(name))) {
-    const path = join(parent, id);
+    const path = pathIn(parent, id);
     const fd = openDirectory(path);
     if (fd < 0) continue;
     if (flock(fd, LOCK_EX | LOCK_NB) === 0) removeGroup(path);
@@ -130,7 +131,7 @@ function inheritCpus({ controllers, mountpoint }: Hierarchy, parent: string): vo
 function inheritCpusInto(path: string): void {
   for (const file of ['cpuset.cpus', 'cpuset.mems']) {
     if (readControl(path, file) !== '') continue;
-    writeControl(path, file, readControl(join(path, '..'), file) ?? '');
+    writeControl(path, file, readControl(dirname(path), file) ?? '');
   }
 }
 

@@ -1,5 +1,6 @@
-import { dirname, join, normalize, relative } from 'node:path';
-import { type Hierarchy } from './hierarchies.ts';
+import { dirname, join, normalize } from 'node:path';
+import { pathIn } from '../../../fs/sys/path-in.ts';
+import { type Hierarchy, isBelow } from './hierarchies.ts';
 
 /** Where the groups of containers are made in a hierarchy. */
 export interface Site {
@@ -33,13 +34,13 @@ export function sitesOf(hierarchies: readonly Hierarchy[], cgroupParent: string 
 /** Root's containers have a place at the top, as those of docker and podman; where it is closed, it is below our own. */
 function parentsIn({ mountpoint, own }: Hierarchy, cgroupParent: string | undefined): string[] {
   if (cgroupParent !== undefined) return [join(mountpoint, normalize(`/${cgroupParent}`))];
-  return [...new Set([join(mountpoint, PARENT), join(own, PARENT)])];
+  return [...new Set([pathIn(mountpoint, PARENT), pathIn(own, PARENT)])];
 }
 
 /** A directory and those above it, down from the top of the hierarchy. */
 export function pathFrom(mountpoint: string, directory: string): string[] {
   const path: string[] = [directory];
-  for (let at = directory; at !== mountpoint && !relative(mountpoint, at).startsWith('..');) {
+  for (let at = directory; isBelow(at, mountpoint);) {
     at = dirname(at);
     path.unshift(at);
   }

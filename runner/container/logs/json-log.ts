@@ -145,11 +145,13 @@ function line(stream: StreamName, bytes: Buffer, time: string): string {
 
 // A monotonic clock has what is below the millisecond, and the wall's clock may be set.
 const CLOCK_TOLERANCE_MILLISECONDS = 20;
-let clockOffset = performance.timeOrigin;
+let clockOffset: number | undefined;
 
 /** Now, RFC 3339 with microseconds. */
 function timestamp(): string {
   const [wall, since] = [Date.now(), performance.now()];
+  // Node loads the clock with its first use.
+  clockOffset ??= performance.timeOrigin;
   if (Math.abs(clockOffset + since - wall) > CLOCK_TOLERANCE_MILLISECONDS) clockOffset = wall - since;
   const now = clockOffset + since;
   const micros = Math.floor((now % 1) * 1000);
