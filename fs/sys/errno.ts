@@ -8,6 +8,7 @@ export const ENXIO = 6;
 export const E2BIG = 7;
 export const ENOEXEC = 8;
 export const EBADF = 9;
+export const ECHILD = 10;
 export const EAGAIN = 11;
 export const ENOMEM = 12;
 export const EACCES = 13;
@@ -51,6 +52,7 @@ const NAMES: Readonly<Record<number, readonly [name: string, meaning: string]>> 
   [E2BIG]: ['E2BIG', 'argument list too long'],
   [ENOEXEC]: ['ENOEXEC', 'exec format error'],
   [EBADF]: ['EBADF', 'bad file descriptor'],
+  [ECHILD]: ['ECHILD', 'no child processes'],
   [EAGAIN]: ['EAGAIN', 'resource temporarily unavailable'],
   [ENOMEM]: ['ENOMEM', 'out of memory'],
   [EACCES]: ['EACCES', 'permission denied'],

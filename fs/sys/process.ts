@@ -20,7 +20,7 @@ const nativeSigprocmask = bind('int sigprocmask(int how, uintptr_t set, uintptr_
 const nativeFaccessat = bind('int faccessat(int dirfd, uintptr_t path, int mode, int flags)');
 
 /** A NULL-terminated array of C strings, as execve(2) takes; lives as long as the object. */
-class StringArray {
+export class StringArray {
   readonly address: number;
   readonly #strings: Memory;
   readonly #pointers: Memory;
@@ -72,7 +72,7 @@ export function closeRange(first: number, flags: number): number {
 }
 
 const F_SETFD = 2;
-const F_DUPFD_CLOEXEC = 1030;
+export const F_DUPFD_CLOEXEC = 1030;
 const FD_CLOEXEC = 1;
 
 export function setCloseOnExec(fd: number, on: boolean): number {

@@ -5,7 +5,7 @@ import { ContainerStore } from './container-store.ts';
 import { type NamespaceOptions, sharedContainer } from './options/namespaces.ts';
 import { isAlive } from './process-identity.ts';
 import { type JoinedNamespace, type NamespaceSpec, type SharedMemorySpec } from './spec.ts';
-import type { StageProcesses, StageUsers } from './stage-spawner.ts';
+import { type StageProcesses, type StageUsers } from './stage-namespaces.ts';
 
 /** Docker's size of /dev/shm, bytes. */
 export const SHM_SIZE = 64 * 2 ** 20;

@@ -1,5 +1,4 @@
 import { once } from 'node:events';
-import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { close } from '../../fs/sys/file.ts';
@@ -7,15 +6,10 @@ import { FIRST_HANDED, HandedFiles } from './handed-files.ts';
 import { EXIT, type RootChange, type StageFailure, type StageSpec } from './spec.ts';
 import { StagePipes } from './stage-pipes.ts';
 import { type PseudoTerminal } from './terminal/pseudo-terminal.ts';
-import {
-  StageInDoubt,
-  startApart,
-  startHere,
-  type ProcessEnd,
-  type StageProgram,
-  type StartedStage,
-} from './stage-start.ts';
-import type { SpawnerInput, SpawnerMessage, StageNamespaces } from './stage-spawner.ts';
+import { type StageNamespaces } from './stage-namespaces.ts';
+import { type ProcessEnd } from './stage-child.ts';
+import { startApart, startInside, type StageProgram, type StartedStage } from './stage-start.ts';
+import type { SpawnerInput, SpawnerMessage } from './stage-spawner.ts';
 
 /** The compiled stage: neither a process nor a thread can be started from TypeScript on every Node that we support. */
 const STAGE = fileURLToPath(new URL('./stage/main.js', import.meta.url));
@@ -97,26 +91,18 @@ export class StageProcess {
 }
 
 function exitCodeOf({ exitCode, signal }: ProcessEnd): number {
-  return exitCode ?? EXIT.signal + (signal === null ? 0 : constants.signals[signal]);
+  return exitCode ?? EXIT.signal + (signal ?? 0);
 }
 
-/** The quick way where there is one. Where it fails, the other says why as it should be said, or does it. */
 async function start(files: StageProgram['files'], namespaces: StageNamespaces): Promise<StartedStage> {
   const { network, processes, users } = namespaces;
-  const joins = typeof network === 'number' || typeof processes === 'number';
-  if (joins) return startByThread(files, namespaces);
-  const [hasNetwork, hasProcesses] = [network === 'own', processes === 'own'];
-  if (users === 'inherited' && !hasNetwork && !hasProcesses)
-    return startHere({ stage: STAGE, files, socket: undefined });
-  try {
-    return await handing(files, (socket) =>
-      startApart({ stage: STAGE, files, socket }, { network: hasNetwork, processes: hasProcesses, users }),
-    );
-  } catch (error) {
-    // There must not be two.
-    if (users !== 'inherited' || error instanceof StageInDoubt) throw error;
-    return startByThread(files, namespaces);
+  if (users === 'inherited') {
+    const started = startInside({ stage: STAGE, files, socket: undefined }, namespaces);
+    return started ?? startByThread(files, namespaces);
   }
+  if (typeof network === 'number' || typeof processes === 'number') return startByThread(files, namespaces);
+  const own = { network: network === 'own', processes: processes === 'own', users };
+  return handing(files, (socket) => startApart({ stage: STAGE, files, socket }, own));
 }
 
 /** Descriptors beyond the standard files of a stage that has a launcher wait in a socket. */

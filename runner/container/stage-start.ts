@@ -1,17 +1,13 @@
 import { type ChildProcess } from 'node:child_process';
 import { openSync } from 'node:fs';
-import { EAGAIN, describeErrno } from '../../fs/sys/errno.ts';
+import { constants } from 'node:os';
 import { endProcess } from './end-processes.ts';
 import { FIRST_HANDED, HANDED } from './handed-files.ts';
 import { identify } from './process-identity.ts';
-import {
-  LaunchFailed,
-  NOT_STARTED,
-  childOf,
-  launchIn,
-  launchInOwn,
-  type OwnNamespaces,
-} from './user-namespace/launch.ts';
+import { notStarted } from './not-started.ts';
+import { type ProcessEnd, type StageChild, spawnStage } from './stage-child.ts';
+import { type StageNamespaces, inNamespaces } from './stage-namespaces.ts';
+import { childOf, launchIn, launchInOwn, type OwnNamespaces } from './user-namespace/launch.ts';
 
 /** What is to be started. */
 export interface StageProgram {
@@ -21,12 +17,6 @@ export interface StageProgram {
   readonly files: readonly (number | 'ignore')[];
   /** In place of `files` from 3 on, where the stage has a launcher: a socket in which they wait for the stage. */
   readonly socket: number | undefined;
-}
-
-/** How a process ended, as Node tells it. */
-export interface ProcessEnd {
-  readonly exitCode: number | null;
-  readonly signal: NodeJS.Signals | null;
 }
 
 /** A stage that has been started. */
@@ -40,17 +30,19 @@ export interface StartedStage {
   readonly ended: Promise<ProcessEnd>;
 }
 
-/** It cannot be told whether there is a stage. */
-export class StageInDoubt extends Error {
-  override readonly name = 'StageInDoubt';
-}
-
 /** Starts a stage in the namespaces of this thread, and those of its children. */
 export async function startHere({ stage, files }: StageProgram): Promise<StartedStage> {
-  return describing(async () => {
-    const { pid, ended } = await begun(launchIn({ stage, files }, {}));
-    return { pid, ended };
-  });
+  return describing(async () => begun(launchIn({ stage, files }, {})));
+}
+
+/**
+ * Starts a stage in namespaces that this thread is in meanwhile.
+ *
+ * @returns undefined where it would not come back from them.
+ */
+export function startInside({ stage, files }: StageProgram, namespaces: StageNamespaces): StartedStage | undefined {
+  const inside = inNamespaces(namespaces, () => spawnStage(stage, files));
+  return inside === undefined ? undefined : { ...inside.begun, networkNamespace: inside.networkNamespace };
 }
 
 /**
@@ -67,10 +59,9 @@ export async function startApart({ stage, files, socket }: StageProgram, own: Ow
     const child = launchInOwn({ stage, files: given, arguments: [HANDED] }, own);
     const { pid: launcher, ended } = await begun(child);
     const pid = await childOf(launcher, ended).catch((error: unknown) => {
-      if (error instanceof LaunchFailed) throw error;
       // A stage that comes up all the same finds that there is nothing to do.
       child.kill('SIGKILL');
-      throw new StageInDoubt(error instanceof Error ? error.message : String(error), { cause: error });
+      throw error;
     });
     const networkNamespace = own.network ? openSync(`/proc/${pid}/ns/net`, 'r') : undefined;
     return { pid, networkNamespace, launcher, ended: untilBothEnd(pid, ended) };
@@ -90,12 +81,14 @@ async function untilBothEnd(pid: number, ended: Promise<ProcessEnd>): Promise<Pr
 }
 
 /** @throws where it could not be started. */
-async function begun(child: ChildProcess): Promise<{ readonly pid: number; readonly ended: Promise<ProcessEnd> }> {
+async function begun(child: ChildProcess): Promise<StageChild> {
   const { pid } = child;
   if (pid === undefined) throw await new Promise<Error>((resolve) => child.once('error', resolve));
   // It tells of its end but once.
   const ended = new Promise<ProcessEnd>((resolve) =>
-    child.once('exit', (exitCode, signal) => resolve({ exitCode, signal })),
+    child.once('exit', (exitCode, signal) =>
+      resolve({ exitCode, signal: signal === null ? null : constants.signals[signal] }),
+    ),
   );
   return { pid, ended };
 }
@@ -107,10 +100,6 @@ async function describing<T>(start: () => Promise<T>): Promise<T> {
     // What is not spawn's own says enough.
     const { errno = 0, syscall } = error as NodeJS.ErrnoException;
     if (syscall?.startsWith('spawn') !== true) throw error;
-    const advice =
-      errno === -EAGAIN ? ': too many processes: raise ulimit -u, or the pids limit of the control group' : '';
-    throw new Error(`${NOT_STARTED}: ${describeErrno(errno)}${advice}`, {
-      cause: error,
-    });
+    throw notStarted(errno, error);
   }
 }

@@ -206,7 +206,9 @@ describe.skipIf(missing)(titled('containers of root, one after another and toget
     async () => {
       await lamina.load(recipe('escaping', [extraProgram('setpriv')]));
       const script = 'exec setpriv --pdeathsig clear sleep 6544';
-      const end = ended(lamina.start(['run', '--name', 'left', 'escaping', 'sh', '-c', script]));
+      // A user namespace of its own is entered by a launcher.
+      const users = ['--uidmap', '0:1900000000:2000', '--network', 'none'];
+      const end = ended(lamina.start(['run', '--name', 'left', ...users, 'escaping', 'sh', '-c', script]));
       await expect.poll(() => processesOf('sleep 6544'), LONG).toHaveLength(1);
       const [init = 0] = processesOf('sleep 6544');
       const launcher = Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${init}/status`, 'latin1'))?.[1]);

@@ -1,7 +1,7 @@
 import { closeSync, openSync, readlinkSync } from 'node:fs';
 import { type Container, liveStatus } from '../container.ts';
 import { type ContainerStore } from '../container-store.ts';
-import type { StageNetwork } from '../stage-spawner.ts';
+import { type StageNetwork } from '../stage-namespaces.ts';
 import { type NetworkChoice, hasOwnNetwork } from './mode.ts';
 
 /** The container whose network is shared, which must run. */

@@ -98,5 +98,7 @@ async function becomeContainer(text: string): Promise<never> {
   return becomeCommand(process, security, buildRoot(held, spec.rootfs, sharedMemory, populate));
 }
 
+// It was its starter's, in a filesystem that would stay in use.
+process.chdir('/');
 if (process.argv[2] === HANDED) takeHandedFiles();
 void runStage(becomeContainer);
