@@ -24,8 +24,14 @@ const WRITER = `mkdir -p /data; touch /data/log; i=$(wc -l < /data/log)
 
 const LONG = { timeout: 30_000, interval: 20 };
 const LONGEST_MOMENT: Readonly<Record<Role, number>> = {
-  ...{ supervisor: 900, client: 900, stage: 300, init: 900, helper: 500, server: 600 },
+  ...{ supervisor: 900, client: 900, stage: 80, init: 900, helper: 500, server: 600 },
 };
+
+/** What is done, and which process is killed meanwhile. */
+interface Attempt {
+  readonly trial: Trial;
+  readonly role: Role;
+}
 
 describe.each([
   ['root', missing, KILLS || 3],
@@ -113,25 +119,35 @@ describe.each([
       }
     }
 
-    /** Kills the process after a time, or as soon as it is there; answers whether it ever was. */
-    async function kill(role: Role, action: ReturnType<typeof start>, moment: number): Promise<boolean> {
+    /**
+     * Kills the process after a time, or as soon as it is there; answers whether it was killed. A stage is one for a part
+     * of its start alone: for it the time counts from when it is there.
+     */
+    async function kill({ trial, role }: Attempt, action: ReturnType<typeof start>, moment: number): Promise<boolean> {
       const progress = { isOver: false };
       void action.outcome.then(() => (progress.isOver = true));
-      await sleep(moment);
+      const isPast = (): boolean => role === 'stage' && trial.runs !== true && state()?.status === 'running';
+      let isToWait = role === 'stage';
+      if (!isToWait) await sleep(moment);
       for (;;) {
         const pid = find(role, action.pid);
+        if (pid !== undefined && isToWait) {
+          isToWait = false;
+          await sleep(moment);
+          continue;
+        }
         if (pid !== undefined && machine.has(pid)) {
           machine.kill(pid);
           await expect.poll(() => machine.has(pid), LONG).toBe(false);
           return true;
         }
-        if (progress.isOver) return false;
+        if (progress.isOver || isPast()) return false;
         await sleep(2);
       }
     }
 
     /** Prepares what a trial begins with, does it, and kills; answers what is to be told where all goes wrong. */
-    async function attempt({ trial, role }: { trial: Trial; role: Role }, moment: number): Promise<string> {
+    async function attempt({ trial, role }: Attempt, moment: number): Promise<string> {
       rmSync(join(scratch, 'ack'), { recursive: true, force: true });
       mkdirSync(join(scratch, 'ack'));
       writeFileSync(join(scratch, 'ack/log'), '');
@@ -144,7 +160,7 @@ describe.each([
       }
       const args = trial.action.flatMap((word) => (word === 'IMAGE' ? image : word === 'NAME' ? 'one' : word));
       const action = start(args);
-      const wasKilled = await kill(role, action, moment);
+      const wasKilled = await kill({ trial, role }, action, moment);
       const where = `${trial.action.join(' ')}: ${wasKilled ? '' : 'no '}kill of ${role} after ${moment} ms`;
       await settle(action, where);
       return where;

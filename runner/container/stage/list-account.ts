@@ -15,6 +15,7 @@ import { bind, restrictMount } from './mounting.ts';
  * known inside by his own ids gets one, too, and a line in /etc/group.
  */
 export function listAccount(inside: Inside, account: Account, spec: ProcessSpec): void {
+  if (account.isListed && spec.kept === undefined) return;
   addLines(inside, '/etc/passwd', spec.passwdFile, (text) => passwdLines(text, account, spec));
   if (spec.kept === undefined) return;
   addLines(inside, '/etc/group', spec.groupFile, (text) => groupLines(text, account, spec));
