@@ -2,6 +2,7 @@ import { Worker } from 'node:worker_threads';
 import { check } from '../sys/errno.ts';
 import { BackgroundSync } from '../sys/background-sync.ts';
 import { eventfd } from '../sys/event.ts';
+import { close } from '../sys/file.ts';
 import { log } from '../sys/log.ts';
 import { type Settle, SETTLE } from './settle.ts';
 
@@ -125,9 +126,11 @@ export class SlowLane {
 
   end(): void {
     this.#awaitWorkers();
-    // The eventfd stays open: a job that is in the middle of a system call writes to it when that ends.
-    for (const { worker } of this.#workers) void worker.terminate();
     this.#syncs?.close();
+    // A job that is in the middle of a system call writes to it when that ends.
+    const ended = Promise.all(this.#workers.map(({ worker }) => worker.terminate()));
+    if (this.#workers.length === 0) close(this.completions);
+    else void ended.then(() => close(this.completions));
   }
 
   #submit(kind: number, fd: number, to: number, length: number, blocks: number, settle: Settle, offset = 0): number {

@@ -1,6 +1,7 @@
 import { createWriteStream, fstatSync } from 'node:fs';
 import { type Writable } from 'node:stream';
 import { isatty } from 'node:tty';
+import { setNonBlocking } from '../../fs/sys/event.ts';
 import { type StreamName } from './logs/json-log.ts';
 import { type OutputReader } from './supervisor/output.ts';
 import { untilWritable } from './supervisor/until-writable.ts';
@@ -67,6 +68,8 @@ export function isStream(fd: number): boolean {
 }
 
 function openOutput(fd: 1 | 2): Writable {
-  if (!isStream(fd)) return createWriteStream('', { fd, autoClose: false });
-  return fd === 1 ? process.stdout : process.stderr;
+  if (isStream(fd)) return fd === 1 ? process.stdout : process.stderr;
+  // A pipe may be one that does not let wait: Node gives up after it has been full a few times.
+  setNonBlocking(fd, false);
+  return createWriteStream('', { fd, autoClose: false });
 }

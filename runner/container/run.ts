@@ -17,6 +17,7 @@ import { StandardIo } from './standard-io.ts';
 import { type Beginning, beginRun } from './supervisor/run-of-container.ts';
 import { Supervisor } from './supervisor/supervisor.ts';
 import { prepareRoot } from './driver/root.ts';
+import { isRootless } from './userns.ts';
 
 /** How a container is run in the foreground. */
 export interface ForegroundOptions {
@@ -142,7 +143,8 @@ class ForegroundRun {
     this.#group = joined;
     // Whoever supervises the container waits for it, and tells what was wrong.
     joined.catch(() => undefined);
-    await made.catch(() => undefined);
+    // Of an ordinary user, systemd may make it, which takes longer.
+    if (!isRootless()) await made.catch(() => undefined);
     return { joined };
   }
 

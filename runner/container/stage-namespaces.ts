@@ -62,17 +62,18 @@ export function inNamespaces<T>(
   { network, processes }: Pick<StageNamespaces, 'network' | 'processes'>,
   begin: () => T,
 ): BegunInside<T> | undefined {
-  const ways = [
-    ...(network === 'inherited' ? [] : [new WayBack(CLONE_NEWNET, 'net')]),
-    ...(processes === 'inherited' ? [] : [new WayBack(CLONE_NEWPID, 'pid_for_children')]),
-  ];
+  const ways: WayBack[] = [];
   try {
+    if (network !== 'inherited') ways.push(new WayBack(CLONE_NEWNET, 'net'));
+    if (processes !== 'inherited') ways.push(new WayBack(CLONE_NEWPID, 'pid_for_children'));
     // Into what it is in already.
     if (ways.some((way) => way.take() !== 0)) return undefined;
     try {
       return beginInside(network, processes, begin);
     } finally {
-      for (const way of ways) check(way.take(), 'come back from the namespaces of a container');
+      const taken = ways.map((way) => way.take());
+      // Who calls must not go on: what it began next would be in there.
+      check(Math.min(0, ...taken), 'come back from the namespaces of a container');
     }
   } finally {
     for (const way of ways) way.close();

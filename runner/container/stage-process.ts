@@ -8,7 +8,7 @@ import { StagePipes } from './stage-pipes.ts';
 import { type PseudoTerminal } from './terminal/pseudo-terminal.ts';
 import { type StageNamespaces } from './stage-namespaces.ts';
 import { type ProcessEnd } from './stage-child.ts';
-import { startApart, startInside, type StageProgram, type StartedStage } from './stage-start.ts';
+import { StageInDoubt, startApart, startInside, type StageProgram, type StartedStage } from './stage-start.ts';
 import type { SpawnerInput, SpawnerMessage } from './stage-spawner.ts';
 
 /** The compiled stage: neither a process nor a thread can be started from TypeScript on every Node that we support. */
@@ -98,11 +98,18 @@ async function start(files: StageProgram['files'], namespaces: StageNamespaces):
   const { network, processes, users } = namespaces;
   if (users === 'inherited') {
     const started = startInside({ stage: STAGE, files, socket: undefined }, namespaces);
-    return started ?? startByThread(files, namespaces);
+    if (started !== undefined) return started;
   }
   if (typeof network === 'number' || typeof processes === 'number') return startByThread(files, namespaces);
   const own = { network: network === 'own', processes: processes === 'own', users };
-  return handing(files, (socket) => startApart({ stage: STAGE, files, socket }, own));
+  try {
+    return await handing(files, (socket) => startApart({ stage: STAGE, files, socket }, own));
+  } catch (error) {
+    // There must not be two.
+    if (users !== 'inherited' || error instanceof StageInDoubt) throw error;
+    // It says why as it should be said, or does it: without util-linux.
+    return startByThread(files, namespaces);
+  }
 }
 
 /** Descriptors beyond the standard files of a stage that has a launcher wait in a socket. */

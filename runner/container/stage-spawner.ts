@@ -3,9 +3,10 @@ import { type StageNamespaces, enterNetwork, enterProcesses } from './stage-name
 import { type ProcessEnd } from './stage-child.ts';
 import { startApart, startHere, type StageProgram, type StartedStage } from './stage-start.ts';
 
-// The thread that a stage is a child of which is to be born in namespaces that its starter would not come back from: it
-// starts nothing else and lives as long as the container, since the kernel takes this thread for the parent whose death
-// the container is not to outlive.
+// The thread that a stage is a child of which is to be born in namespaces of others, where its starter would not come back
+// from them: it starts nothing else and lives as long as the container, since the kernel takes this thread for the parent
+// whose death the container is not to outlive. It takes longer to come up than what else can have a process in a new pid
+// namespace.
 
 /** What the thread is given. */
 export type SpawnerInput = StageProgram & StageNamespaces;

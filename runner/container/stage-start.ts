@@ -7,7 +7,7 @@ import { identify } from './process-identity.ts';
 import { notStarted } from './not-started.ts';
 import { type ProcessEnd, type StageChild, spawnStage } from './stage-child.ts';
 import { type StageNamespaces, inNamespaces } from './stage-namespaces.ts';
-import { childOf, launchIn, launchInOwn, type OwnNamespaces } from './user-namespace/launch.ts';
+import { LaunchFailed, childOf, launchIn, launchInOwn, type OwnNamespaces } from './user-namespace/launch.ts';
 
 /** What is to be started. */
 export interface StageProgram {
@@ -28,6 +28,11 @@ export interface StartedStage {
   readonly launcher?: number | undefined;
   /** Never rejects. */
   readonly ended: Promise<ProcessEnd>;
+}
+
+/** It cannot be told whether there is a stage. */
+export class StageInDoubt extends Error {
+  override readonly name = 'StageInDoubt';
 }
 
 /** Starts a stage in the namespaces of this thread, and those of its children. */
@@ -59,9 +64,10 @@ export async function startApart({ stage, files, socket }: StageProgram, own: Ow
     const child = launchInOwn({ stage, files: given, arguments: [HANDED] }, own);
     const { pid: launcher, ended } = await begun(child);
     const pid = await childOf(launcher, ended).catch((error: unknown) => {
+      if (error instanceof LaunchFailed) throw error;
       // A stage that comes up all the same finds that there is nothing to do.
       child.kill('SIGKILL');
-      throw error;
+      throw new StageInDoubt(error instanceof Error ? error.message : String(error), { cause: error });
     });
     const networkNamespace = own.network ? openSync(`/proc/${pid}/ns/net`, 'r') : undefined;
     return { pid, networkNamespace, launcher, ended: untilBothEnd(pid, ended) };

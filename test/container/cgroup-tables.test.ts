@@ -100,6 +100,14 @@ describe('findHierarchies finds what a machine has', () => {
     expect(placesOn(mountinfo, '2:memory:/\n')).toEqual(['1 memory: /sys/fs/cgroup/memory/lamina']);
   });
 
+  test('of a process outside of its cgroup namespace, no path leads out of the mount', () => {
+    const mountinfo = [TMPFS, V1(40, '/', 'memory', 'memory'), V1(41, '/', 'pids', 'pids')];
+    expect(placesOn(mountinfo, '2:memory:/../other\n3:pids:/..hidden\n')).toEqual([
+      '1 memory: /sys/fs/cgroup/memory/lamina',
+      '1 pids: /sys/fs/cgroup/pids/lamina /sys/fs/cgroup/pids/..hidden/lamina',
+    ]);
+  });
+
   test('what lies under a later mount is not there', () => {
     const mountinfo = [TMPFS, V1(40, '/', 'memory', 'memory'), V2('/', '/sys/fs/cgroup')];
     const places = placesOn(mountinfo, '2:memory:/\n0::/\n', { 'sys/fs/cgroup/cgroup.controllers': 'pids\n' });
@@ -113,11 +121,12 @@ describe('findHierarchies finds what a machine has', () => {
 
   test('--cgroup-parent is from the root of each hierarchy, and leads nowhere above it', () => {
     const mountinfo = [TMPFS, V1(40, '/', 'memory', 'memory'), V1(41, '/', 'pids', 'pids')];
-    expect(placesOn(mountinfo, '', {}, '../../jobs/a')).toEqual([
+    expect(placesOn(mountinfo, '', {}, '../../jobs/a/')).toEqual([
       '1 memory: /sys/fs/cgroup/memory/jobs/a',
       '1 pids: /sys/fs/cgroup/pids/jobs/a',
     ]);
     expect(pathFrom('/a', '/a/b/c')).toEqual(['/a', '/a/b', '/a/b/c']);
+    expect(pathFrom('/', '/a')).toEqual(['/', '/a']);
   });
 });
 

@@ -200,6 +200,26 @@ describe.skipIf(missing)(titled('containers with a supervisor of their own', mis
     expect((await lamina.call(['run', '--rm', '--restart', 'always', 'tiny', 'true'])).code).toBe(125);
   });
 
+  test('a supervisor holds as much after a restart as before it', async () => {
+    await out('run', '-d', '--name', 'again', '--restart', 'always', 'tiny', 'sh', '-c', 'sync /etc/hosts; sleep 0.4');
+    const eventsAfter = async (restarts: string): Promise<number> => {
+      const told = async (): Promise<string> => out('inspect', '-f', '{{.RestartCount}} {{.State.Status}}', 'again');
+      await expect.poll(told, LONG).toBe(`${restarts} running`);
+      const descriptors = `/proc/${stateOf(await out('inspect', '-f', '{{.Id}}', 'again')).supervisor?.pid ?? 0}/fd`;
+      const names = readdirSync(descriptors).map((fd) => {
+        try {
+          return readlinkSync(join(descriptors, fd));
+        } catch {
+          return '';
+        }
+      });
+      return names.filter((name) => name === 'anon_inode:[eventfd]').length;
+    };
+    const before = await eventsAfter('1');
+    expect(await eventsAfter('4')).toBeLessThan(before + 3);
+    await out('rm', '-f', 'again');
+  });
+
   test('after a reboot a container that ran is dead, and starts', async () => {
     const id = await out('run', '-d', '--name', 'was', 'tiny', 'sh', '-c', 'echo x > /x; exit 0');
     await out('wait', 'was');

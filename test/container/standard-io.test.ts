@@ -4,10 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { DIST } from '../support/paths.ts';
-import { firstMissing, hasFuseDevice, isRoot, titled } from '../support/requirements.ts';
+import { firstMissing, has, hasFuseDevice, isRoot, titled } from '../support/requirements.ts';
 import { Lamina, recipe } from './lamina.ts';
 
 const missing = firstMissing(isRoot(), hasFuseDevice());
+const noPython = has('python3');
 
 describe.skipIf(missing)(titled('standard files of a container that have a name outside', missing), () => {
   let lamina: Lamina;
@@ -90,6 +91,31 @@ describe.skipIf(missing)(titled('standard files of a container that have a name 
     const early = shell('"$@" > /dev/full', 'tiny', 'sh', '-c', 'echo lost; sleep 1');
     expect(early).toMatchObject({ status: 125, stderr: expect.stringContaining('ENOSPC') as string });
   });
+
+  test.skipIf(noPython).each([{ log: [] }, { log: ['--log-driver', 'none'] }])(
+    titled('pipes that let nobody wait: the command waits all the same, $log', noPython),
+    ({ log }) => {
+      const script = `
+import os, subprocess, sys, time
+def pipe():
+    ends = os.pipe()
+    for end in ends: os.set_blocking(end, False)
+    return ends
+(input, given), (taken, output) = pipe(), pipe()
+child = subprocess.Popen(sys.argv[1:], stdin=input, stdout=output, stderr=output)
+os.close(output)
+time.sleep(1)
+os.write(given, b"late\\n")
+os.close(given)
+time.sleep(1)
+os.set_blocking(taken, True)
+size = sum(len(piece) for piece in iter(lambda: os.read(taken, 65536), b""))
+print(child.wait(), size)`;
+      const command = 'cat; head -c 300000 /dev/zero; head -c 300000 /dev/zero >&2';
+      const outcome = shell(`python3 -c '${script}' "$@"`, '-i', ...log, 'tiny', 'sh', '-c', command);
+      expect(outcome).toEqual({ status: 0, stdout: '0 600005\n', stderr: '' });
+    },
+  );
 
   test('a directory is refused', () => {
     const input = shell('"$@" < .', '-i', 'tiny', 'true');

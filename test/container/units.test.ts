@@ -20,7 +20,7 @@ import { identify, isAlive } from '../../runner/container/process-identity.ts';
 import { untilSettled } from '../../runner/container/stage/inside.ts';
 import { parseSubordinateIds } from '../../runner/container/subordinate-ids.ts';
 import { isRoot, titled } from '../support/requirements.ts';
-import { childOf } from '../../runner/container/user-namespace/launch.ts';
+import { LaunchFailed, childOf } from '../../runner/container/user-namespace/launch.ts';
 
 test('parseSubordinateIds takes the ranges of a name and of its number, in order', () => {
   const text = 'other:1:2\nme:100000:65536\n1000:300000:10\nme:x:5\nme:5:0\nme:4294967290:100\n# me:1:1\n\n';
@@ -293,7 +293,9 @@ describe('childOf', () => {
   }
 
   test('tells a launcher that has found nothing to start from one that was killed, and may have', async () => {
-    await expect(launcher('exit 1')).rejects.toThrow(/could not make a user namespace/);
-    await expect(launcher('kill -9 $$')).rejects.toThrow(/ended by signal 9/);
+    await expect(launcher('exit 1')).rejects.toBeInstanceOf(LaunchFailed);
+    const killed = launcher('kill -9 $$');
+    await expect(killed).rejects.toThrow(/ended by signal 9/);
+    await expect(killed).rejects.not.toBeInstanceOf(LaunchFailed);
   });
 });

@@ -94,7 +94,8 @@ function ownGroups(text: string): Map<string, string> {
 
 /** In a container without a cgroup namespace the mount shows a part of the tree, of which paths are told in full. */
 function ownDirectory({ root }: MountInfo, mountpoint: string, path = '/'): string {
-  const isShown = isBelow(path, root) && !root.startsWith('/..');
+  // Outside of the root of our cgroup namespace, it is told of with dots.
+  const isShown = isBelow(path, root) && !`${path}/`.startsWith('/../') && !root.startsWith('/..');
   const inside = path.slice(root === '/' ? 1 : root.length + 1);
   const own = isShown && inside !== '' ? pathIn(mountpoint, inside) : mountpoint;
   return basename(own) === LEAF ? dirname(own) : own;

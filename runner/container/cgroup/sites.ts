@@ -1,4 +1,4 @@
-import { dirname, join, normalize } from 'node:path';
+import { dirname, join, normalize, resolve } from 'node:path';
 import { pathIn } from '../../../fs/sys/path-in.ts';
 import { type Hierarchy, isBelow } from './hierarchies.ts';
 
@@ -33,14 +33,14 @@ export function sitesOf(hierarchies: readonly Hierarchy[], cgroupParent: string 
 
 /** Root's containers have a place at the top, as those of docker and podman; where it is closed, it is below our own. */
 function parentsIn({ mountpoint, own }: Hierarchy, cgroupParent: string | undefined): string[] {
-  if (cgroupParent !== undefined) return [join(mountpoint, normalize(`/${cgroupParent}`))];
+  if (cgroupParent !== undefined) return [resolve(join(mountpoint, normalize(`/${cgroupParent}`)))];
   return [...new Set([pathIn(mountpoint, PARENT), pathIn(own, PARENT)])];
 }
 
 /** A directory and those above it, down from the top of the hierarchy. */
 export function pathFrom(mountpoint: string, directory: string): string[] {
   const path: string[] = [directory];
-  for (let at = directory; isBelow(at, mountpoint);) {
+  for (let at = directory; at !== mountpoint && isBelow(at, mountpoint);) {
     at = dirname(at);
     path.unshift(at);
   }

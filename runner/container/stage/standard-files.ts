@@ -2,6 +2,7 @@ import { readdirSync } from 'node:fs';
 import { Attr } from '../../../fs/sys/attr.ts';
 import { O_CLOEXEC, O_RDWR, S_IFCHR, S_IFIFO, S_IFMT } from '../../../fs/sys/constants.ts';
 import { EINVAL, ENOSYS, check } from '../../../fs/sys/errno.ts';
+import { setNonBlocking } from '../../../fs/sys/event.ts';
 import { close, dup3, fstat, openat } from '../../../fs/sys/file.ts';
 import { fchown } from '../../../fs/sys/metadata.ts';
 import { CLOSE_RANGE_CLOEXEC, closeRange, setCloseOnExec } from '../../../fs/sys/process.ts';
@@ -18,6 +19,8 @@ export function prepareStandardFiles(uid: number): void {
     if (type === S_IFCHR && attr.rdevMajor === 1 && attr.rdevMinor === 3) useOwnNull(fd);
     // A pipe's inode belongs to its maker: /dev/stdout can be opened by the container's user only if it is its own.
     else if (type === S_IFIFO && attr.uid !== uid) fchown(fd, uid, 0xffffffff);
+    // A caller's pipe may be one that does not let wait, which commands do not expect; Node's own spawn has it so as well.
+    check(setNonBlocking(fd, false), `have descriptor ${fd} wait`);
     // Node marks even the standard files close-on-exec.
     check(setCloseOnExec(fd, false), `keep descriptor ${fd}`);
   }

@@ -25,8 +25,8 @@ interface Launch {
 export interface OwnNamespaces {
   readonly network: boolean;
   readonly processes: boolean;
-  /** The user namespace that they are of: a new one, or that of a descriptor. */
-  readonly users: 'own' | number;
+  /** The user namespace that they are of: a new one, the caller's, or that of a descriptor. */
+  readonly users: 'own' | 'inherited' | number;
 }
 
 const throughFd = (fd: number): string => `/proc/self/fd/${fd}`;
@@ -36,17 +36,22 @@ export const ERRORS_FD = 9;
 
 // Stays for as long as the stage runs, and ends with docker's exit code for it; what a shell says of a child that was
 // killed is for nobody. (unshare --fork of util-linux 2.38 takes the end by SIGKILL for a failure of its own.)
-const SHELL = ['/bin/sh', '-c', 'exec 9>&2 2>/dev/null; (exec "$0" "$@" 2>&9 9>&-); exit $?'];
+const WAIT = '(exec "$0" "$@" 2>&9 9>&-); exit $?';
+const SHELL = ['/bin/sh', '-c', `exec 9>&2 2>/dev/null; ${WAIT}`];
+const SILENT_SHELL = ['/bin/sh', '-c', WAIT];
+const SHELL_WITHOUT_ERRORS = ['/bin/sh', '-c', '(exec "$0" "$@"); exit $?'];
 
 /**
  * Starts a stage as a child of a shell in its user namespace: a pid namespace that is to be a user namespace's needs a
  * process in there that makes it, and then its first process. The shell ends with the thread that calls this, and the
  * stage with the shell.
  *
+ * Where the user namespace is its caller's, nothing but the stage writes to its standard error.
+ *
  * @throws where a program of util-linux is missing.
  */
 export function launchInOwn({ stage, files, arguments: args = [] }: Launch, own: OwnNamespaces): ChildProcess {
-  const given: File[] = [...files];
+  const { given, shell } = own.users === 'inherited' ? withErrorsAside(files) : { given: [...files], shell: SHELL };
   const users = typeof own.users === 'number' ? given.push(own.users) - 1 : undefined;
   const enter = users === undefined ? [] : [findProgram('nsenter', 'util-linux'), `--user=${throughFd(users)}`, '--'];
   const make = own.users === 'own' ? ['--user', '--keep-caps'] : [];
@@ -57,8 +62,17 @@ export function launchInOwn({ stage, files, arguments: args = [] }: Launch, own:
     ...[findProgram('unshare', 'util-linux'), ...make],
     ...(own.network ? ['--net'] : []),
     ...(own.processes ? ['--pid'] : []),
-    ...['--', ...SHELL, node, stage, ...args],
+    ...['--', ...shell, node, stage, ...args],
   ]);
+}
+
+/** Where who starts it is to say nothing on what becomes its standard error. */
+function withErrorsAside(files: readonly File[]): { readonly given: File[]; readonly shell: readonly string[] } {
+  const [input = 'ignore', output = 'ignore', errors = 'ignore', ...more] = files;
+  const given: File[] = [input, output, 'ignore', ...more];
+  if (errors === 'ignore') return { given, shell: SHELL_WITHOUT_ERRORS };
+  while (given.length < ERRORS_FD) given.push('ignore');
+  return { given: [...given, errors], shell: SILENT_SHELL };
 }
 
 /** Namespaces that a stage is to be in from its first instruction on, by descriptors. */
@@ -94,11 +108,16 @@ function spawnNode(stage: string, files: readonly File[], command: (node: string
 
 const PATIENCE_MILLISECONDS = 10_000;
 
+/** There is no stage, and will be none. */
+export class LaunchFailed extends Error {
+  override readonly name = 'LaunchFailed';
+}
+
 /**
  * The stage that `launchInOwn` has had started, by its shell.
  *
  * @param ended resolves with the shell's end, and the signal that was it.
- * @throws where there is none, or might be one yet.
+ * @throws LaunchFailed where there is none; another error where there might be one yet.
  */
 export async function childOf(launcher: number, ended: Promise<{ readonly signal: number | null }>): Promise<number> {
   const end: { signal?: number | null } = {};
@@ -107,7 +126,7 @@ export async function childOf(launcher: number, ended: Promise<{ readonly signal
   for (;;) {
     const child = findChild(launcher);
     if (child !== undefined) return child;
-    if (end.signal === null) throw new Error(NO_CHILD);
+    if (end.signal === null) throw new LaunchFailed(NO_CHILD);
     // A shell that has been killed may have started one before.
     if (end.signal !== undefined)
       throw new Error(`${NOT_STARTED}: the shell that was to do it was ended by signal ${end.signal}`);
