@@ -5,6 +5,16 @@ import { loadKoffi } from './koffi.ts';
  * system call. What is still in the buffers of pipes is lost: write it first.
  */
 export function exitNow(status: number): void {
-  // Loaded here, since most who may need it never do.
-  loadKoffi().load(null).func('void _exit(int status)')(status);
+  exit(status);
+  // Without koffi no thread has come to block.
+  process.exit(status);
+}
+
+function exit(status: number): void {
+  try {
+    // Loaded here, since most who may need it never do.
+    loadKoffi().load(null).func('void _exit(int status)')(status);
+  } catch {
+    // Whoever needed more of it has said so.
+  }
 }

@@ -55,6 +55,16 @@ describe('koffi', () => {
     expect(loaded).toEqual([expect.stringMatching(/^@koromix\/koffi-linux-\w+\/(?:linux|musl)_\w+\/koffi\.node$/)]);
   });
 
+  test('that is not there is told of in one line, also where a thread was coming up for a mount', () => {
+    const run = [join(base, 'inner/dist/cli/lamina.js'), 'run', '--rm', 'none', 'true'];
+    const { status, stderr } = spawnSync(process.execPath, run, {
+      encoding: 'utf8',
+      env: { ...process.env, XDG_RUNTIME_DIR: base, LAMINA_ROOT: join(base, 'store') },
+    });
+    expect(stderr).toMatch(/^lamina: Cannot find module 'koffi'[^\n]*npm install --include=optional\n$/);
+    expect(status).toBe(125);
+  });
+
   test('is looked for by its own loader where its binary lies elsewhere', () => {
     cpSync(join(REPOSITORY, 'node_modules/koffi'), join(base, 'inner/node_modules/koffi'), { recursive: true });
     const loaded = loadedWith({ node_modules: '@koromix' });
