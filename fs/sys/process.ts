@@ -72,16 +72,16 @@ export function closeRange(first: number, flags: number): number {
 }
 
 const F_SETFD = 2;
-export const F_DUPFD_CLOEXEC = 1030;
+const F_DUPFD_CLOEXEC = 1030;
 const FD_CLOEXEC = 1;
 
 export function setCloseOnExec(fd: number, on: boolean): number {
   return fcntl(fd, F_SETFD, on ? FD_CLOEXEC : 0);
 }
 
-/** Another descriptor for what `fd` is open on, close-on-exec and none of the standard ones. */
-export function duplicate(fd: number): number {
-  return fcntl(fd, F_DUPFD_CLOEXEC, 3);
+/** Another descriptor for what `fd` is open on, close-on-exec and with no number below `least`: none of the standard ones. */
+export function duplicate(fd: number, least = 3): number {
+  return fcntl(fd, F_DUPFD_CLOEXEC, least);
 }
 
 const pipeFds = new Memory(8);

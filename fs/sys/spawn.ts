@@ -1,10 +1,9 @@
 import { type ByteString } from './bytes.ts';
 import { EINTR } from './errno.ts';
-import { fcntl } from './fcntl.ts';
 import { close } from './file.ts';
 import { bind, result } from './libc.ts';
 import { Memory } from './memory.ts';
-import { F_DUPFD_CLOEXEC, StringArray } from './process.ts';
+import { StringArray, duplicate } from './process.ts';
 
 // Node's own spawn forks, and what this process writes after that is copied page by page: with its streams and events it
 // takes 4 ms of a container's start, in which the thread does nothing else. posix_spawn(3) shares the memory until the
@@ -47,7 +46,7 @@ export interface Spawning {
  */
 export function spawnProcess({ path, argv, env, files }: Spawning): number {
   // None is overwritten by another's number, and what they are copies of is closed on exec.
-  const copies = files.map((fd) => fcntl(fd, F_DUPFD_CLOEXEC, files.length));
+  const copies = files.map((fd) => duplicate(fd, files.length));
   try {
     const failed = copies.find((fd) => fd < 0);
     return failed ?? spawnWith(path, argv, env, copies);

@@ -111,7 +111,9 @@ class ForegroundRun {
     const image = await Promise.race([imageOf(this.#store, this.#options, report), aborted, refused]);
     const first = await this.#first;
     const id = newContainerId();
-    const group = await this.#beginGroup(id, first);
+    const group = this.#beginGroup(id, first);
+    // Of an ordinary user, systemd may make it, which takes longer.
+    if (!isRootless()) await group.made.catch(() => undefined);
     const container = createContainer(this.#store, this.#containers, image, { ...this.#options, id }, ourState());
     this.#foreground.created(container);
     const { streams, forwardsSignals } = this.#foreground;
@@ -137,15 +139,13 @@ class ForegroundRun {
   }
 
   // The kernel takes its time to move a process from group to group: meanwhile the container is made.
-  async #beginGroup(id: string, { stage }: Beginning): Promise<{ readonly joined: GroupBeginning['joined'] }> {
+  #beginGroup(id: string, { stage }: Beginning): GroupBeginning {
     const { resources, security } = this.#options.container;
-    const { made, joined } = Cgroup.begin(id, stage.pid, resources, security.privileged);
-    this.#group = joined;
+    const group = Cgroup.begin(id, stage.pid, resources, security.privileged);
+    this.#group = group.joined;
     // Whoever supervises the container waits for it, and tells what was wrong.
-    joined.catch(() => undefined);
-    // Of an ordinary user, systemd may make it, which takes longer.
-    if (!isRootless()) await made.catch(() => undefined);
-    return { joined };
+    group.joined.catch(() => undefined);
+    return group;
   }
 
   /** Ends the group of a container that has not come to be supervised; to be called when its stage has ended. */

@@ -57,7 +57,7 @@ function withNull<T>(use: (fd: number) => T): T {
 /** As long as a timer of Node's can be. */
 const LONGEST_MILLISECONDS = 2 ** 31 - 1;
 
-// Node has waited for all children that it knows; this one is for us to wait for.
+// Node waits for the children that it has started itself, and for no others.
 function untilEnd(pid: number): Promise<ProcessEnd> {
   return new Promise((resolve) => {
     // A listener for a signal does not keep this process from its end.
